@@ -1,0 +1,50 @@
+"""Facial-expression recognition: the native 48-pixel face beside its 224-pixel upscale.
+
+    from emotion_hub import EmotionPredictor
+    EmotionPredictor.from_pretrained("native48").predict("photo.jpg")
+
+Importing this package loads neither torch nor gradio nor transformers; the names below load what they need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emotion_hub.models import create_model, list_models
+    from emotion_hub.models.classifier import EmotionClassifier
+    from emotion_hub.prediction import Comparison, Prediction
+    from emotion_hub.predictor import EmotionPredictor, compare
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Comparison",
+    "EmotionClassifier",
+    "EmotionPredictor",
+    "Prediction",
+    "compare",
+    "create_model",
+    "list_models",
+]
+
+_HOME = {
+    "Comparison": "emotion_hub.prediction",
+    "EmotionClassifier": "emotion_hub.models.classifier",
+    "EmotionPredictor": "emotion_hub.predictor",
+    "Prediction": "emotion_hub.prediction",
+    "compare": "emotion_hub.predictor",
+    "create_model": "emotion_hub.models",
+    "list_models": "emotion_hub.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'emotion_hub' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,105 @@
+"""Where a checkpoint's files are: embedded in this package, in a local folder or on the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emotion_hub.errors import CheckpointError, UnknownModelError
+
+__all__ = ["CONFIG_FILE", "REPORT_FILE", "WEIGHTS_FILE", "embedded_checkpoints", "resolve_file"]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+REPORT_FILE = "report.json"
+
+_HERE = Path(__file__).parent
+
+
+def embedded_checkpoints() -> dict[str, Path]:
+    """{name: folder} of the checkpoints that ship in this package."""
+    return {folder.name: folder for folder in sorted(_HERE.iterdir()) if (folder / CONFIG_FILE).is_file()}
+
+
+def resolve_file(
+    source: str | Path,
+    filename: str,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    force_download: bool = False,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """The local path of one file of a checkpoint.
+
+    `source` is an embedded name, a folder, or a Hub id `owner/name` (downloaded once and cached). Raises
+    UnknownModelError for a bare name that is none of these and CheckpointError for a file that cannot be had.
+    """
+    embedded = embedded_checkpoints()
+    folder = embedded.get(str(source), Path(source))
+    if folder.is_dir():
+        if revision is not None:
+            raise CheckpointError(f"revision={revision!r} belongs to a Hub id; {str(source)!r} is a local checkpoint, leave it out")
+        if not (folder / filename).is_file():
+            raise CheckpointError(f"{str(source)!r} has no {filename}; {_present(folder)}")
+        return folder / filename
+    if str(source).count("/") != 1 or str(source).startswith((".", "/")):
+        raise UnknownModelError(f"no checkpoint {str(source)!r}; use {', '.join(embedded) or 'none embedded'}, an existing folder or a Hub id 'owner/name'")
+    return _download(str(source), filename, revision, cache_dir, force_download, token, local_files_only)
+
+
+def _present(folder: Path) -> str:
+    names = sorted(p.name for p in folder.iterdir())
+    pickles = [n for n in names if n.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
+    if pickles:
+        return f"{', '.join(pickles)} is a pickle, which may run code when it is opened and is refused: convert it to safetensors"
+    return f"it holds {', '.join(names[:8]) or 'nothing'}"
+
+
+def _download(
+    repo_id: str,
+    filename: str,
+    revision: str | None,
+    cache_dir: str | Path | None,
+    force_download: bool,
+    token: str | bool | None,
+    local_files_only: bool,
+) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    at = f"{repo_id!r}" + (f" at revision {revision!r}" if revision else "")
+    try:
+        return Path(
+            hf_hub_download(
+                repo_id,
+                filename,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                token=token,
+                local_files_only=local_files_only,
+            )
+        )
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise CheckpointError(f"{filename} of {at} is not in the cache and the Hub cannot be reached; go online once, or use an embedded checkpoint") from error
+    except GatedRepoError as error:
+        raise CheckpointError(f"{at} is gated; accept its terms on the Hub and pass a token") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(f"the Hub has no model {at}, or it is private; check the id, or pass a token") from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"the Hub has no {at}; check the branch, tag or commit") from error
+    except EntryNotFoundError as error:
+        raise CheckpointError(f"{at} has no {filename}; it is no emotion_hub checkpoint (pickled weights are refused)") from error
+    except HFValidationError as error:
+        raise CheckpointError(f"{repo_id!r} is no Hub id: {error}") from error
+    except OSError as error:  # every connection error of the HTTP client ends here
+        raise CheckpointError(f"{filename} of {at} could not be downloaded: {error}") from error

@@ -1,0 +1,73 @@
+"""The exception tree: everything this package raises on purpose.
+
+    EmotionHubError
+    ├── InputError (ValueError)           what the caller handed in
+    │   ├── ImageError                    not an image this package reads
+    │   │   └── ImageTooLargeError        over the byte or pixel limit
+    │   └── LabelError                    a name outside a label set
+    ├── ConfigError (ValueError)          a configuration that breaks its own rules
+    │   └── UnknownModelError (KeyError)  a name the model registry does not have
+    ├── CheckpointError                   files of a checkpoint: missing, unsafe or of another network
+    ├── DetectorError                     a face detector that cannot be built
+    └── MissingDependencyError (ImportError)  an optional package is not installed
+
+Every message names the value that came, the rule it broke and the next step.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DetectorError",
+    "EmotionHubError",
+    "ImageError",
+    "ImageTooLargeError",
+    "InputError",
+    "LabelError",
+    "MissingDependencyError",
+    "UnknownModelError",
+]
+
+
+class EmotionHubError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(EmotionHubError, ValueError):
+    """An argument has the wrong type, shape or range."""
+
+
+class ImageError(InputError):
+    """The input is not an image this package reads."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image is over the byte or the pixel limit."""
+
+
+class LabelError(InputError):
+    """A label is in none of the known sets."""
+
+
+class ConfigError(EmotionHubError, ValueError):
+    """A configuration breaks one of its rules."""
+
+
+class UnknownModelError(ConfigError, KeyError):
+    """No network, checkpoint or preprocessing has this name."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class CheckpointError(EmotionHubError):
+    """A checkpoint's files are missing, unsafe or belong to another network."""
+
+
+class DetectorError(EmotionHubError):
+    """A face detector cannot be built from what was given."""
+
+
+class MissingDependencyError(EmotionHubError, ImportError):
+    """An optional package is missing; the message gives the pip command."""

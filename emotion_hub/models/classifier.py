@@ -1,0 +1,171 @@
+"""`EmotionClassifier`: a network with its labels and preprocessing, saved and loaded as one checkpoint.
+
+The mixin's own loading is not used. It accepts a renamed head with random weights (`strict=False`), drops misspelt
+configuration keys, and falls back to a pickle. Here the configuration is read and checked key by key, every tensor
+must fit, and only safetensors are opened.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, resolve_file
+from emotion_hub.errors import CheckpointError, ConfigError
+from emotion_hub.labels import FER2013, LabelSet
+from emotion_hub.models.registry import create_model, get_entry
+from emotion_hub.preprocess import PREPROCESSING, PreprocessConfig, Preprocessor
+
+__all__ = ["ClassifierConfig", "EmotionClassifier"]
+
+#: Keys other readers of the same file may need; they are allowed, checked where they repeat ours, and not used.
+_TRANSFORMERS_KEYS = frozenset(
+    ["architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "num_labels", "problem_type", "torch_dtype", "transformers_version"]
+)
+_OWN_KEYS = ("model", "labels", "preprocess", "options")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What `config.json` says: the network's name and options, its labels in order, its preprocessing."""
+
+    model: str
+    labels: tuple[str, ...] = FER2013.labels
+    preprocess: PreprocessConfig | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        entry = get_entry(self.model)
+        object.__setattr__(self, "labels", LabelSet("custom", tuple(self.labels)).labels)
+        object.__setattr__(self, "options", dict(self.options))
+        if self.preprocess is None:
+            object.__setattr__(self, "preprocess", PREPROCESSING[entry.preprocessing])
+        wanted = PREPROCESSING[entry.preprocessing].channels
+        if self.preprocess.channels != wanted:
+            raise ConfigError(f"{self.model} takes {wanted} channel(s), its preprocessing gives {self.preprocess.channels}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `config.json`: our keys, and id2label for readers that know only that."""
+        id2label = {str(i): label for i, label in enumerate(self.labels)}
+        own = {"model": self.model, "labels": list(self.labels), "preprocess": self.preprocess.to_dict(), "options": dict(self.options)}
+        return {"model_type": "emotion_hub", **own, "id2label": id2label, "label2id": {v: int(k) for k, v in id2label.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ClassifierConfig":
+        """The configuration a dict describes; raises ConfigError for unknown, missing or contradicting keys."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"a configuration is a JSON object, not {type(values).__name__}")
+        if unknown := sorted(set(values) - set(_OWN_KEYS) - _TRANSFORMERS_KEYS):
+            raise ConfigError(f"unknown configuration key {', '.join(map(repr, unknown))}; ours are {', '.join(_OWN_KEYS)}")
+        if missing := [k for k in _OWN_KEYS[:3] if k not in values]:
+            raise ConfigError(f"the configuration lacks {', '.join(map(repr, missing))}; it is no emotion_hub checkpoint, or an edited one")
+        labels = tuple(values["labels"])
+        theirs = values.get("id2label")
+        if theirs is not None and {int(k): v for k, v in theirs.items()} != dict(enumerate(labels)):
+            raise ConfigError(f"id2label {theirs} contradicts labels {list(labels)}; one of them was edited")
+        config = cls(values["model"], labels, PreprocessConfig.from_dict(values["preprocess"]), values.get("options", {}))
+        return config
+
+
+class EmotionClassifier(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="emotion_hub",
+    license="mit",
+    pipeline_tag="image-classification",
+    tags=["facial-expression-recognition", "emotion-recognition", "fer2013"],
+):
+    """A network that turns prepared faces into logits, float32 (N, C, H, W) -> (N, num_classes).
+
+    `classifier.preprocessor` makes its input, `classifier.labels` names its outputs. `config` is a ClassifierConfig or
+    the name of a registered network, which then gets seven FER2013 labels and its own preprocessing.
+    """
+
+    def __init__(self, config: ClassifierConfig | str) -> None:
+        super().__init__()
+        self.config = ClassifierConfig(config) if isinstance(config, str) else config
+        self.labels = LabelSet.of(self.config.labels)
+        self.preprocessor = Preprocessor(self.config.preprocess)
+        self.network = create_model(self.config.model, len(self.labels), **self.config.options)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Logits, (N, num_classes), of normalised pixels, (N, C, H, W)."""
+        return self.network(pixel_values)
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and biases of the network; batch-norm statistics are not counted."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """`config.json` and `model.safetensors`, the network's tensors under the network's own names."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        save_file(tensors, save_directory / WEIGHTS_FILE, metadata={"format": "pt"})
+        (save_directory / CONFIG_FILE).write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        map_location: str | torch.device = "cpu",
+    ) -> "EmotionClassifier":
+        """The classifier saved under an embedded name, in a folder or on the Hub, in float32 and evaluation mode.
+
+        Raises UnknownModelError for a name that is none of these, CheckpointError when a file is missing, damaged, a pickle
+        or of another network, and ConfigError when the configuration breaks a rule.
+        """
+        where = {
+            "revision": revision,
+            "token": token,
+            "cache_dir": cache_dir,
+            "force_download": force_download,
+            "local_files_only": local_files_only,
+        }
+        source = pretrained_model_name_or_path
+        config_path = resolve_file(source, CONFIG_FILE, **where)
+        try:
+            values = json.loads(config_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{CONFIG_FILE} of {str(source)!r} is not JSON: {error}") from error
+        model = cls(ClassifierConfig.from_dict(values))
+        _load_strictly(model.network, resolve_file(source, WEIGHTS_FILE, **where), str(source))
+        return model.to(map_location).eval()
+
+
+def _load_strictly(network: nn.Module, path: Path, source: str) -> None:
+    """Fill the network from a safetensors file, every tensor of both sides accounted for; floats become float32."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} of {source!r} is damaged or no safetensors file: {error}") from error
+    target = network.state_dict()
+    if missing := [k for k in target if k not in tensors]:
+        raise CheckpointError(f"{source!r} lacks {_some(missing)}; the weights belong to another network or were renamed")
+    if extra := [k for k in tensors if k not in target]:
+        raise CheckpointError(f"{source!r} has {_some(extra)}, which the network does not; the weights belong to another network or were renamed")
+    for name, tensor in tensors.items():
+        if tensor.shape != target[name].shape:
+            raise CheckpointError(f"{name!r} of {source!r} has shape {tuple(tensor.shape)}, the network wants {tuple(target[name].shape)}")
+        if tensor.is_floating_point() != target[name].is_floating_point():
+            raise CheckpointError(f"{name!r} of {source!r} is {tensor.dtype}, the network wants {target[name].dtype}")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name!r} of {source!r} holds values that are not finite; the file is damaged or the training diverged")
+    network.load_state_dict({name: t.to(target[name].dtype) for name, t in tensors.items()})
+
+
+def _some(names: list[str]) -> str:
+    listed = ", ".join(map(repr, names[:4]))
+    return listed + (f" and {len(names) - 4} more tensors" if len(names) > 4 else "")

@@ -1,0 +1,104 @@
+"""What comes back: a prediction for one face, and the two pipelines' predictions side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+__all__ = ["Comparison", "Pipeline", "Prediction"]
+
+#: Steps of `Prediction.timings`, in order; `total` is their sum.
+STEPS = ("decode", "detect", "preprocess", "inference")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One face's answer.
+
+    `probs` maps each label to its probability in the order of the network's outputs. `bbox` is xyxy in whole pixels of
+    the upright photo. `score` and `detector` say how the face was found, None when the whole image was taken. `timings`
+    are milliseconds: `decode` and `detect` of the photo, `preprocess` and `inference` this face's share, and `total`.
+    """
+
+    label: str
+    label_id: int
+    probs: Mapping[str, float]
+    bbox: tuple[int, int, int, int]
+    model: str
+    timings: Mapping[str, float]
+    score: float | None = None
+    detector: str | None = None
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `label`."""
+        return self.probs[self.label]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types. `predictions`, `predicted_class`, `confidence` and `processing_time` (seconds) are the
+        technical report's response fields; the rest are this class's own."""
+        return {
+            "predictions": dict(self.probs),
+            "predicted_class": self.label,
+            "confidence": self.confidence,
+            "processing_time": self.timings["total"] / 1000,
+            "label": self.label,
+            "label_id": self.label_id,
+            "probs": dict(self.probs),
+            "bbox": list(self.bbox),
+            "score": self.score,
+            "detector": self.detector,
+            "model": self.model,
+            "timings": dict(self.timings),
+        }
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One side of a comparison: its prediction, the prepared face it saw and what it costs."""
+
+    prediction: Prediction
+    prepared: Image.Image = field(repr=False, compare=False)
+    parameters: int
+    input_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types; the image is left out."""
+        return {**self.prediction.to_dict(), "parameters": self.parameters, "input_bytes": self.input_bytes}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the two pipelines say of one face."""
+
+    native48: Pipeline
+    upscale224: Pipeline
+
+    @property
+    def agree(self) -> bool:
+        """Whether both name the same label."""
+        return self.native48.prediction.label == self.upscale224.prediction.label
+
+    @property
+    def distance(self) -> float:
+        """Total variation between the two distributions: 0 when they are equal, 1 when they share nothing."""
+        a, b = self.native48.prediction.probs, self.upscale224.prediction.probs
+        return 0.5 * sum(abs(a.get(k, 0.0) - b.get(k, 0.0)) for k in {*a, *b})
+
+    def ratio(self, step: str) -> float:
+        """How many times longer `step` ("preprocess", "inference", ...) took at 224 than at 48."""
+        return self.upscale224.prediction.timings[step] / max(self.native48.prediction.timings[step], 1e-9)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types."""
+        return {
+            "bbox": list(self.native48.prediction.bbox),
+            "agree": self.agree,
+            "distance": self.distance,
+            "ratios": {step: self.ratio(step) for step in ("preprocess", "inference")},
+            "native48": self.native48.to_dict(),
+            "upscale224": self.upscale224.to_dict(),
+        }

@@ -1,0 +1,203 @@
+"""From a picture to predictions: decode, find faces, prepare, run the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from emotion_hub.errors import ImageError, InputError
+from emotion_hub.faces import Face, FaceDetector, find_faces, whole_image
+from emotion_hub.images import ImageSource, load_image
+from emotion_hub.labels import LabelSet
+from emotion_hub.prediction import Comparison, Pipeline, Prediction
+from emotion_hub.preprocess import Preprocessor
+
+if TYPE_CHECKING:
+    from emotion_hub.backends import Backend
+
+__all__ = ["EmotionPredictor", "Scene", "compare", "embedded_predictor", "locate", "softmax"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A decoded photo (upright RGB), the faces in it and the milliseconds of `decode` and `detect`."""
+
+    photo: Image.Image
+    faces: tuple[Face, ...]
+    timings: Mapping[str, float]
+
+
+class EmotionPredictor:
+    """Predicts expressions. Holds no state between calls, so threads may share one."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        labels: LabelSet,
+        preprocessor: Preprocessor,
+        *,
+        name: str = "custom",
+        detector: FaceDetector | None = None,
+    ) -> None:
+        """Parts put together by hand; `from_pretrained` is the usual way. `detector` None means the default one."""
+        self.backend, self.labels, self.preprocessor, self.name, self.detector = backend, labels, preprocessor, name, detector
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder_or_hub_id: str | Path,
+        revision: str | None = None,
+        device: str | None = None,
+        *,
+        detector: FaceDetector | None = None,
+    ) -> EmotionPredictor:
+        """The predictor of an embedded checkpoint ("native48", "upscale224"), a folder or a Hub id.
+
+        `revision` pins a Hub id's branch, tag or commit. `device` is torch's name of one, by default the accelerator or the
+        CPU. Raises what `EmotionClassifier.from_pretrained` raises.
+        """
+        from emotion_hub.backends import TorchBackend
+        from emotion_hub.models.classifier import EmotionClassifier
+
+        classifier = EmotionClassifier.from_pretrained(name_or_folder_or_hub_id, revision=revision)
+        backend = TorchBackend(classifier, device)
+        return cls(backend, classifier.labels, classifier.preprocessor, name=str(name_or_folder_or_hub_id), detector=detector)
+
+    def with_upsample(self, upsample: str) -> EmotionPredictor:
+        """The same network fed through another upsampling filter; raises ConfigError for an unknown one.
+
+        For comparison only: the network was trained on the filter its configuration names.
+        """
+        config = dataclasses.replace(self.preprocessor.config, upsample=upsample)
+        return EmotionPredictor(self.backend, self.labels, Preprocessor(config), name=self.name, detector=self.detector)
+
+    def predict(self, image: ImageSource, *, whole: bool = False) -> list[Prediction]:
+        """One Prediction a face, largest face first; an empty list when the picture has none.
+
+        `whole=True` takes the whole picture as the face. Raises ImageError for what is not a picture.
+        """
+        return self.predict_scenes([locate(image, self.detector, whole=whole)])[0]
+
+    def predict_batch(self, images: Iterable[ImageSource], batch_size: int = 32, *, whole: bool = False) -> list[list[Prediction]]:
+        """`predict` for many pictures: one list a picture, in their order; the network sees `batch_size` faces at once.
+
+        Raises the first ImageError, with the position of its picture; nothing is returned then.
+        """
+        scenes = []
+        for position, image in enumerate(images):
+            try:
+                scenes.append(locate(image, self.detector, whole=whole))
+            except ImageError as error:
+                raise type(error)(f"picture {position} of the batch: {error}") from error
+        return self.predict_scenes(scenes, batch_size)
+
+    def predict_scenes(self, scenes: Sequence[Scene], batch_size: int = 32) -> list[list[Prediction]]:
+        """`predict_batch` for photos whose faces `locate` has found already."""
+        faces = [face for scene in scenes for face in scene.faces]
+        spent = [scene.timings for scene in scenes for _ in scene.faces]
+        flat = iter(self._run(faces, spent, batch_size))
+        return [[next(flat) for _ in scene.faces] for scene in scenes]
+
+    def predict_faces(self, faces: Sequence[Image.Image], batch_size: int = 32) -> list[Prediction]:
+        """One Prediction for each ready-made face crop (PIL, any size and mode); nothing is detected."""
+        return self._run([whole_image(face) for face in faces], [{}] * len(faces), batch_size)
+
+    def _run(self, faces: Sequence[Face], spent: Sequence[Mapping[str, float]], batch_size: int) -> list[Prediction]:
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}: at least one face goes through the network at a time")
+        predictions: list[Prediction] = []
+        for start in range(0, len(faces), batch_size):
+            chunk = faces[start : start + batch_size]
+            arrays, prepare_ms = [], []
+            for face in chunk:
+                begun = time.perf_counter()
+                arrays.append(self.preprocessor(face.image))
+                prepare_ms.append(_ms(begun))
+            batch = np.stack(arrays)
+            begun = time.perf_counter()
+            probs = softmax(self.backend.logits(batch))
+            share = _ms(begun) / len(chunk)
+            for face, row, prepared, before in zip(chunk, probs, prepare_ms, spent[start:], strict=False):
+                timings = {"decode": 0.0, "detect": 0.0, **before, "preprocess": prepared, "inference": share}
+                predictions.append(self._prediction(face, row, {**timings, "total": sum(timings.values())}))
+        return predictions
+
+    def _prediction(self, face: Face, probs: np.ndarray, timings: dict[str, float]) -> Prediction:
+        label_id = int(probs.argmax())
+        return Prediction(
+            label=self.labels.labels[label_id],
+            label_id=label_id,
+            probs={label: float(p) for label, p in zip(self.labels.labels, probs, strict=True)},
+            bbox=face.bbox,
+            model=self.name,
+            timings=timings,
+            score=face.score,
+            detector=face.detector,
+        )
+
+    def pipeline(self, face: Face, spent: Mapping[str, float] | None = None, *, repeats: int = 1) -> Pipeline:
+        """One side of a comparison for one face; its timings are those of the median of `repeats` runs."""
+        config = self.preprocessor.config
+        runs = [self._run([face], [spent or {}], 1)[0] for _ in range(repeats)]
+        return Pipeline(
+            prediction=sorted(runs, key=lambda run: run.timings["total"])[(repeats - 1) // 2],
+            prepared=self.preprocessor.prepare(face.image),
+            parameters=self.backend.num_parameters,
+            input_bytes=4 * config.channels * config.size**2,
+        )
+
+
+def locate(image: ImageSource, detector: FaceDetector | None = None, *, whole: bool = False) -> Scene:
+    """The upright photo, its faces largest first, and the time it took. Raises ImageError for what is not a picture."""
+    begun = time.perf_counter()
+    photo = load_image(image)
+    decode = _ms(begun)
+    begun = time.perf_counter()
+    faces = [whole_image(photo)] if whole else find_faces(photo, detector)
+    return Scene(photo, tuple(faces), {"decode": decode, "detect": _ms(begun)})
+
+
+def compare(
+    image: ImageSource,
+    *,
+    native48: EmotionPredictor | None = None,
+    upscale224: EmotionPredictor | None = None,
+    detector: FaceDetector | None = None,
+    whole: bool = False,
+    repeats: int = 1,
+) -> list[Comparison]:
+    """Both pipelines' answers for each face, largest first; the embedded checkpoints where none are given.
+
+    The faces are found once, so both see the same crop. Each pipeline runs `repeats` times and reports its median run,
+    for ratios that mean something. Raises ImageError for what is not a picture.
+    """
+    native = native48 or embedded_predictor("native48")
+    upscale = upscale224 or embedded_predictor("upscale224")
+    if repeats < 1:
+        raise InputError(f"repeats={repeats}: each pipeline runs at least once")
+    scene = locate(image, detector or native.detector, whole=whole)
+    return [Comparison(*(side.pipeline(face, scene.timings, repeats=repeats) for side in (native, upscale))) for face in scene.faces]
+
+
+@lru_cache(maxsize=8)
+def embedded_predictor(name: str) -> EmotionPredictor:
+    """The shared predictor of an embedded checkpoint, loaded once a process."""
+    return EmotionPredictor.from_pretrained(name)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float64, the same shape: probabilities along the last axis, each row summing to 1."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def _ms(begun: float) -> float:
+    return (time.perf_counter() - begun) * 1000

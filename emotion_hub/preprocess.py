@@ -1,0 +1,202 @@
+"""From a face to the network's input: the one implementation that training and every way of serving share.
+
+    face --prepare--> PIL image, what the model sees --to_array--> float32 (C, H, W), normalised
+
+Only Pillow and NumPy. Pillow's resampling is anti-aliased and differs from OpenCV's by up to 29 of 255 levels, so
+nothing else in this project may resize a face.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from emotion_hub.errors import ConfigError, ImageTooLargeError, InputError, UnknownModelError
+from emotion_hub.images import MAX_PIXELS, crop
+
+__all__ = ["FILTERS", "NATIVE48", "PREPROCESSING", "RGB48", "UPSCALE224", "PreprocessConfig", "Preprocessor"]
+
+FILTERS: dict[str, Image.Resampling] = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """What is saved with the weights: everything that decides the network's input, and no augmentation.
+
+    `size` is the side of the network's input in pixels, `channels` 1 or 3 (gray, replicated). `face_size` is the
+    side of the grayscale face that every input passes through first, 48 because the training faces have 48 pixels;
+    None goes straight to `size`. `resample` is the filter of that first step, `upsample` that of the second.
+    `mean` and `std` hold one value a channel, for pixels scaled to 0..1.
+    """
+
+    name: str
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    face_size: int | None = 48
+    resample: str = "lanczos"
+    upsample: str = "lanczos"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ConfigError(f"name={self.name!r}: a name is a string")
+        for field in ("mean", "std"):
+            value = getattr(self, field)
+            try:
+                object.__setattr__(self, field, tuple(float(v) for v in value))
+            except (TypeError, ValueError):
+                raise ConfigError(f"{field}={value!r}: give a list with one number a channel") from None
+            if not all(map(math.isfinite, getattr(self, field))):
+                raise ConfigError(f"{field}={value!r}: every value must be finite")
+        for field in ("size", "face_size"):
+            value = getattr(self, field)
+            if field == "face_size" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 8 <= value <= 1024:
+                raise ConfigError(f"{field}={value!r}: a side is a whole number of pixels from 8 to 1024")
+        if type(self.channels) is not int or self.channels not in (1, 3):
+            raise ConfigError(f"channels={self.channels!r}: use 1 (gray) or 3 (gray, replicated)")
+        for field in ("mean", "std"):
+            if len(getattr(self, field)) != self.channels:
+                raise ConfigError(f"{field}={getattr(self, field)!r} has {len(getattr(self, field))} values for {self.channels} channels")
+        if min(self.std) <= 0:
+            raise ConfigError(f"std={self.std!r}: every value must be above 0")
+        for field in ("resample", "upsample"):
+            if getattr(self, field) not in tuple(FILTERS):
+                raise ConfigError(f"{field}={getattr(self, field)!r} is not a filter; choose from {', '.join(FILTERS)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, lists for tuples; `from_dict` takes it back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PreprocessConfig:
+        """The configuration a dict describes; raises ConfigError naming any unknown or missing key."""
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - set(fields)):
+            raise ConfigError(f"unknown preprocessing key {', '.join(map(repr, unknown))}; known are {', '.join(fields)}")
+        required = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
+        if missing := sorted(required - set(values)):
+            raise ConfigError(f"preprocessing lacks {', '.join(map(repr, missing))}")
+        return cls(**values)
+
+    def to_json(self) -> str:
+        """The configuration as JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> PreprocessConfig:
+        """The configuration from JSON text; raises ConfigError for other text and as `from_dict` does."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"the preprocessing is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"the preprocessing is a JSON object, not {type(values).__name__}")
+        return cls.from_dict(values)
+
+
+#: Grayscale 48x48, one channel, scaled to [-1, 1].
+NATIVE48 = PreprocessConfig("native48", size=48, channels=1, mean=(0.5,), std=(0.5,))
+
+#: The same face replicated to three channels, ImageNet statistics.
+RGB48 = PreprocessConfig("rgb48", size=48, channels=3, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
+
+#: The same 48-pixel face upsampled to 224x224, three channels, ImageNet statistics.
+UPSCALE224 = PreprocessConfig("upscale224", size=224, channels=3, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
+
+PREPROCESSING: dict[str, PreprocessConfig] = {c.name: c for c in (NATIVE48, RGB48, UPSCALE224)}
+
+
+class Preprocessor:
+    """Turns faces into network input as one configuration says. Holds no state between calls."""
+
+    def __init__(self, config: PreprocessConfig | str = NATIVE48) -> None:
+        if isinstance(config, str):
+            if config not in PREPROCESSING:
+                raise UnknownModelError(f"no preprocessing {config!r}; choose from {', '.join(PREPROCESSING)}")
+            config = PREPROCESSING[config]
+        self.config = config
+
+    def __repr__(self) -> str:
+        return f"Preprocessor({self.config!r})"
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """float32, (C, 256): the normalised value of each gray level."""
+        levels = np.arange(256, dtype=np.float32) / np.float32(255)
+        mean = np.asarray(self.config.mean, dtype=np.float32)[:, None]
+        std = np.asarray(self.config.std, dtype=np.float32)[:, None]
+        return (levels[None, :] - mean) / std
+
+    def prepare(self, face: Image.Image) -> Image.Image:
+        """What the model sees: mode L (one channel) or RGB (three equal channels), `size` pixels a side.
+
+        A face that is not square is padded at its edges; a gray face of the right size passes unchanged.
+        """
+        if not isinstance(face, Image.Image):
+            raise InputError(f"prepare takes a PIL image, not {type(face).__name__}; decode it with emotion_hub.images.load_image")
+        gray = _square(face if face.mode == "L" else face.convert("L"))
+        first = self.config.face_size or self.config.size
+        if gray.size != (first, first):
+            gray = gray.resize((first, first), FILTERS[self.config.resample])
+        image = gray if self.config.channels == 1 else gray.convert("RGB")
+        side = self.config.size
+        return image if image.width == side else image.resize((side, side), FILTERS[self.config.upsample])
+
+    def to_array(self, prepared: Image.Image) -> np.ndarray:
+        """float32, (C, H, W), normalised, from what `prepare` returned."""
+        side, mode = self.config.size, "L" if self.config.channels == 1 else "RGB"
+        if prepared.size != (side, side) or prepared.mode != mode:
+            raise InputError(f"to_array wants a {side}x{side} {mode} image from prepare(), not {prepared.width}x{prepared.height} {prepared.mode}")
+        pixels = np.asarray(prepared)
+        return np.stack([row[pixels if mode == "L" else pixels[..., c]] for c, row in enumerate(self._table)])
+
+    def normalise(self, planes: np.ndarray) -> np.ndarray:
+        """float32, (..., C, H, W), normalised, from gray levels uint8, (..., H, W): a whole batch at once.
+
+        Every preparation is gray, so one plane says all; training keeps its faces as such planes.
+        """
+        if planes.dtype != np.uint8:
+            raise InputError(f"gray levels are uint8, not {planes.dtype}")
+        return np.stack([row[planes] for row in self._table], axis=-3)
+
+    def __call__(self, face: Image.Image) -> np.ndarray:
+        """float32, (C, H, W), normalised: `to_array(prepare(face))`."""
+        return self.to_array(self.prepare(face))
+
+    def batch(self, faces: Iterable[Image.Image]) -> np.ndarray:
+        """float32, (N, C, H, W), normalised; N may be 0."""
+        arrays = [self(face) for face in faces]
+        shape = (0, self.config.channels, self.config.size, self.config.size)
+        return np.stack(arrays) if arrays else np.empty(shape, dtype=np.float32)
+
+
+def _square(gray: Image.Image) -> Image.Image:
+    """The image centred on a square canvas, its edge pixels repeated outwards.
+
+    Raises ImageTooLargeError for a sliver: one of 40 million by 1 would need a canvas of 1.6 petabytes.
+    """
+    width, height = gray.size
+    if width == height:
+        return gray
+    side = max(width, height)
+    if side * side > 4 * MAX_PIXELS:
+        raise ImageTooLargeError(f"a face of {width}x{height} pixels is too long to be padded to a square; crop the face first")
+    left, top = (side - width) // 2, (side - height) // 2
+    return crop(gray, (-left, -top, side - left, side - top))

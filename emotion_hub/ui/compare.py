@@ -1,0 +1,89 @@
+"""The Compare tab: both pipelines on the same face, what each saw and what each costs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gradio as gr
+
+from emotion_hub.checkpoints import CONFIG_FILE, embedded_checkpoints
+from emotion_hub.errors import EmotionHubError, ImageError
+from emotion_hub.prediction import Comparison
+from emotion_hub.predictor import compare, embedded_predictor
+from emotion_hub.preprocess import FILTERS
+from emotion_hub.ui.photo import example_photos, photo_input
+from emotion_hub.ui.predict import NO_FACE, WAITING
+from emotion_hub.ui.render import comparison_cards, message
+
+__all__ = ["compare_tab"]
+
+#: Runs of each pipeline; the median is shown.
+REPEATS = 5
+
+
+def _compare(photo: str | bytes, upsample: str, whole: bool) -> list[Comparison]:
+    upscale = embedded_predictor("upscale224").with_upsample(upsample)
+    return compare(photo, upscale224=upscale, whole=whole, repeats=REPEATS)
+
+
+def compare_html(photo: str | bytes | None, upsample: str, whole: bool) -> tuple[str, list[dict[str, Any]]]:
+    """The page's answer and the same as JSON; what is wrong with a photo is said in place of the answer."""
+    if photo is None:
+        return WAITING, []
+    try:
+        faces = _compare(photo, upsample, whole)
+    except ImageError as error:
+        return message(str(error), kind="error", title="This picture cannot be read."), []
+    if not faces:
+        return message(NO_FACE), []
+    return comparison_cards(faces, upsample), [face.to_dict() for face in faces]
+
+
+def compare_json(photo: str | bytes | None, upsample: str, whole: bool) -> list[dict[str, Any]]:
+    """The API's answer: a list with one object a face, largest first."""
+    if photo is None:
+        raise gr.Error("no photo came; pass image=handle_file(path or URL)", print_exception=False)
+    try:
+        return [face.to_dict() for face in _compare(photo, upsample, whole)]
+    except EmotionHubError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def trained_filter() -> str:
+    """The upsampling filter in the embedded configuration, read without loading the network."""
+    config = json.loads((embedded_checkpoints()["upscale224"] / CONFIG_FILE).read_text())
+    return config["preprocess"]["upsample"]
+
+
+def compare_tab() -> None:
+    """Build the tab inside the current Blocks."""
+    trained = trained_filter()
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            photo = photo_input("compare-photo")
+            upsample = gr.Radio(
+                list(FILTERS),
+                value=trained,
+                label="Upsampling filter, 48 to 224 pixels",
+                info=f"The network was trained on {trained}; the others show how much the filter matters.",
+                elem_id="compare-upsample",
+            )
+            whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="compare-whole")
+            run = gr.Button("Compare both pipelines", variant="primary", elem_id="compare-run")
+            example_photos(photo)
+        with gr.Column(scale=3, min_width=300):
+            answer = gr.HTML(WAITING, elem_id="compare-answer")
+            with gr.Accordion("The answer as JSON", open=False):
+                raw = gr.JSON(show_label=False, elem_id="compare-json")
+    inputs = [photo, upsample, whole]
+    triggers = [run.click, photo.change, upsample.change, whole.change]
+    gr.on(triggers, compare_html, inputs, [answer, raw], api_visibility="private", concurrency_id="networks", trigger_mode="always_last")
+    gr.Button(visible=False).click(
+        compare_json,
+        inputs,
+        gr.JSON(visible=False),
+        api_name="compare",
+        api_description="native48 and upscale224 on every face of a photo, largest face first, with distance and time ratios.",
+        concurrency_id="networks",
+    )

@@ -1,0 +1,69 @@
+"""The Predict tab: one pipeline's answer for every face in a photo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from emotion_hub.checkpoints import embedded_checkpoints
+from emotion_hub.errors import EmotionHubError, ImageError
+from emotion_hub.predictor import embedded_predictor, locate
+from emotion_hub.ui.photo import PhotoInput, example_photos, photo_input
+from emotion_hub.ui.render import message, prediction_cards
+
+__all__ = ["predict_tab"]
+
+WAITING = message("Give it a photo with a face: drop a file, paste one, take a snapshot, or pick the example below.")
+NO_FACE = "No face was found. Try a photo that shows it from the front, or take the whole picture as the face."
+
+
+def predict_html(photo: str | bytes | None, model: str, whole: bool) -> tuple[str, list[dict[str, Any]]]:
+    """The page's answer and the same as JSON; what is wrong with a photo is said in place of the answer."""
+    if photo is None:
+        return WAITING, []
+    try:
+        scene = locate(photo, whole=whole)
+        faces = embedded_predictor(model).predict_scenes([scene])[0]
+    except ImageError as error:
+        return message(str(error), kind="error", title="This picture cannot be read."), []
+    if not faces:
+        return message(NO_FACE, title=f"{scene.photo.width}×{scene.photo.height} pixels, no face."), []
+    return prediction_cards(scene.photo, faces), [face.to_dict() for face in faces]
+
+
+def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dict[str, Any]]:
+    """The API's answer: a list with one object a face, largest first."""
+    if photo is None:
+        raise gr.Error("no photo came; pass image=handle_file(path or URL)", print_exception=False)
+    try:
+        return [face.to_dict() for face in embedded_predictor(model).predict(photo, whole=whole)]
+    except EmotionHubError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def predict_tab() -> None:
+    """Build the tab inside the current Blocks."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            photo: PhotoInput = photo_input("predict-photo")
+            names = list(embedded_checkpoints())
+            model = gr.Radio(names, value=names[0], label="Network", elem_id="predict-model")
+            whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="predict-whole")
+            run = gr.Button("Read the expression", variant="primary", elem_id="predict-run")
+            example_photos(photo)
+        with gr.Column(scale=3, min_width=300):
+            answer = gr.HTML(WAITING, elem_id="predict-answer")
+            with gr.Accordion("The answer as JSON", open=False):
+                raw = gr.JSON(show_label=False, elem_id="predict-json")
+    inputs = [photo, model, whole]
+    triggers = [run.click, photo.change, model.change, whole.change]
+    gr.on(triggers, predict_html, inputs, [answer, raw], api_visibility="private", concurrency_id="networks", trigger_mode="always_last")
+    gr.Button(visible=False).click(
+        predict_json,
+        inputs,
+        gr.JSON(visible=False),
+        api_name="predict",
+        api_description="Expressions of every face in a photo, largest face first: a list of objects with label, probs, bbox and timings.",
+        concurrency_id="networks",
+    )

@@ -1,0 +1,164 @@
+"""Answers as HTML. Every text is escaped; pictures go in as data URLs, so no copy of a face is written to disk."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from PIL import Image, ImageDraw, ImageFont
+
+from emotion_hub.prediction import Comparison, Pipeline, Prediction
+
+__all__ = ["comparison_cards", "message", "photo_with_boxes", "prediction_cards"]
+
+#: More faces than this are boxed in the photo but get no card.
+MAX_CARDS = 12
+
+#: The photo is shown with at most this many pixels a side.
+SHOWN_SIDE = 1024
+
+_BOX, _BOX_FIRST = "#ffffff", "#4cc2ff"
+
+
+def message(text: str, *, kind: str = "info", title: str = "") -> str:
+    """A note in place of an answer; `kind` is info or error."""
+    role = "alert" if kind == "error" else "status"
+    heading = f"<strong>{escape(title)}</strong> " if title else ""
+    return f'<div class="eh-note eh-{kind}" role="{role}">{heading}{escape(text)}</div>'
+
+
+def data_url(image: Image.Image, image_format: str = "PNG") -> str:
+    """The picture as a data URL."""
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, quality=88)
+    return f"data:image/{image_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def photo_with_boxes(photo: Image.Image, predictions: Sequence[Prediction]) -> str:
+    """The photo with each face boxed, numbered and labelled; the largest face is number 1."""
+    scale = min(1.0, SHOWN_SIDE / max(photo.size))
+    shown = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    draw = ImageDraw.Draw(shown)
+    width = max(2, round(max(shown.size) / 300))
+    font = ImageFont.load_default(max(12, round(max(shown.size) / 42)))
+    for number, face in reversed(list(enumerate(predictions, 1))):
+        left, top, right, bottom = (round(v * scale) for v in face.bbox)
+        colour = _BOX_FIRST if number == 1 else _BOX
+        draw.rectangle((left - width, top - width, right + width, bottom + width), outline="#10202c", width=2 * width)
+        draw.rectangle((left, top, right, bottom), outline=colour, width=width)
+        _tag(draw, f"{number} {face.label}" if len(predictions) > 1 else face.label, (left, top), font, colour, shown.size)
+    names = ", ".join(f"face {i}: {face.label}" for i, face in enumerate(predictions, 1))
+    return f'<img class="eh-photo" src="{data_url(shown, "JPEG")}" alt="{escape(f"The photo with boxes; {names}")}">'
+
+
+def _tag(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int], font: ImageFont.ImageFont, colour: str, size: tuple[int, int]) -> None:
+    """The label above its box, or inside where there is no room."""
+    x0, y0, x1, y1 = draw.textbbox((0, 0), text, font=font)
+    width, height = x1 - x0 + 10, y1 - y0 + 8
+    x = max(0, min(corner[0], size[0] - width))
+    y = corner[1] - height if corner[1] >= height else corner[1]
+    draw.rectangle((x, y, x + width, y + height), fill=colour)
+    draw.text((x + 5 - x0, y + 4 - y0), text, fill="#10202c", font=font)
+
+
+def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction]) -> str:
+    """The boxed photo, a card of probability bars for each face, and the times."""
+    cards = "".join(_card(i, face, many=len(predictions) > 1) for i, face in enumerate(predictions[:MAX_CARDS]))
+    more = message(f"{len(predictions) - MAX_CARDS} smaller faces are boxed above without bars.") if len(predictions) > MAX_CARDS else ""
+    first = predictions[0].timings
+    total = first["decode"] + first["detect"] + sum(p.timings["preprocess"] + p.timings["inference"] for p in predictions)
+    steps = {
+        "decode": first["decode"],
+        "find faces": first["detect"],
+        "prepare": sum(p.timings["preprocess"] for p in predictions),
+        "network": sum(p.timings["inference"] for p in predictions),
+    }
+    times = " · ".join(f"{name} {ms:.1f} ms" for name, ms in steps.items())
+    line = f'<p class="eh-times"><strong>{total:.0f} ms</strong> in all: {times}</p>'
+    return f'{photo_with_boxes(photo, predictions)}{line}<div class="eh-cards">{cards}</div>{more}'
+
+
+def _card(index: int, face: Prediction, *, many: bool) -> str:
+    title = f"Face {index + 1}: {face.label}" if many else face.label
+    side = "upscale224" if face.model == "upscale224" else "native48"
+    bars = "".join(_bar(index, face.model, label, p, top=label == face.label, side=side) for label, p in face.probs.items())
+    return (
+        f'<section class="eh-card" data-face="{index}" data-label="{escape(face.label)}"><h3>{escape(title)}'
+        f'<span class="eh-confidence">{face.confidence:.1%}</span></h3><div class="eh-bars">{bars}</div></section>'
+    )
+
+
+def _bar(index: int, model: str, label: str, p: float, *, top: bool, side: str = "native48", named: bool = True) -> str:
+    return (
+        f'<div class="eh-row{" eh-top" if top else ""}"><span class="eh-label">{escape(label) if named else ""}</span>'
+        f'<span class="eh-track"><span class="eh-fill eh-{side}" style="width:{100 * p:.2f}%"></span></span>'
+        f'<span class="eh-value" data-face="{index}" data-model="{escape(model)}" data-label="{escape(label)}" data-prob="{p:.8f}">{p:.1%}</span></div>'
+    )
+
+
+def comparison_cards(comparisons: Sequence[Comparison], upsample: str) -> str:
+    """For each face: what both pipelines saw, both distributions on one chart, whether they agree, what each costs."""
+    return "".join(_comparison(i, c, upsample, many=len(comparisons) > 1) for i, c in enumerate(comparisons[:MAX_CARDS]))
+
+
+def _comparison(index: int, pair: Comparison, upsample: str, *, many: bool) -> str:
+    sides: Mapping[str, Pipeline] = {"native48": pair.native48, "upscale224": pair.upscale224}
+    heading = f"<h3>Face {index + 1}</h3>" if many else ""
+    return (
+        f'<section class="eh-card eh-compare" data-face="{index}" data-agree="{str(pair.agree).lower()}">{heading}{_verdict(pair)}'
+        f'<div class="eh-views">{"".join(_view(name, side, upsample) for name, side in sides.items())}</div>'
+        f"{_grouped_chart(index, sides)}{_cost_table(pair)}</section>"
+    )
+
+
+def _verdict(pair: Comparison) -> str:
+    small, large = pair.native48.prediction, pair.upscale224.prediction
+    if pair.agree:
+        text = f"Both say <strong>{escape(small.label)}</strong>"
+    else:
+        text = f"native48 says <strong>{escape(small.label)}</strong>, upscale224 says <strong>{escape(large.label)}</strong>"
+    kind = "eh-agree" if pair.agree else "eh-differ"
+    return f'<p class="eh-verdict {kind}">{text}; their distributions differ by {pair.distance:.0%} of the probability.</p>'
+
+
+def _view(name: str, side: Pipeline, upsample: str) -> str:
+    size, mode = side.prepared.width, side.prepared.mode
+    what = f"{size}×{size} pixels, {'one gray channel' if mode == 'L' else f'three equal channels, {upsample}'}"
+    smooth = "" if name == "upscale224" else " eh-pixels"
+    return (
+        f'<figure class="eh-view"><img class="eh-seen{smooth}" data-model="{name}" src="{data_url(side.prepared)}" alt="What {name} sees: {what}">'
+        f'<figcaption><span class="eh-key eh-{name}"></span><strong>{name}</strong><br>{escape(what)}<br>'
+        f"<strong>{escape(side.prediction.label)}</strong> {side.prediction.confidence:.1%}</figcaption></figure>"
+    )
+
+
+def _grouped_chart(index: int, sides: Mapping[str, Pipeline]) -> str:
+    """Two bars a label, one colour a pipeline."""
+    labels = list(dict.fromkeys(label for side in sides.values() for label in side.prediction.probs))
+    groups = []
+    for label in labels:
+        bars = "".join(
+            _bar(index, name, label, side.prediction.probs.get(label, 0.0), top=label == side.prediction.label, side=name, named=i == 0)
+            for i, (name, side) in enumerate(sides.items())
+        )
+        groups.append(f'<div class="eh-group">{bars}</div>')
+    return f'<div class="eh-bars" role="group" aria-label="Probabilities of both pipelines">{"".join(groups)}</div>'
+
+
+def _cost_table(pair: Comparison) -> str:
+    small, large = pair.native48, pair.upscale224
+    rows = [
+        ("parameters", f"{small.parameters:,}", f"{large.parameters:,}", large.parameters / small.parameters),
+        ("input, float32", _kib(small.input_bytes), _kib(large.input_bytes), large.input_bytes / small.input_bytes),
+    ]
+    for step, name in (("preprocess", "preprocessing"), ("inference", "inference")):
+        rows.append((name, f"{small.prediction.timings[step]:.2f} ms", f"{large.prediction.timings[step]:.2f} ms", pair.ratio(step)))
+    body = "".join(f'<tr><th scope="row">{name}</th><td>{a}</td><td>{b}</td><td data-ratio="{name}">{ratio:.1f}×</td></tr>' for name, a, b, ratio in rows)
+    head = '<tr><td></td><th scope="col">native48</th><th scope="col">upscale224</th><th scope="col">ratio</th></tr>'
+    return f'<table class="eh-costs"><thead>{head}</thead><tbody>{body}</tbody></table>'
+
+
+def _kib(count: int) -> str:
+    return f"{count / 1024:.0f} KiB"

@@ -1,0 +1,118 @@
+"""Label sets: their order, their spellings, and the way from seven to six."""
+
+from __future__ import annotations
+
+import pytest
+
+from emotion_hub.errors import InputError, LabelError
+from emotion_hub.labels import ALIASES, FER2013, LABEL_SETS, REPORT6, LabelSet, canonical
+
+
+def test_fer2013_has_the_order_of_its_csv():
+    assert FER2013.labels == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert FER2013.id2label[6] == "neutral"
+    assert FER2013.label2id["neutral"] == 6
+
+
+def test_the_report_has_six_in_alphabetical_order():
+    assert REPORT6.labels == ("angry", "fear", "happy", "neutral", "sad", "surprise")
+    assert REPORT6.labels == tuple(sorted(set(FER2013.labels) - {"disgust"}))
+
+
+@pytest.mark.parametrize("labels", [FER2013, REPORT6], ids=lambda s: s.name)
+def test_ids_and_names_are_inverse(labels):
+    assert len(labels) == len(labels.labels) == len(labels.id2label)
+    for i, label in labels.id2label.items():
+        assert labels.label2id[label] == i == labels.index(label)
+
+
+@pytest.mark.parametrize(("alias", "label"), sorted(ALIASES.items()))
+def test_an_alias_finds_its_label_in_any_case(alias, label):
+    assert canonical(alias) == label
+    assert canonical(f"  {alias.upper()} ") == label
+    assert FER2013.index(alias.title()) == FER2013.labels.index(label)
+
+
+@pytest.mark.parametrize("label", FER2013.labels)
+def test_a_label_is_its_own_spelling(label):
+    assert canonical(label) == canonical(label.capitalize()) == label
+
+
+@pytest.mark.parametrize("name", ["contempt", "", "happy!", "Ärger"])
+def test_an_unknown_label_lists_what_is_known(name):
+    with pytest.raises(LabelError) as caught:
+        canonical(name)
+    for known in (repr(name), *FER2013.labels, "fearful"):
+        assert known in str(caught.value)
+    assert isinstance(caught.value, InputError)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("name", [None, 3, b"happy", ["happy"]])
+def test_a_label_that_is_no_string_is_refused(name):
+    with pytest.raises(LabelError, match="string"):
+        canonical(name)
+
+
+def test_a_label_outside_the_set_lists_the_set():
+    with pytest.raises(LabelError) as caught:
+        REPORT6.index("disgusted")
+    for known in ("'disgusted'", "report6", *REPORT6.labels):
+        assert known in str(caught.value)
+
+
+def test_projection_to_six_renormalises_what_is_left_in_the_new_order():
+    seven = {"angry": 0.1, "disgust": 0.2, "fear": 0.05, "happy": 0.25, "sad": 0.1, "surprise": 0.1, "neutral": 0.2}
+    six = REPORT6.project(seven)
+    assert tuple(six) == REPORT6.labels
+    assert sum(six.values()) == pytest.approx(1)
+    assert six["happy"] == pytest.approx(0.25 / 0.8)
+    assert six["neutral"] / six["angry"] == pytest.approx(2)
+
+
+def test_projection_reads_aliases_and_keeps_its_source():
+    source = {"Anger": 0.5, "fearful": 0.1, "happiness": 0.1, "neutral": 0.1, "sadness": 0.1, "surprised": 0.1}
+    before = dict(source)
+    assert REPORT6.project(source)["angry"] == pytest.approx(0.5)
+    assert source == before
+
+
+def test_projection_to_the_same_set_changes_nothing():
+    probs = dict(zip(FER2013.labels, (0.5, 0.0, 0.125, 0.125, 0.125, 0.0, 0.125), strict=True))
+    assert FER2013.project(probs) == probs
+
+
+def test_a_label_the_source_lacks_is_named_unless_missing_gives_its_weight():
+    six = dict.fromkeys(REPORT6.labels, 1 / 6)
+    with pytest.raises(LabelError, match=r"'disgust'.*missing=0\.0"):
+        FER2013.project(six)
+    assert FER2013.project(six, missing=0.0)["disgust"] == 0
+    assert FER2013.project(six, missing=1 / 6)["disgust"] == pytest.approx(1 / 7)
+
+
+def test_projection_refuses_a_source_with_nothing_on_the_set():
+    with pytest.raises(LabelError, match=r"no probability is left.*disgust"):
+        REPORT6.project({**dict.fromkeys(REPORT6.labels, 0.0), "disgust": 1.0})
+
+
+def test_projection_refuses_two_spellings_of_one_label():
+    with pytest.raises(LabelError, match="fear"):
+        REPORT6.project({**dict.fromkeys(REPORT6.labels, 0.1), "fearful": 0.4})
+
+
+def test_of_finds_the_known_sets_and_makes_custom_ones():
+    assert LabelSet.of(list(FER2013.labels)) is FER2013
+    assert LabelSet.of(REPORT6.labels) is REPORT6
+    assert LABEL_SETS == {"fer2013": FER2013, "report6": REPORT6}
+    other = LabelSet.of(["happy", "sad"])
+    assert (other.name, other.labels) == ("custom", ("happy", "sad"))
+    assert LabelSet.of(FER2013.labels[::-1]).name == "custom"
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [((), "empty"), (("happy", "sad", "happy"), "twice"), (("happy", ""), "blank"), (("happy", "  "), "blank"), (("happy", 3), "string")],
+)
+def test_empty_sets_duplicates_and_blank_names_are_refused(labels, words):
+    with pytest.raises(LabelError, match=words):
+        LabelSet("mine", labels)

@@ -1,0 +1,272 @@
+"""Augmentation, the choice of training images, and recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emotion_hub.errors import ConfigError
+from emotion_hub.models import list_models
+from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
+from training.augment import Augmentation, augment_tensor
+from training.data import FaceSplit, clean_training_indices, pixel_hashes, prepare_planes, shared_indices
+from training.recipe import Recipe, load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = sorted((ROOT / "training" / "runs").glob("*.toml"))
+STEPS = {"flip": 0.5, "rotate": 20.0, "shift": 0.1, "scale": 0.2, "brightness": 0.3, "contrast": 0.3, "erase": 1.0}
+
+
+def _seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _batch(count: int = 6, channels: int = 1, side: int = 24) -> torch.Tensor:
+    return torch.rand(count, channels, side, side, generator=_seeded(7)) * 2 - 1
+
+
+# augment_tensor
+
+
+def test_zero_strengths_return_the_same_tensor():
+    batch = _batch()
+    before = batch.clone()
+    generator = _seeded()
+    state = generator.get_state()
+    assert augment_tensor(batch, Augmentation(), generator) is batch
+    assert torch.equal(batch, before)
+    assert torch.equal(generator.get_state(), state)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("step", "strength"), STEPS.items(), ids=STEPS)
+def test_each_step_alone_changes_the_batch_and_keeps_its_shape_and_the_original(step, strength, channels):
+    batch = _batch(channels=channels)
+    before = batch.clone()
+    out = augment_tensor(batch, Augmentation(**{step: strength}), _seeded())
+    assert (out.shape, out.dtype) == (batch.shape, torch.float32)
+    assert torch.isfinite(out).all()
+    assert (out - batch).abs().max() > 0.05
+    assert torch.equal(batch, before)
+
+
+@pytest.mark.parametrize(("step", "strength"), STEPS.items(), ids=STEPS)
+def test_images_of_one_batch_are_drawn_apart(step, strength):
+    batch = _batch(1).expand(8, -1, -1, -1).clone()
+    out = augment_tensor(batch, Augmentation(**{step: strength}), _seeded())
+    assert len({image.numpy().tobytes() for image in out}) > 1
+
+
+def test_a_flip_for_certain_is_torch_flip():
+    batch = _batch(channels=3)
+    torch.testing.assert_close(augment_tensor(batch, Augmentation(flip=1.0), _seeded()), torch.flip(batch, dims=[3]), atol=1e-5, rtol=0)
+
+
+def test_a_flip_by_half_gives_each_image_or_its_mirror():
+    batch = _batch(64)
+    out = augment_tensor(batch, Augmentation(flip=0.5), _seeded())
+    same = (out - batch).abs().amax(dim=(1, 2, 3)) < 1e-5
+    mirrored = (out - torch.flip(batch, dims=[3])).abs().amax(dim=(1, 2, 3)) < 1e-5
+    assert (same ^ mirrored).all()
+    assert 16 < int(mirrored.sum()) < 48
+
+
+def test_the_same_seed_gives_the_same_batch_and_another_seed_another():
+    how = Augmentation(**STEPS)
+    first, again, other = (augment_tensor(_batch(), how, _seeded(s)) for s in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_erasing_sets_one_box_to_the_mean_of_the_image():
+    batch = _batch(16, side=48)
+    out = augment_tensor(batch, Augmentation(erase=1.0, erase_area=(0.05, 0.1)), _seeded())
+    for before, after in zip(batch[:, 0], out[:, 0], strict=True):
+        changed = before != after
+        rows, cols = changed.any(dim=1).nonzero().flatten(), changed.any(dim=0).nonzero().flatten()
+        box = after[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        assert changed.sum() == box.numel(), "the erased pixels are no box"
+        torch.testing.assert_close(box, torch.full_like(box, before.mean().item()), atol=1e-5, rtol=0)
+        assert 0.03 < box.numel() / before.numel() < 0.13
+
+
+def test_erasing_by_a_probability_leaves_the_other_images_alone():
+    batch = _batch(100)
+    out = augment_tensor(batch, Augmentation(erase=0.3), _seeded())
+    assert 15 < int((out != batch).flatten(1).any(dim=1).sum()) < 45
+
+
+def test_brightness_moves_all_pixels_alike_and_within_its_range():
+    batch = _batch(50)
+    moved = augment_tensor(batch, Augmentation(brightness=0.2), _seeded()) - batch
+    assert moved.flatten(1).std(dim=1).max() < 1e-5
+    assert 0.1 < moved.abs().max() <= 0.2 + 1e-5
+
+
+def test_contrast_keeps_the_mean_of_each_image():
+    batch = _batch(50)
+    out = augment_tensor(batch, Augmentation(contrast=0.25), _seeded())
+    torch.testing.assert_close(out.mean(dim=(1, 2, 3)), batch.mean(dim=(1, 2, 3)), atol=1e-5, rtol=0)
+    ratio = out.flatten(1).std(dim=1) / batch.flatten(1).std(dim=1)
+    assert 0.75 - 1e-4 <= ratio.min() < 0.9
+    assert 1.1 < ratio.max() <= 1.25 + 1e-4
+
+
+def test_a_shift_moves_by_no_more_than_its_share_of_the_side():
+    batch = torch.zeros(200, 1, 41, 41)
+    batch[:, :, 20, 20] = 1
+    out = augment_tensor(batch, Augmentation(shift=0.1), _seeded())[:, 0]
+    at = torch.arange(41.0)
+    centre = (out.sum(dim=1) * at).sum(dim=1) / out.sum(dim=(1, 2))
+    assert 3 < (centre - 20).abs().max() <= 4.1 + 1e-3
+
+
+def test_a_rotation_keeps_the_middle_and_the_length():
+    batch = torch.zeros(100, 1, 41, 41)
+    batch[:, :, 20, 20], batch[:, :, 20, 35] = 1, 1
+    out = augment_tensor(batch, Augmentation(rotate=30), _seeded())[:, 0]
+    torch.testing.assert_close(out[:, 20, 20], torch.ones(100), atol=1e-3, rtol=0)
+    y, x = torch.meshgrid(torch.arange(41.0) - 20, torch.arange(41.0) - 20, indexing="ij")
+    far = out * ((x**2 + y**2) > 25)
+    weight = far.sum(dim=(1, 2))
+    my, mx = (far * y).sum(dim=(1, 2)) / weight, (far * x).sum(dim=(1, 2)) / weight
+    torch.testing.assert_close(torch.hypot(mx, my), torch.full((100,), 15.0), atol=0.4, rtol=0)
+    angle = torch.rad2deg(torch.atan2(my, mx)).abs()
+    assert 20 < angle.max() <= 31
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("flip", -0.1),
+        ("flip", 1.1),
+        ("flip", math.nan),
+        ("erase", 2),
+        ("rotate", -1),
+        ("rotate", math.nan),
+        ("rotate", math.inf),
+        ("shift", -0.1),
+        ("scale", -0.1),
+        ("scale", 1.0),
+        ("brightness", -1),
+        ("contrast", -0.2),
+        ("erase_area", (0.2, 0.1)),
+        ("erase_area", (-0.1, 0.1)),
+        ("erase_area", (0.1, 1.5)),
+        ("erase_area", (0.1,)),
+    ],
+)
+def test_a_strength_outside_its_range_is_named(field, value):
+    with pytest.raises(ConfigError, match=f"^{field}="):
+        Augmentation(**{field: value})
+
+
+# clean_training_indices
+
+
+def _face(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 6), dtype=np.uint8))
+
+
+def _split(name: str, faces: list[Image.Image], labels: list[int]) -> FaceSplit:
+    return FaceSplit(name, faces, np.asarray(labels, dtype=np.int64), [hashlib.sha1(f.tobytes()).hexdigest() for f in faces])
+
+
+def test_leaks_conflicts_copies_and_flat_images_are_left_out_and_counted():
+    flat = Image.new("L", (6, 6), 40)
+    # index     0        1        2        3        4        5        6     7        8        9        10       11
+    faces = [_face(1), _face(2), _face(2), _face(3), _face(3), _face(3), flat, _face(4), _face(5), _face(1), _face(6), _face(5)]
+    labels = [0, 1, 1, 2, 3, 2, 4, 5, 6, 0, 3, 6]
+    train = _split("train", faces, labels)
+    validation, test = _split("validation", [_face(1), _face(90)], [0, 1]), _split("test", [_face(5), _face(91)], [2, 1])
+    kept, report = clean_training_indices(train, validation, test)
+    assert kept.dtype == np.int64
+    assert kept.tolist() == [1, 7, 10]
+    assert dataclasses.asdict(report) == {"total": 12, "kept": 3, "copies_in_evaluation": 4, "conflicting": 3, "surplus_copies": 1, "constant": 1}
+    assert report.kept + report.copies_in_evaluation + report.conflicting + report.surplus_copies + report.constant == report.total
+
+
+def test_what_is_kept_shares_nothing_with_the_evaluation_splits():
+    train, test = _split("train", [_face(i % 7) for i in range(20)], [i % 7 for i in range(20)]), _split("test", [_face(0), _face(3)], [0, 3])
+    assert shared_indices(train, test).tolist() == [0, 3, 7, 10, 14, 17]
+    kept, _ = clean_training_indices(train, test)
+    left = _split("train", [train.faces[i] for i in kept], train.labels[kept].tolist())
+    assert shared_indices(left, test).size == 0
+    assert sorted({train.hashes[i] for i in kept}) == sorted(pixel_hashes(train) - pixel_hashes(test))
+    assert len(set(left.hashes)) == len(left)
+
+
+def test_a_clean_split_is_kept_whole():
+    train = _split("train", [_face(i) for i in range(5)], [0, 1, 2, 3, 4])
+    kept, report = clean_training_indices(train, _split("test", [_face(50)], [0]))
+    assert kept.tolist() == [0, 1, 2, 3, 4]
+    assert (report.kept, report.total) == (5, 5)
+
+
+@pytest.mark.parametrize("config", [NATIVE48, UPSCALE224], ids=lambda c: c.name)
+def test_training_and_serving_see_the_same_array_bit_for_bit(face_image, config):
+    faces = [face_image.convert("L").resize((48, 48)), face_image, _face(1)]
+    preprocessor = Preprocessor(config)
+    planes = prepare_planes(_split("train", faces, [0, 1, 2]), preprocessor, np.array([2, 0, 1]))
+    assert (planes.dtype, planes.shape) == (np.uint8, (3, config.size, config.size))
+    batch = augment_tensor(torch.from_numpy(preprocessor.normalise(planes)), Augmentation(), _seeded())
+    assert batch.numpy().tobytes() == preprocessor.batch([faces[2], faces[0], faces[1]]).tobytes()
+
+
+# recipes
+
+
+def _recipe(**changes) -> dict:
+    return {"name": "tiny", "model": "emotion_cnn", "preprocess": NATIVE48.to_dict(), "epochs": 1, "lr": 0.1, **changes}
+
+
+def test_there_are_recipes():
+    assert {"native48", "upscale224"} <= {p.stem for p in RUNS}
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
+def test_every_recipe_loads_and_survives_json(path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.model in list_models()
+    assert recipe.augmentation != Augmentation()
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert recipe.training_preprocess == dataclasses.replace(recipe.preprocess, size=recipe.train_size or recipe.preprocess.size)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning_rate": 0.1}, r"unknown recipe key 'learning_rate'.*known are.*lr"),
+        ({"augmentation": {"vertical": 1}}, "unknown augmentation 'vertical'"),
+        ({"model": "resnet50"}, r"no network 'resnet50'.*emotion_cnn"),
+        ({"optimizer": "lion"}, r"optimizer='lion'.*sgd, adamw"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"lr": 0.0}, r"lr=0\.0"),
+        ({"augmentation": {"flip": 3}}, "flip=3"),
+        ({"preprocess": {**NATIVE48.to_dict(), "crop": 1}}, "unknown preprocessing key 'crop'"),
+    ],
+    ids=lambda v: "-".join(v) if isinstance(v, dict) else "",
+)
+def test_a_bad_recipe_names_the_key_and_what_is_allowed(changes, words):
+    Recipe.from_dict(_recipe())
+    with pytest.raises(ConfigError, match=words):
+        Recipe.from_dict(_recipe(**changes))
+
+
+def test_a_missing_recipe_and_a_file_that_is_none_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"no recipe at .*gone\.toml.*training/runs"):
+        load_recipe(tmp_path / "gone.toml")
+    for name, text in (("broken", "epochs = ["), ("short", 'name = "x"\nmodel = "emotion_cnn"\n')):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=rf"{name}\.toml is not a recipe"):
+            load_recipe(path)

@@ -60,7 +60,7 @@ def compare_tab() -> None:
     """Build the tab inside the current Blocks."""
     trained = trained_filter()
     with gr.Row():
-        with gr.Column(scale=2, min_width=300):
+        with gr.Column(scale=2, min_width=260):
             photo = photo_input("compare-photo")
             upsample = gr.Radio(
                 list(FILTERS),
@@ -72,7 +72,7 @@ def compare_tab() -> None:
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="compare-whole")
             run = gr.Button("Compare both pipelines", variant="primary", elem_id="compare-run")
             example_photos(photo)
-        with gr.Column(scale=3, min_width=300):
+        with gr.Column(scale=3, min_width=260):
             answer = gr.HTML(WAITING, elem_id="compare-answer")
             with gr.Accordion("The answer as JSON", open=False):
                 raw = gr.JSON(show_label=False, elem_id="compare-json")

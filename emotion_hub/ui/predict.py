@@ -45,14 +45,14 @@ def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dic
 def predict_tab() -> None:
     """Build the tab inside the current Blocks."""
     with gr.Row():
-        with gr.Column(scale=2, min_width=300):
+        with gr.Column(scale=2, min_width=260):
             photo: PhotoInput = photo_input("predict-photo")
             names = list(embedded_checkpoints())
             model = gr.Radio(names, value=names[0], label="Network", elem_id="predict-model")
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="predict-whole")
             run = gr.Button("Read the expression", variant="primary", elem_id="predict-run")
             example_photos(photo)
-        with gr.Column(scale=3, min_width=300):
+        with gr.Column(scale=3, min_width=260):
             answer = gr.HTML(WAITING, elem_id="predict-answer")
             with gr.Accordion("The answer as JSON", open=False):
                 raw = gr.JSON(show_label=False, elem_id="predict-json")

@@ -1,0 +1,234 @@
+"""The demo as a visitor meets it: Chromium against the running app."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from emotion_hub.predictor import EmotionPredictor, compare
+
+CHROMIUM = "/usr/bin/chromium"
+ROOT = Path(__file__).parent.parent
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not os.access(CHROMIUM, os.X_OK), reason=f"{CHROMIUM} is not installed (Debian package chromium)"),
+]
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+
+def astronaut() -> Image.Image:
+    """Eileen Collins, NASA, public domain; scikit-image ships the file."""
+    from skimage import data
+
+    return Image.fromarray(data.astronaut())
+
+
+@pytest.fixture(scope="module")
+def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`python app.py` in a process of its own, as a newcomer starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("app")
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "gradio"), "HF_HUB_OFFLINE": "1"}
+    environment.pop("EMOTION_HUB_YUNET", None)
+    log = (folder / "log").open("w")
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            if process.poll() is not None:
+                pytest.fail(f"app.py ended with {process.returncode}: {(folder / 'log').read_text()[-2000:]}")
+            try:
+                urllib.request.urlopen(url, timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail(f"app.py did not answer within two minutes: {(folder / 'log').read_text()[-2000:]}")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A one-frame MJPEG file for Chromium's fake camera: the astronaut on a 640x480 picture."""
+    path = tmp_path_factory.mktemp("camera") / "face.mjpeg"
+    frame = ImageOps.pad(astronaut(), (640, 480), color="gray")
+    frame.save(path, "JPEG", quality=95, subsampling=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(camera_file: Path) -> Iterator[playwright.Browser]:
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={camera_file}",
+    ]
+    with playwright.sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: playwright.Browser, app_url: str) -> Iterator[playwright.Page]:
+    context = browser.new_context(permissions=["camera"], viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(app_url)
+    page.wait_for_selector("#predict-photo input[type=file]", state="attached")
+    yield page
+    context.close()
+
+
+def shown_probs(page: playwright.Page, answer: str, model: str, face: int = 0) -> dict[str, float]:
+    """The probabilities on the page, as their elements carry them."""
+    values = page.locator(f'{answer} .eh-value[data-face="{face}"][data-model="{model}"]')
+    return {v.get_attribute("data-label"): float(v.get_attribute("data-prob")) for v in values.all()}
+
+
+def assert_equal_probs(shown: dict[str, float], expected: dict[str, float]) -> None:
+    assert list(shown) == list(expected)
+    np.testing.assert_allclose(list(shown.values()), list(expected.values()), atol=2e-4)
+
+
+def test_uploaded_photo_shows_the_probabilities_of_predict(page: playwright.Page, tmp_path: Path) -> None:
+    photo = tmp_path / "astronaut.png"
+    astronaut().save(photo)
+    page.set_input_files("#predict-photo input[type=file]", photo)
+    page.wait_for_selector("#predict-answer .eh-card")
+    expected = EmotionPredictor.from_pretrained("native48").predict(photo)
+    assert expected, "the fallback detector must find the astronaut"
+    assert page.locator("#predict-answer .eh-card").count() == len(expected)
+    assert_equal_probs(shown_probs(page, "#predict-answer", "native48"), expected[0].probs)
+    assert page.locator("#predict-answer .eh-card").first.get_attribute("data-label") == expected[0].label
+    assert re.search(r"find faces [\d.]+ ms", page.locator("#predict-answer .eh-times").inner_text())
+
+
+def test_other_network_answers_when_chosen(page: playwright.Page, tmp_path: Path) -> None:
+    photo = tmp_path / "astronaut.png"
+    astronaut().save(photo)
+    page.set_input_files("#predict-photo input[type=file]", photo)
+    page.wait_for_selector('#predict-answer .eh-value[data-model="native48"]')
+    page.get_by_label("upscale224").first.check()
+    page.wait_for_selector('#predict-answer .eh-value[data-model="upscale224"]')
+    expected = EmotionPredictor.from_pretrained("upscale224").predict(photo)[0]
+    assert_equal_probs(shown_probs(page, "#predict-answer", "upscale224"), expected.probs)
+
+
+def test_webcam_snapshot_shows_the_probabilities_of_predict_on_the_same_frame(page: playwright.Page) -> None:
+    with page.expect_response(lambda r: "/upload?" in r.url and r.request.method == "POST") as upload:
+        page.locator("#predict-photo").get_by_label("Capture from camera").click()
+        page.locator("#predict-photo").get_by_text("Click to Access Webcam").click()
+        page.locator("#predict-photo button[title='grant webcam access'], #predict-photo video").first.wait_for()
+        page.wait_for_function("() => { const v = document.querySelector('#predict-photo video'); return v && v.videoWidth > 0 && v.readyState >= 2 }")
+        page.locator("#predict-photo").get_by_label("capture photo").click()
+    frame = Path(upload.value.json()[0])  # where the server put the snapshot
+    page.wait_for_selector("#predict-answer .eh-card, #predict-answer .eh-error")
+    expected = EmotionPredictor.from_pretrained("native48").predict(frame)
+    assert expected, "the face must be found in the camera's frame"
+    assert_equal_probs(shown_probs(page, "#predict-answer", "native48"), expected[0].probs)
+
+
+def test_compare_tab_shows_both_pipelines_and_what_they_saw(page: playwright.Page, tmp_path: Path) -> None:
+    photo = tmp_path / "astronaut.png"
+    astronaut().save(photo)
+    page.get_by_role("tab", name="Compare").click()
+    page.set_input_files("#compare-photo input[type=file]", photo)
+    page.wait_for_selector("#compare-answer .eh-compare")
+    expected = compare(photo)[0]
+    for model, side in (("native48", expected.native48), ("upscale224", expected.upscale224)):
+        assert_equal_probs(shown_probs(page, "#compare-answer", model), side.prediction.probs)
+        seen = page.locator(f'#compare-answer .eh-compare[data-face="0"] img.eh-seen[data-model="{model}"]')
+        assert seen.evaluate("image => [image.naturalWidth, image.naturalHeight]") == list(side.prepared.size)
+    smoothing = page.locator('#compare-answer img.eh-seen[data-model="native48"]').first.evaluate("image => getComputedStyle(image).imageRendering")
+    assert smoothing == "pixelated"
+    assert page.locator('#compare-answer [data-ratio="inference"]').first.inner_text().endswith("×")
+    page.get_by_label("bilinear").check()
+    page.wait_for_function("() => document.querySelector('#compare-answer .eh-view:last-child figcaption')?.innerText.includes('bilinear')")
+    other = compare(photo, upscale224=EmotionPredictor.from_pretrained("upscale224").with_upsample("bilinear"))[0]
+    assert_equal_probs(shown_probs(page, "#compare-answer", "upscale224"), other.upscale224.prediction.probs)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("broken.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x40", "cannot be read"),
+        ("empty.jpg", b"", "empty"),
+        ("note.png", b"this is a text", "text"),
+        ("drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+    ],
+)
+def test_what_is_no_picture_gets_a_readable_message(page: playwright.Page, tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    page.set_input_files("#predict-photo input[type=file]", path)
+    page.wait_for_selector("#predict-answer .eh-error")
+    text = page.locator("#predict-answer .eh-error").inner_text()
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_photo_without_a_face_says_so_and_offers_the_whole_picture(page: playwright.Page, tmp_path: Path) -> None:
+    path = tmp_path / "plain.png"
+    Image.new("RGB", (200, 160), "teal").save(path)
+    page.set_input_files("#predict-photo input[type=file]", path)
+    page.get_by_text("No face was found").wait_for()
+    page.get_by_label("Take the whole picture as the face").first.check()
+    page.wait_for_selector("#predict-answer .eh-card")
+
+
+def test_notice_stands_above_the_camera(page: playwright.Page) -> None:
+    notice, photo = page.locator("#notice").bounding_box(), page.locator("#predict-photo").bounding_box()
+    assert notice["y"] + notice["height"] <= photo["y"]
+    assert "Before you use a camera" in page.locator("#notice").inner_text()
+    assert "Faces are found by" in page.locator("#detector").inner_text()
+
+
+def test_phone_screen_has_no_sideways_scrolling(browser: playwright.Browser, app_url: str, tmp_path: Path) -> None:
+    photo = tmp_path / "astronaut.png"
+    astronaut().save(photo)
+    context = browser.new_context(viewport={"width": 360, "height": 740}, device_scale_factor=2, is_mobile=True)
+    page = context.new_page()
+    page.goto(app_url)
+    page.wait_for_selector("#predict-photo input[type=file]", state="attached")
+    page.set_input_files("#predict-photo input[type=file]", photo)
+    page.wait_for_selector("#predict-answer .eh-card", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
+
+
+def test_page_asks_for_nothing_outside_its_own_server(browser: playwright.Browser, app_url: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(app_url)
+    page.wait_for_selector("#predict-photo input[type=file]", state="attached")
+    outside = {url for url in asked if not url.startswith((app_url, "data:", "blob:"))}
+    context.close()
+    assert not {u for u in outside if "fonts" in u or "analytics" in u or "google" in u}, json.dumps(sorted(outside))

@@ -1,0 +1,222 @@
+"""The demo without a browser: its answers, endpoints, limits and what stays on disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from emotion_hub.images import MAX_BYTES
+from emotion_hub.prediction import Prediction
+from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.ui import AGE, AT_ONCE, QUEUE, SWEEP, build_demo, launch_options
+from emotion_hub.ui.about import NOTICE, checkpoint_table, detector_line
+from emotion_hub.ui.compare import compare_html
+from emotion_hub.ui.photo import PhotoInput
+from emotion_hub.ui.predict import predict_html, predict_json
+from emotion_hub.ui.render import MAX_CARDS, message, prediction_cards
+
+
+def save(folder: Path, image: Image.Image, name: str = "face.png") -> str:
+    path = folder / name
+    image.save(path)
+    return str(path)
+
+
+def huge_png(path: Path) -> str:
+    """12,000x12,000 gray pixels in 140 kB: what decodes to 144 MB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(12_001) * 12_000, 1)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    return str(path)
+
+
+def test_page_and_json_give_what_predict_gives(face_image: Image.Image, tmp_path: Path) -> None:
+    path = save(tmp_path, face_image)
+    expected = EmotionPredictor.from_pretrained("native48").predict(path, whole=True)[0]
+    html, faces = predict_html(path, "native48", True)
+    assert faces[0]["probs"] == pytest.approx(expected.probs, abs=1e-6)
+    for label, p in expected.probs.items():
+        assert f'data-label="{label}" data-prob="{p:.8f}"'[:-4] in html
+    assert predict_json(path, "native48", True)[0]["probs"] == pytest.approx(expected.probs, abs=1e-6)
+
+
+def test_compare_page_shows_both_pipelines(face_image: Image.Image, tmp_path: Path) -> None:
+    html, faces = compare_html(save(tmp_path, face_image), "bicubic", True)
+    assert set(faces[0]) >= {"native48", "upscale224", "agree", "distance", "ratios"}
+    assert faces[0]["native48"]["parameters"] < faces[0]["upscale224"]["parameters"]
+    assert "224×224 pixels, three equal channels, bicubic" in html
+    assert "48×48 pixels, one gray channel" in html
+    assert 'data-ratio="preprocessing"' in html
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"hello", "text"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "header cannot be read"),
+    ],
+)
+def test_what_is_no_picture_is_said_in_place_of_the_answer(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(content)
+    for html, faces in (predict_html(str(path), "native48", False), compare_html(str(path), "lanczos", False)):
+        assert words in html
+        assert 'role="alert"' in html
+        assert faces == []
+    with pytest.raises(gr.Error, match=words):
+        predict_json(str(path), "native48", False)
+
+
+def test_twelve_thousand_pixels_a_side_are_refused_before_decoding(tmp_path: Path) -> None:
+    path = huge_png(tmp_path / "huge.png")
+    begun = time.perf_counter()
+    html, _ = predict_html(path, "native48", False)
+    assert "144 megapixels; the limit is 40" in html
+    assert time.perf_counter() - begun < 1, "the pixels were decoded"
+
+
+def odd_pictures() -> dict[str, bytes]:
+    """Pictures that go wrong where a decoder is careless."""
+    gray = Image.linear_gradient("L").resize((96, 96))
+    rgb = Image.merge("RGB", [gray, gray.rotate(90), gray.rotate(180)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = {
+        "16-bit": (Image.fromarray(np.asarray(gray).astype(np.uint16) * 257), "PNG", {}),
+        "CMYK": (rgb.convert("CMYK"), "JPEG", {}),
+        "RGBA": (rgb.convert("RGBA"), "PNG", {}),
+        "EXIF-rotated": (rgb.resize((96, 64)), "JPEG", {"exif": exif}),
+        "animated": (gray, "GIF", {"save_all": True, "append_images": [gray.rotate(90)]}),
+        "one-pixel": (Image.new("RGB", (1, 1), "red"), "PNG", {}),
+    }
+    files = {}
+    for name, (image, kind, options) in pictures.items():
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        files[name] = buffer.getvalue()
+    return files
+
+
+@pytest.mark.parametrize("kind", ["16-bit", "CMYK", "RGBA", "EXIF-rotated", "animated", "one-pixel"])
+def test_odd_pictures_are_answered_in_the_app(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(odd_pictures()[kind])
+    html, faces = predict_html(str(path), "native48", True)
+    assert len(faces) == 1
+    assert "eh-card" in html
+    assert "eh-note" in predict_html(str(path), "native48", False)[0]  # none of them shows a face
+
+
+def test_no_photo_asks_for_one() -> None:
+    assert "Give it a photo" in predict_html(None, "native48", False)[0]
+    with pytest.raises(gr.Error, match="no photo came"):
+        predict_json(None, "native48", False)
+
+
+def test_texts_on_the_page_are_escaped() -> None:
+    assert "<script>" not in message("<script>alert(1)</script>", kind="error", title="<b>")
+
+
+def test_many_faces_are_all_boxed_but_not_all_get_bars() -> None:
+    timings = {"decode": 1.0, "detect": 1.0, "preprocess": 1.0, "inference": 1.0, "total": 4.0}
+    faces = [Prediction("happy", 0, {"happy": 0.7, "sad": 0.3}, (4 * i, 4, 4 * i + 3, 8), "native48", timings) for i in range(MAX_CARDS + 3)]
+    html = prediction_cards(Image.new("RGB", (120, 30)), faces)
+    assert html.count("eh-card") - html.count("eh-cards") == MAX_CARDS
+    assert "3 smaller faces" in html
+    assert f"face {MAX_CARDS + 3}: happy" in html
+
+
+def test_photo_field_hands_the_file_on_undecoded() -> None:
+    field = PhotoInput()
+    assert field.get_block_name() == "image"
+    assert field.preprocess(None) is None
+    assert field.preprocess(SimpleNamespace(url=None, path="/tmp/never/opened")) == "/tmp/never/opened"
+    assert field.preprocess(SimpleNamespace(url="data:image/png;base64,aGVsbG8=", path=None)) == b"hello"
+
+
+def test_about_names_checkpoints_detector_and_deletion_time() -> None:
+    assert "native48" in checkpoint_table()
+    assert "upscale224" in checkpoint_table()
+    assert "LBP" in detector_line() or "YuNet" in detector_line()
+    assert "{minutes}" in NOTICE
+
+
+def test_limits_are_set() -> None:
+    demo, options = build_demo(), launch_options()
+    assert options["max_file_size"] == MAX_BYTES
+    assert demo.delete_cache == (SWEEP, AGE)
+    assert demo._queue.max_size == QUEUE
+    assert demo.analytics_enabled is False
+    networks = [fn for fn in demo.fns.values() if fn.name in ("predict_html", "predict_json", "compare_html", "compare_json")]
+    assert len(networks) == 4
+    assert {fn.concurrency_id for fn in networks} == {"networks"}
+    assert demo._queue.default_concurrency_limit == AT_ONCE
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo served in this process, its temporary files in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        patch.setattr("emotion_hub.ui.SWEEP", 1)
+        patch.setattr("emotion_hub.ui.AGE", 3)
+        demo = build_demo()
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        yield url
+        demo.close()
+
+
+def test_named_endpoints_answer_with_a_list(running: str, face_image: Image.Image, tmp_path: Path) -> None:
+    path = save(tmp_path, face_image)
+    client = Client(running, verbose=False)
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/predict", "/compare"}
+    faces = client.predict(handle_file(path), "native48", True, api_name="/predict")
+    assert faces[0]["probs"] == pytest.approx(EmotionPredictor.from_pretrained("native48").predict(path, whole=True)[0].probs, abs=1e-5)
+    assert client.predict(handle_file(path), "lanczos", True, api_name="/compare")[0]["upscale224"]["model"] == "upscale224"
+
+
+def test_endpoint_gives_the_reason_of_a_refusal(running: str, tmp_path: Path) -> None:
+    path = tmp_path / "note.png"
+    path.write_text("this is no picture")
+    with pytest.raises(Exception, match="is text, which is not read here"):
+        Client(running, verbose=False).predict(handle_file(path), "native48", True, api_name="/predict")
+
+
+def test_endpoint_does_not_read_the_servers_own_files(running: str, tmp_path: Path) -> None:
+    secret = save(tmp_path, Image.new("L", (48, 48)))
+    data = [{"path": secret, "meta": {"_type": "gradio.FileData"}, "orig_name": "x.png"}, "native48", True]
+    event = httpx.post(f"{running}gradio_api/call/predict", json={"data": data}).json()["event_id"]
+    answer = httpx.get(f"{running}gradio_api/call/predict/{event}", timeout=30).text
+    assert "event: error" in answer
+    assert "probs" not in answer
+
+
+def test_uploads_are_deleted_after_their_time(running: str, face_image: Image.Image, tmp_path: Path) -> None:
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    path = save(tmp_path, face_image, "to_be_deleted.png")
+    Client(running, verbose=False).predict(handle_file(path), "native48", True, api_name="/predict")
+    assert list(folder.rglob("to_be_deleted.png")), "the upload is expected there at first"
+    for _ in range(40):
+        if not list(folder.rglob("to_be_deleted.png")):
+            return
+        time.sleep(0.5)
+    pytest.fail("the upload is still there after 20 seconds")

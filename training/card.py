@@ -1,0 +1,221 @@
+"""Write the model cards and README's figures from the reports: `python -m training.card` (`--check` only compares)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, WEIGHTS_FILE, embedded_checkpoints
+from emotion_hub.errors import CheckpointError
+from training.package import TRAINING_FILE
+
+__all__ = ["card", "figures_table", "main", "overview"]
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- figures: written by python -m training.card -->", "<!-- end of figures -->"
+PHOTO_STUDY = ROOT / "training" / "studies" / "photos.json"
+FERPLUS_URL = "https://arxiv.org/abs/1608.01041"
+
+
+def load(folder: Path, name: str, command: str) -> dict[str, Any]:
+    """A JSON file of a checkpoint; raises CheckpointError naming the command that makes it."""
+    if not (folder / name).is_file():
+        raise CheckpointError(f"{folder.name} has no {name}; make it with: {command}")
+    return json.loads((folder / name).read_text())
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    """The test-split report of an embedded checkpoint."""
+    out = f"emotion_hub/checkpoints/{folder.name}/{REPORT_FILE}"
+    return load(folder, REPORT_FILE, f"python -m training.evaluate --checkpoint {folder.name} --data DATA --split test --out {out}")
+
+
+def figures_table() -> str:
+    """Markdown: one row an embedded checkpoint."""
+    rows = [
+        "| checkpoint | network | input | parameters | file | PrivateTest accuracy | without images that have copies | macro F1 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, folder in embedded_checkpoints().items():
+        config, report = json.loads((folder / CONFIG_FILE).read_text()), report_of(folder)
+        prep, clean = config["preprocess"], report["without_copies"]
+        size = (folder / WEIGHTS_FILE).stat().st_size / 2**20
+        rows.append(
+            f"| `{name}` | `{config['model']}` | {prep['size']}×{prep['size']}×{prep['channels']} | {report['parameters']:,} | {size:.1f} MB "
+            f"| {report['accuracy']:.2%} (n={report['n']:,}) | {clean['accuracy']:.2%} (n={clean['n']:,}) | {report['macro_f1']:.4f} |"
+        )
+    return "\n".join(rows)
+
+
+def per_class_table(report: dict[str, Any]) -> str:
+    """Markdown: precision, recall and F1 a label, and what it is most often taken for."""
+    rows = ["| label | precision | recall | F1 | images | most often taken for |", "|---|---|---|---|---|---|"]
+    for i, (label, row) in enumerate(report["per_class"].items()):
+        counts = [0 if j == i else v for j, v in enumerate(report["confusion_matrix"][i])]
+        worst = max(range(len(counts)), key=counts.__getitem__)
+        share = counts[worst] / max(1, row["support"])
+        rows.append(
+            f"| {label} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} | {report['labels'][worst]} ({share:.0%}) |"
+        )
+    return "\n".join(rows)
+
+
+def training_text(folder: Path) -> str:
+    """Markdown: each stage's recipe in a sentence, its epochs, hours and best validation accuracy."""
+    training = load(folder, TRAINING_FILE, f"python -m training.package --run RUN --out emotion_hub/checkpoints/{folder.name}")
+    lines = []
+    for stage in training["stages"]:
+        recipe, epochs, data = stage["recipe"], stage["epochs"], stage["data"]
+        best = max(epochs, key=lambda e: e["val_accuracy"])
+        hours = sum(e["seconds"] for e in epochs) / 3600
+        side = recipe["train_size"] or recipe["preprocess"]["size"]
+        lines.append(
+            f"- `training/runs/{recipe['name']}.toml`: {recipe['model']} at {side} pixels, {len(epochs)} epochs of {data['kept']:,} images, "
+            f"{recipe['optimizer']} at {recipe['lr']:g}, batch {recipe['batch_size']}, {hours:.1f} hours on shared CPU cores in bfloat16. "
+            f"Best epoch {best['epoch']}: {best['val_accuracy']:.2%} on {data['validation']:,} validation images."
+        )
+    data = training["stages"][-1]["data"]
+    lines.append(
+        f"- Of FER2013's {data['total']:,} training images {data['kept']:,} were used. Left out: {data['copies_in_evaluation']} whose exact copy stands in "
+        f"validation or test, {data['surplus_copies']} surplus copies, {data['conflicting']} copies under conflicting labels, "
+        f"{data['constant']} of one flat colour."
+    )
+    return "\n".join(lines)
+
+
+def photo_text(name: str) -> str:
+    """Markdown: what the checkpoint does on photos from elsewhere, through the detector."""
+    if not PHOTO_STUDY.is_file():
+        raise CheckpointError("there is no photo study; make it with: python -m training.photo_study --photos FOLDER --yunet FILE")
+    study = json.loads(PHOTO_STUDY.read_text())
+    lines = [
+        f"{study['faces']} faces in {study['photos']} openly licensed photos that nobody trained or tuned on, expressions noted by eye before "
+        "any network saw them (a sample this small shows gross failures, not fine differences):",
+        "",
+        "| face detector | faces found | right |",
+        "|---|---|---|",
+    ]
+    for detector, result in study["detectors"].items():
+        right = result["right"][name]
+        lines.append(f"| {detector} | {result['found']} of {study['faces']} | {right} of {result['found']} |")
+    return "\n".join(lines)
+
+
+LIMITS = f"""## Limits
+- It names the *expression* a face shows, as FER2013's annotators would have named it. It does not know what a person feels.
+- FER2013's labels are noisy. Ten FER+ voters ([Barsoum et al. 2016]({FERPLUS_URL})) gave 23% of its images no majority label.
+- FER2013 was collected by web search; its mix of ages, skin tones and cultures is unknown and no group slices were measured here.
+- 48 gray pixels hold little: small, turned, covered or dark faces fail. What looks confident may be wrong; the probabilities are not calibrated.
+
+## Intended use
+Teaching, research on low-resolution expression recognition, comparing pipelines and explanations.
+
+## Out of scope
+Inferring emotions of people at work or in education is prohibited in the EU (AI Act, Article 5(1)(f)): no student engagement scores, no
+workplace monitoring. Not for hiring, policing, border control, health, insurance or any other decision about a person, and not on faces
+whose owners did not agree.
+
+## Licence
+Code and weights: MIT. The training data's terms are its own: FER2013 was released for the ICML 2013 contest for research and education;
+the copyright of its pictures is not cleared, and none of them is in this repository. `upscale224` started from ImageNet weights of
+google-coral's MobileNetV2 (Apache-2.0).
+
+## Citation
+Goodfellow et al. 2013, *Challenges in Representation Learning: A report on three machine learning contests*, arXiv:1307.0414.
+"""
+
+
+def front_matter(name: str, config: dict[str, Any], report: dict[str, Any]) -> str:
+    """The metadata block the Hub reads."""
+    lines = [
+        "---",
+        "license: mit",
+        "library_name: emotion_hub",
+        "pipeline_tag: image-classification",
+        "tags: [facial-expression-recognition, emotion-recognition, fer2013, pytorch_model_hub_mixin, model_hub_mixin]",
+        "model-index:",
+        f"- name: emotion_hub {name}",
+        "  results:",
+        "  - task: {type: image-classification, name: Facial expression recognition}",
+        "    dataset: {type: fer2013, name: FER2013, split: test}",
+        "    metrics:",
+        f"    - {{type: accuracy, value: {report['accuracy']:.4f}}}",
+        f"    - {{type: f1, name: Macro F1, value: {report['macro_f1']:.4f}, args: {{average: macro}}}}",
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def body(name: str, folder: Path, level: str) -> str:
+    """One checkpoint's sections, headings starting at `level`."""
+    config, report = json.loads((folder / CONFIG_FILE).read_text()), report_of(folder)
+    clean, prep = report["without_copies"], config["preprocess"]
+    upscaled = f" and upscaled to {prep['size']} with {prep['upsample']}" if prep["size"] != prep["face_size"] else ""
+    measured = f"**accuracy {report['accuracy']:.2%}**, macro F1 {report['macro_f1']:.4f}, log loss {report['log_loss']:.4f}, n = {report['n']:,}"
+    return f"""{level} Input
+{prep["size"]}×{prep["size"]} pixels, {prep["channels"]} channel(s), mean {prep["mean"]}, std {prep["std"]}. Every face is made gray, brought to
+{prep["face_size"]} pixels a side with {prep["resample"]}{upscaled}: the settings are in `config.json` and `emotion_hub` applies them.
+Outputs: {", ".join(f"{i} {label}" for i, label in enumerate(config["labels"]))}.
+
+{level} Measured
+PrivateTest (`test`), read once for this checkpoint: {measured}.
+Without the test images whose exact copy stands in another split: accuracy {clean["accuracy"]:.2%}, macro F1 {clean["macro_f1"]:.4f}, n = {clean["n"]:,}.
+All figures are in `report.json`, written by `training.evaluate` for the weights with SHA-256 `{report["sha256"][:16]}…`.
+
+{per_class_table(report)}
+
+{level} On faces from elsewhere
+{photo_text(name)}
+
+{level} Training
+{training_text(folder)}
+"""
+
+
+def card(name: str) -> str:
+    """The README.md of one embedded checkpoint."""
+    folder = embedded_checkpoints()[name]
+    config, report = json.loads((folder / CONFIG_FILE).read_text()), report_of(folder)
+    use = f'```python\nfrom emotion_hub import EmotionPredictor\n\nEmotionPredictor.from_pretrained("{name}").predict("photo.jpg")\n```'
+    what = f"`{config['model']}`, {report['parameters']:,} parameters, float16 safetensors, for the package emotion_hub."
+    return f"{front_matter(name, config, report)}\n\n# emotion_hub {name}\n\n{what}\n\n{use}\n\n{body(name, folder, '##')}\n{LIMITS}"
+
+
+def overview() -> str:
+    """`model_card.md`: all embedded checkpoints in one document."""
+    parts = ["# Model card: the checkpoints inside emotion_hub", "", figures_table(), ""]
+    for name, folder in embedded_checkpoints().items():
+        parts += [f"## {name}", "", body(name, folder, "###")]
+    return "\n".join([*parts, LIMITS])
+
+
+def readme() -> str:
+    """README.md with its figures replaced."""
+    text = (ROOT / "README.md").read_text()
+    if BEGIN not in text or END not in text:
+        raise CheckpointError(f"README.md lacks the lines {BEGIN!r} and {END!r} between which the figures stand")
+    before, rest = text.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n{figures_table()}\n{END}{rest.split(END, 1)[1]}"
+
+
+def main(argv: list[str] | None = None) -> list[Path]:
+    parser = argparse.ArgumentParser(prog="training.card", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is out of date")
+    args = parser.parse_args(argv)
+    texts = {folder / "README.md": card(name) for name, folder in embedded_checkpoints().items()}
+    texts |= {ROOT / "model_card.md": overview(), ROOT / "README.md": readme()}
+    stale = [path for path, text in texts.items() if not path.is_file() or path.read_text() != text]
+    for path in stale:
+        print(f"{'out of date' if args.check else 'wrote'}: {path.relative_to(ROOT)}")
+        if not args.check:
+            path.write_text(texts[path])
+    if args.check and stale:
+        sys.exit(1)
+    return stale
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The embedded checkpoints on whole photos from elsewhere, through each detector: `python -m training.photo_study --photos FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emotion_hub.checkpoints import embedded_checkpoints
+from emotion_hub.errors import InputError
+from emotion_hub.faces import FaceDetector, LbpDetector, YuNetDetector
+from emotion_hub.predictor import EmotionPredictor, Scene, locate
+
+__all__ = ["main", "study"]
+
+STUDIES = Path(__file__).parent / "studies"
+Annotation = tuple[int, int, str]
+
+
+def study(photos: Path, faces: Mapping[str, Sequence[Annotation]], detector: FaceDetector, predictors: Mapping[str, EmotionPredictor]) -> dict[str, Any]:
+    """Faces found, boxes on no noted face, and right answers by checkpoint, each answer listed."""
+    result: dict[str, Any] = {"found": 0, "elsewhere": 0, "right": dict.fromkeys(predictors, 0), "answers": []}
+    for name, expected in faces.items():
+        if not (photos / name).is_file():
+            raise InputError(f"there is no photo {name!r} in {photos}; the study needs every photo of photos.toml")
+        scene = locate(photos / name, detector)
+        answers = {model: predictor.predict_scenes([scene])[0] for model, predictor in predictors.items()}
+        hits = {i: _inside(scene, x, y) for i, (x, y, _) in enumerate(expected)}
+        result["elsewhere"] += len(set(range(len(scene.faces))) - set(hits.values()))
+        for i, (_, _, label) in enumerate(expected):
+            if hits[i] is None:
+                result["answers"].append({"photo": name, "face": i, "expected": label, "found": False})
+                continue
+            said = {model: predictions[hits[i]] for model, predictions in answers.items()}
+            result["found"] += 1
+            for model, prediction in said.items():
+                result["right"][model] += prediction.label == label
+            row = {model: f"{p.label} {p.confidence:.2f}" for model, p in said.items()}
+            result["answers"].append({"photo": name, "face": i, "expected": label, "found": True, **row})
+    return result
+
+
+def _inside(scene: Scene, x: int, y: int) -> int | None:
+    """The largest face whose box holds the point."""
+    for i, face in enumerate(scene.faces):
+        left, top, right, bottom = face.bbox
+        if left <= x < right and top <= y < bottom:
+            return i
+    return None
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="training.photo_study", description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", required=True, type=Path, help="folder of the photos that photos.toml names")
+    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file; without it only the LBP cascade is measured")
+    parser.add_argument("--out", type=Path, default=STUDIES / "photos.json")
+    args = parser.parse_args(argv)
+    faces = {name: [tuple(row) for row in rows] for name, rows in tomllib.loads((STUDIES / "photos.toml").read_text()).items()}
+    detectors: list[FaceDetector] = [YuNetDetector(args.yunet)] if args.yunet else []
+    predictors = {name: EmotionPredictor.from_pretrained(name) for name in embedded_checkpoints()}
+    results = {detector.name: study(args.photos, faces, detector, predictors) for detector in [*detectors, LbpDetector()]}
+    summary = {"photos": len(faces), "faces": sum(map(len, faces.values())), "detectors": results}
+    args.out.write_text(json.dumps(summary, indent=1) + "\n")
+    for name, result in results.items():
+        print(f"{name}: {result['found']} of {summary['faces']} faces, {result['elsewhere']} boxes elsewhere; right {result['right']}")
+    return summary
+
+
+if __name__ == "__main__":
+    main()

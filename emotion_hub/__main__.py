@@ -12,7 +12,6 @@ from typing import Any
 from emotion_hub import __version__
 from emotion_hub.checkpoints import REPORT_FILE, embedded_checkpoints
 from emotion_hub.errors import EmotionHubError, ImageError
-from emotion_hub.models import list_models
 from emotion_hub.prediction import Comparison, Prediction
 
 __all__ = ["main"]
@@ -100,6 +99,8 @@ def _comparison_line(face: Comparison) -> str:
 
 
 def _models(args: argparse.Namespace) -> int:
+    from emotion_hub.models import list_models  # here, because it loads torch
+
     rows = [_checkpoint(name, folder) for name, folder in embedded_checkpoints().items()]
     if args.json:
         print(json.dumps({"checkpoints": rows, "networks": list_models()}, indent=2))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import ImageError, InputError
-from emotion_hub.faces import Face, FaceDetector, find_faces, whole_image
+from emotion_hub.faces import Face, find_faces, whole_image
 from emotion_hub.images import ImageSource, load_image
 from emotion_hub.labels import LabelSet
 from emotion_hub.prediction import Comparison, Pipeline, Prediction
@@ -145,6 +146,7 @@ class EmotionPredictor:
 
     def pipeline(self, face: Face, spent: Mapping[str, float] | None = None, *, repeats: int = 1) -> Pipeline:
         """One side of a comparison for one face; its timings are those of the median of `repeats` runs."""
+        _at_least_once(repeats)
         config = self.preprocessor.config
         runs = [self._run([face], [spent or {}], 1)[0] for _ in range(repeats)]
         return Pipeline(
@@ -181,8 +183,7 @@ def compare(
     """
     native = native48 or embedded_predictor("native48")
     upscale = upscale224 or embedded_predictor("upscale224")
-    if repeats < 1:
-        raise InputError(f"repeats={repeats}: each pipeline runs at least once")
+    _at_least_once(repeats)
     scene = locate(image, detector or native.detector, whole=whole)
     return [Comparison(*(side.pipeline(face, scene.timings, repeats=repeats) for side in (native, upscale))) for face in scene.faces]
 
@@ -197,6 +198,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """float64, the same shape: probabilities along the last axis, each row summing to 1."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def _at_least_once(repeats: int) -> None:
+    if repeats < 1:
+        raise InputError(f"repeats={repeats}: each pipeline runs at least once")
 
 
 def _ms(begun: float) -> float:

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emotion_hub.errors import DetectorError, InputError
-from emotion_hub.faces import (
-    READY_MADE_SIDE,
+from emotion_hub.detectors import (
     YUNET_VARIABLE,
     Detection,
     FaceDetector,
@@ -19,9 +17,9 @@ from emotion_hub.faces import (
     LbpDetector,
     YuNetDetector,
     default_detector,
-    find_faces,
-    whole_image,
 )
+from emotion_hub.errors import DetectorError, InputError
+from emotion_hub.faces import READY_MADE_SIDE, find_faces, whole_image
 from emotion_hub.images import load_image
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, WEIGHTS_FILE, embedded_checkpoints
+from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
 from emotion_hub.errors import CheckpointError
-from training.package import TRAINING_FILE
 
 __all__ = ["card", "figures_table", "main", "overview"]
 

@@ -14,6 +14,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from tqdm import tqdm
 
 from emotion_hub.checkpoints import WEIGHTS_FILE, resolve_file
+from emotion_hub.errors import InputError
+from emotion_hub.labels import FER2013
 from emotion_hub.predictor import EmotionPredictor, softmax
 from training.data import FaceSplit, load_split, shared_indices
 
@@ -47,10 +49,15 @@ def scores(labels: np.ndarray, probs: np.ndarray, names: tuple[str, ...]) -> dic
 
 
 def evaluate(checkpoint: str, data: str, split: str) -> dict[str, Any]:
-    """The report of one checkpoint on one split; `without_copies` leaves out the images that also stand in another split."""
+    """The report of one checkpoint on one split; `without_copies` leaves out the images that also stand in another split.
+
+    Raises InputError for a checkpoint whose labels are not the data's, in the data's order.
+    """
     import torch
 
     predictor = EmotionPredictor.from_pretrained(checkpoint)
+    if predictor.labels != FER2013:
+        raise InputError(f"{checkpoint} answers with {predictor.labels.labels}; the data's labels are {FER2013.labels}, and one label_id must mean one label")
     faces = load_split(data, split)
     others = [load_split(data, name) for name in ("train", "validation", "test") if name != split]
     probs = predict_split(predictor, faces)

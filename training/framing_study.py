@@ -3,7 +3,7 @@
 Each 48-pixel face is enlarged 4 times (Pillow bicubic) and its edge pixels are repeated 12 source pixels outwards, so
 that a detector has something to work on. In that picture the original frame is known, and where a detector puts its
 box says how to cut a photo so that a network sees what it was trained on: `Framing(scale, down)` in
-`emotion_hub.faces`. Writes figures only, never an image.
+`emotion_hub.detectors`. Writes figures only, never an image.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from emotion_hub.detectors import Detection, FaceDetector, Framing, LbpDetector, YuNetDetector
 from emotion_hub.errors import InputError
-from emotion_hub.faces import Detection, FaceDetector, Framing, LbpDetector, YuNetDetector
 from emotion_hub.images import crop
 from training.data import load_split
 

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from emotion_hub.checkpoints import WEIGHTS_FILE
+from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from training.recipe import Recipe
 
-__all__ = ["TRAINING_FILE", "main", "package"]
+__all__ = ["main", "package"]
 
-TRAINING_FILE = "training.json"
 LIMIT = 16 * 1024 * 1024
 
 
@@ -32,10 +31,12 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None) -> Path:
     recipe = Recipe.from_dict(history["recipe"])
     model = EmotionClassifier(ClassifierConfig(recipe.model, preprocess=recipe.preprocess, options=recipe.options))
     model.network.load_state_dict(load_file(weights_file))
-    model.half().save_pretrained(out)
-    size = (out / WEIGHTS_FILE).stat().st_size
+    model = model.half()
+    size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     if size > LIMIT:
-        raise CheckpointError(f"{out / WEIGHTS_FILE} has {size / 2**20:.1f} MB; an embedded checkpoint has at most 16")
+        raise CheckpointError(f"{run} makes a file of {size / 2**20:.1f} MB; an embedded checkpoint has at most 16")
+    model.save_pretrained(out)
+    (out / REPORT_FILE).unlink(missing_ok=True)  # it belongs to the weights that were there before
     stages = [json.loads((path / "history.json").read_text()) for path in earlier or []]
     (out / TRAINING_FILE).write_text(json.dumps({"stages": [*stages, history]}, indent=1) + "\n")
     return out

@@ -33,8 +33,10 @@ __all__ = ["main", "train"]
 
 
 def starting_weights(model: nn.Module, recipe: Recipe, path: Path | None) -> None:
-    """Load the weights the recipe starts from; raises ConfigError when the file it needs was not given."""
+    """Load the weights the recipe starts from; raises ConfigError when the file it needs is missing or it needs none."""
     if recipe.init is None:
+        if path is not None:
+            raise ConfigError(f"recipe {recipe.name!r} starts from random weights; leave --init {path} out, or set init in the recipe")
         return
     if path is None:
         raise ConfigError(f"recipe {recipe.name!r} starts from {recipe.init!r}; give the file with --init")
@@ -130,6 +132,8 @@ def train(recipe: Recipe, data: str, out: Path, init: Path | None = None, stop_a
     model = model.to(memory_format=torch.channels_last)
     ema, optimizer = Ema(model, recipe.ema_decay), build_optimizer(model, recipe)
     steps = len(planes) // recipe.batch_size
+    if not steps:
+        raise ConfigError(f"batch_size={recipe.batch_size} is more than the {len(planes)} training images; choose a smaller one")
     total, warmup = steps * recipe.epochs, round(steps * recipe.warmup_epochs)
     history: dict[str, Any] = {"recipe": recipe.to_dict(), "data": vars(cleaning) | {"validation": len(val_kept)}, "epochs": []}
     resume(out / "last.pt", model, ema, optimizer, generator, history)
@@ -154,11 +158,9 @@ def train(recipe: Recipe, data: str, out: Path, init: Path | None = None, stop_a
         seconds = time.monotonic() - begun
         score = accuracy(ema.module, val_planes, val_labels, preprocessor)
         best = max((e["val_accuracy"] for e in history["epochs"]), default=-1.0)
-        history["epochs"].append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "val_accuracy": score, "seconds": round(seconds, 1)})
-        print(
-            f"epoch {epoch + 1}/{recipe.epochs} loss {np.mean(losses):.4f} validation {score:.4f} {seconds:.0f}s {steps * recipe.batch_size / seconds:.0f} images/s",
-            flush=True,
-        )
+        loss, rate = float(np.mean(losses)), steps * recipe.batch_size / seconds
+        history["epochs"].append({"epoch": epoch + 1, "loss": loss, "val_accuracy": score, "seconds": round(seconds, 1)})
+        print(f"epoch {epoch + 1}/{recipe.epochs} loss {loss:.4f} validation {score:.4f} {seconds:.0f}s {rate:.0f} images/s", flush=True)
         if score > best:
             weights = {k: v.contiguous() for k, v in ema.module.state_dict().items()}
             write_atomically(out / "best.safetensors", lambda path, weights=weights: save_file(weights, path))

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from emotion_hub.errors import CheckpointError, UnknownModelError
 
-__all__ = ["CONFIG_FILE", "REPORT_FILE", "WEIGHTS_FILE", "embedded_checkpoints", "resolve_file"]
+__all__ = ["CONFIG_FILE", "REPORT_FILE", "TRAINING_FILE", "WEIGHTS_FILE", "embedded_checkpoints", "resolve_file"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 REPORT_FILE = "report.json"
+TRAINING_FILE = "training.json"
 
 _HERE = Path(__file__).parent
 
@@ -37,13 +38,13 @@ def resolve_file(
     """
     embedded = embedded_checkpoints()
     folder = embedded.get(str(source), Path(source))
-    if folder.is_dir():
+    if folder.is_dir() and str(source):  # Path("") is the working folder
         if revision is not None:
             raise CheckpointError(f"revision={revision!r} belongs to a Hub id; {str(source)!r} is a local checkpoint, leave it out")
         if not (folder / filename).is_file():
             raise CheckpointError(f"{str(source)!r} has no {filename}; {_present(folder)}")
         return folder / filename
-    if str(source).count("/") != 1 or str(source).startswith((".", "/")):
+    if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
         raise UnknownModelError(f"no checkpoint {str(source)!r}; use {', '.join(embedded) or 'none embedded'}, an existing folder or a Hub id 'owner/name'")
     return _download(str(source), filename, revision, cache_dir, force_download, token, local_files_only)
 
@@ -70,6 +71,7 @@ def _download(
         EntryNotFoundError,
         GatedRepoError,
         HFValidationError,
+        HTTPError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
@@ -101,5 +103,5 @@ def _download(
         raise CheckpointError(f"{at} has no {filename}; it is no emotion_hub checkpoint (pickled weights are refused)") from error
     except HFValidationError as error:
         raise CheckpointError(f"{repo_id!r} is no Hub id: {error}") from error
-    except OSError as error:  # every connection error of the HTTP client ends here
+    except (OSError, HTTPError) as error:  # the HTTP client's own errors are no OSError; the Hub library names their base
         raise CheckpointError(f"{filename} of {at} could not be downloaded: {error}") from error

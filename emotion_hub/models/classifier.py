@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, resolve_file
-from emotion_hub.errors import CheckpointError, ConfigError
+from emotion_hub.errors import CheckpointError, ConfigError, LabelError
 from emotion_hub.labels import FER2013, LabelSet
 from emotion_hub.models.registry import create_model, get_entry
 from emotion_hub.preprocess import PREPROCESSING, PreprocessConfig, Preprocessor
@@ -30,6 +30,9 @@ _TRANSFORMERS_KEYS = frozenset(
     ["architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "num_labels", "problem_type", "torch_dtype", "transformers_version"]
 )
 _OWN_KEYS = ("model", "labels", "preprocess", "options")
+
+#: Types a checkpoint's floating-point tensors may be stored in.
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,18 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         entry = get_entry(self.model)
-        object.__setattr__(self, "labels", LabelSet("custom", tuple(self.labels)).labels)
+        if not isinstance(self.labels, list | tuple):
+            raise ConfigError(f"labels={self.labels!r}: give a list of names in the order of the logits")
+        if len(self.labels) < 2:
+            raise ConfigError(f"labels={self.labels!r}: a classifier needs at least two")
+        try:
+            object.__setattr__(self, "labels", LabelSet("custom", tuple(self.labels)).labels)
+        except LabelError as error:
+            raise ConfigError(f"labels={self.labels!r}: {error}") from error
+        if not isinstance(self.options, Mapping):
+            raise ConfigError(f"options={self.options!r}: give an object of options of {self.model}")
+        if taken := sorted({"name", "num_classes"} & set(self.options)):
+            raise ConfigError(f"{', '.join(map(repr, taken))} is no option; 'model' names the network and 'labels' gives the number of classes")
         object.__setattr__(self, "options", dict(self.options))
         if self.preprocess is None:
             object.__setattr__(self, "preprocess", PREPROCESSING[entry.preprocessing])
@@ -66,11 +80,16 @@ class ClassifierConfig:
             raise ConfigError(f"unknown configuration key {', '.join(map(repr, unknown))}; ours are {', '.join(_OWN_KEYS)}")
         if missing := [k for k in _OWN_KEYS[:3] if k not in values]:
             raise ConfigError(f"the configuration lacks {', '.join(map(repr, missing))}; it is no emotion_hub checkpoint, or an edited one")
-        labels = tuple(values["labels"])
-        theirs = values.get("id2label")
-        if theirs is not None and {int(k): v for k, v in theirs.items()} != dict(enumerate(labels)):
-            raise ConfigError(f"id2label {theirs} contradicts labels {list(labels)}; one of them was edited")
-        config = cls(values["model"], labels, PreprocessConfig.from_dict(values["preprocess"]), values.get("options", {}))
+        if not isinstance(values["preprocess"], Mapping):
+            raise ConfigError(f"preprocess={values['preprocess']!r}: the preprocessing is a JSON object")
+        config = cls(values["model"], values["labels"], PreprocessConfig.from_dict(values["preprocess"]), values.get("options", {}))
+        ours = config.to_dict()
+        for key, own in {"id2label": ours["id2label"], "label2id": ours["label2id"], "num_labels": len(config.labels)}.items():
+            theirs = values.get(key)
+            if isinstance(theirs, Mapping):  # JSON turns the numbers of id2label into strings
+                theirs = {str(k): v for k, v in theirs.items()}
+            if theirs is not None and theirs != own:
+                raise ConfigError(f"{key} {theirs} contradicts labels {ours['labels']}; one of them was edited")
         return config
 
 
@@ -138,7 +157,7 @@ class EmotionClassifier(
         config_path = resolve_file(source, CONFIG_FILE, **where)
         try:
             values = json.loads(config_path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # brackets nested too deep are a RecursionError
             raise CheckpointError(f"{CONFIG_FILE} of {str(source)!r} is not JSON: {error}") from error
         model = cls(ClassifierConfig.from_dict(values))
         _load_strictly(model.network, resolve_file(source, WEIGHTS_FILE, **where), str(source))
@@ -151,7 +170,7 @@ def _load_strictly(network: nn.Module, path: Path, source: str) -> None:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path.name} of {source!r} is damaged or no safetensors file: {error}") from error
-    target = network.state_dict()
+    target, fitted = network.state_dict(), {}
     if missing := [k for k in target if k not in tensors]:
         raise CheckpointError(f"{source!r} lacks {_some(missing)}; the weights belong to another network or were renamed")
     if extra := [k for k in tensors if k not in target]:
@@ -159,11 +178,13 @@ def _load_strictly(network: nn.Module, path: Path, source: str) -> None:
     for name, tensor in tensors.items():
         if tensor.shape != target[name].shape:
             raise CheckpointError(f"{name!r} of {source!r} has shape {tuple(tensor.shape)}, the network wants {tuple(target[name].shape)}")
-        if tensor.is_floating_point() != target[name].is_floating_point():
-            raise CheckpointError(f"{name!r} of {source!r} is {tensor.dtype}, the network wants {target[name].dtype}")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        wanted = target[name].dtype
+        if tensor.dtype not in (_FLOATS if wanted.is_floating_point else (wanted,)):
+            raise CheckpointError(f"{name!r} of {source!r} is {tensor.dtype}, the network wants {wanted}")
+        fitted[name] = tensor.to(wanted)
+        if not torch.isfinite(fitted[name]).all():
             raise CheckpointError(f"{name!r} of {source!r} holds values that are not finite; the file is damaged or the training diverged")
-    network.load_state_dict({name: t.to(target[name].dtype) for name, t in tensors.items()})
+    network.load_state_dict(fitted)
 
 
 def _some(names: list[str]) -> str:

@@ -39,7 +39,7 @@ def list_models(preprocessing: str | None = None) -> list[str]:
 
 def get_entry(name: str) -> ModelEntry:
     """The registry entry; raises UnknownModelError listing the valid names."""
-    if name not in _REGISTRY:
+    if not isinstance(name, str) or name not in _REGISTRY:
         raise UnknownModelError(f"no network {name!r}; choose from {', '.join(list_models())}")
     return _REGISTRY[name]
 
@@ -48,7 +48,7 @@ def create_model(name: str, num_classes: int = 7, **options: Any) -> nn.Module:
     """A network with random weights: normalised pixels float32 (N, C, H, W) -> logits (N, num_classes).
 
     `options` go to the network's constructor (`dropout`). Raises UnknownModelError for a name that is not
-    registered and ConfigError for a class count below 2 or an option the network does not have.
+    registered and ConfigError for a class count below 2 or an option the network does not have or take.
     """
     entry = get_entry(name)
     if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 2:
@@ -56,4 +56,7 @@ def create_model(name: str, num_classes: int = 7, **options: Any) -> nn.Module:
     known = [p for p in inspect.signature(entry.build).parameters if p != "num_classes"]
     if unknown := sorted(set(options) - set(known)):
         raise ConfigError(f"{name} has no option {', '.join(map(repr, unknown))}; it takes {', '.join(known)}")
-    return entry.build(num_classes=num_classes, **options)
+    try:
+        return entry.build(num_classes=num_classes, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} cannot be built with {options}: {error}") from error

@@ -9,7 +9,7 @@ import gradio as gr
 
 from emotion_hub import __version__
 from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, embedded_checkpoints
-from emotion_hub.faces import YUNET_VARIABLE, default_detector
+from emotion_hub.detectors import YUNET_VARIABLE, default_detector
 
 __all__ = ["NOTICE", "about_tab", "detector_line"]
 

@@ -1,0 +1,487 @@
+"""From a picture to predictions: every way in gives the same answer, and it is the one training would give."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from emotion_hub import predictor as predictor_module
+from emotion_hub.backends import TorchBackend
+from emotion_hub.checkpoints import REPORT_FILE, WEIGHTS_FILE, embedded_checkpoints
+from emotion_hub.detectors import Detection, Framing
+from emotion_hub.errors import ConfigError, ImageError, ImageTooLargeError, InputError
+from emotion_hub.faces import find_faces
+from emotion_hub.images import MAX_BYTES
+from emotion_hub.labels import FER2013
+from emotion_hub.models.classifier import EmotionClassifier
+from emotion_hub.prediction import Comparison, Pipeline, Prediction
+from emotion_hub.predictor import EmotionPredictor, compare, locate, softmax
+from emotion_hub.preprocess import NATIVE48, PREPROCESSING, RGB48, UPSCALE224, PreprocessConfig, Preprocessor
+from training.data import FaceSplit, prepare_planes
+
+BOXES = ((10.4, 12.0, 40.0, 41.6), (60.0, 30.0, 118.0, 90.0), (-8.0, 70.0, 30.0, 108.0))
+STEPS = ["decode", "detect", "preprocess", "inference", "total"]
+
+
+class FixedDetector:
+    """The same boxes in every picture, smallest first."""
+
+    name = "fixed"
+    framing = Framing(scale=1.0, down=0.0)
+
+    def __init__(self, *boxes: tuple[float, float, float, float]) -> None:
+        self.boxes = boxes
+
+    def detect(self, image: Image.Image) -> list[Detection]:
+        return [Detection(box, 0.9) for box in self.boxes]
+
+
+class LinearBackend:
+    """A random linear map of the pixels, and a record of what it was given."""
+
+    def __init__(self, config: PreprocessConfig, seed: int = 0) -> None:
+        shape = (7, config.channels * config.size**2)
+        self.weights = np.random.default_rng(seed).normal(0, 0.1, shape).astype(np.float32)
+        self.num_parameters = self.weights.size
+        self.seen: list[np.ndarray] = []
+
+    def logits(self, pixel_values: np.ndarray) -> np.ndarray:
+        self.seen.append(pixel_values)
+        return pixel_values.reshape(len(pixel_values), -1) @ self.weights.T
+
+
+def _linear(config: PreprocessConfig = NATIVE48, seed: int = 0, boxes=BOXES) -> EmotionPredictor:
+    return EmotionPredictor(LinearBackend(config, seed), FER2013, Preprocessor(config), name=f"linear{seed}", detector=FixedDetector(*boxes))
+
+
+@pytest.fixture(scope="module")
+def predictor() -> EmotionPredictor:
+    """EmotionCNN with random weights. Its logits are spread, so that equal answers say something."""
+    torch.manual_seed(0)
+    model = EmotionClassifier("emotion_cnn").eval()
+    with torch.no_grad():
+        model.network.classifier[-1].weight.mul_(200)
+    return EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name="tiny", detector=FixedDetector(*BOXES))
+
+
+def _pictures(count: int, base: Image.Image) -> list[Image.Image]:
+    """Different pictures of different sizes."""
+    return [base.rotate(17 * i).resize((120 + 3 * i, 120 + 2 * i)) for i in range(count)]
+
+
+def _same(a: Prediction, b: Prediction, atol: float = 1e-6) -> bool:
+    close = all(math.isclose(a.probs[k], b.probs[k], rel_tol=0, abs_tol=atol) for k in a.probs)
+    return close and (a.label, a.bbox, a.score, a.detector, a.model, list(a.probs)) == (b.label, b.bbox, b.score, b.detector, b.model, list(b.probs))
+
+
+# one picture
+
+
+def test_one_prediction_a_face_the_largest_first(predictor, face_image):
+    answers = predictor.predict(face_image)
+    assert [a.bbox for a in answers] == [(60, 30, 118, 90), (0, 70, 30, 108), (10, 12, 40, 42)]
+    assert {(a.detector, a.score, a.model) for a in answers} == {("fixed", 0.9, "tiny")}
+    assert len({tuple(a.probs.values()) for a in answers}) == 3
+
+
+def test_a_picture_without_a_face_gives_an_empty_list(face_image):
+    assert _linear(boxes=()).predict(face_image) == []
+
+
+def test_each_face_is_the_crop_around_its_own_box(face_image):
+    tool = _linear()
+    tool.predict(face_image)
+    crops = [face.image for face in find_faces(face_image, tool.detector)]
+    assert np.array_equal(np.concatenate(tool.backend.seen), tool.preprocessor.batch(crops))
+
+
+def test_whole_takes_the_picture_as_the_face(predictor, face_image):
+    [answer] = predictor.predict(face_image, whole=True)
+    assert (answer.bbox, answer.score, answer.detector) == ((0, 0, 120, 120), None, None)
+    assert _same(answer, predictor.predict_faces([face_image])[0])
+    assert answer.probs != predictor.predict(face_image)[0].probs
+
+
+def test_probabilities_follow_the_labels_and_sum_to_one(predictor, face_image):
+    for answer in predictor.predict(face_image):
+        assert tuple(answer.probs) == FER2013.labels
+        assert sum(answer.probs.values()) == pytest.approx(1, abs=1e-6)
+        assert all(type(p) is float and 0 <= p <= 1 for p in answer.probs.values())
+        assert answer.label == max(answer.probs, key=answer.probs.get) == FER2013.labels[answer.label_id]
+        assert answer.confidence == answer.probs[answer.label] == max(answer.probs.values())
+
+
+def test_probabilities_are_the_softmax_of_the_networks_logits(predictor, face_image):
+    with torch.inference_mode():
+        logits = predictor.backend.classifier(torch.from_numpy(predictor.preprocessor(face_image))[None])
+    expected = torch.softmax(logits.double(), dim=1)[0]
+    assert list(predictor.predict(face_image, whole=True)[0].probs.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert expected.max() > 0.3, "the logits are flat: this test says little"
+
+
+def test_softmax_does_not_overflow_and_rows_sum_to_one():
+    probs = softmax(np.float32([[1e4, 0, -1e4], [0, 0, 0], [3e38, 3e38, -3e38]]))
+    assert probs.dtype == np.float64
+    np.testing.assert_allclose(probs, [[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize("box", [(-50.0, -50.0, 60.0, 60.0), (100.0, 100.0, 500.0, 500.0), (-9.0, -9.0, 999.0, 999.0)])
+def test_a_box_over_the_border_is_cut_to_the_picture(face_image, box):
+    [answer] = _linear(boxes=(box,)).predict(face_image)
+    left, top, right, bottom = answer.bbox
+    assert 0 <= left < right <= 120
+    assert 0 <= top < bottom <= 120
+    assert all(type(v) is int for v in answer.bbox)
+
+
+def test_timings_are_milliseconds_that_add_up(predictor, face_image):
+    for answer in predictor.predict(face_image) + predictor.predict_faces([face_image]):
+        assert list(answer.timings) == STEPS
+        assert all(answer.timings[step] >= 0 for step in STEPS)
+        assert answer.timings["total"] == pytest.approx(sum(answer.timings[step] for step in STEPS[:-1]))
+        assert answer.timings["inference"] > 0
+
+
+def test_the_inference_time_of_a_batch_is_shared_between_its_faces(face_image, monkeypatch):
+    clock = iter(np.cumsum([*[0, 1], *[0, 2], *[0, 3], *[0, 12]]) / 1000)  # preprocessing takes 1, 2 and 3 ms, inference 12
+    tool = _linear()
+    monkeypatch.setattr(predictor_module.time, "perf_counter", lambda: float(next(clock)))
+    answers = tool.predict_faces([face_image] * 3)
+    assert len(tool.backend.seen) == 1
+    assert [a.timings["preprocess"] for a in answers] == pytest.approx([1, 2, 3])
+    assert [a.timings["inference"] for a in answers] == pytest.approx([4, 4, 4])
+
+
+def test_the_answer_as_json_has_the_fields_of_the_technical_report(predictor, face_image):
+    answer = predictor.predict(face_image)[0]
+    values = json.loads(json.dumps(answer.to_dict()))
+    assert list(values["predictions"]) == list(FER2013.labels)
+    assert values["predictions"] == values["probs"] == dict(answer.probs)
+    assert values["predicted_class"] == values["label"] == answer.label
+    assert values["confidence"] == answer.confidence
+    assert values["processing_time"] == pytest.approx(answer.timings["total"] / 1000)
+    assert values["bbox"] == list(answer.bbox)
+    assert list(values["timings"]) == STEPS
+    assert (values["label_id"], values["score"], values["detector"], values["model"]) == (answer.label_id, 0.9, "fixed", "tiny")
+
+
+def test_every_kind_of_input_gives_the_same_answer(predictor, face_image, tmp_path):
+    buffer = io.BytesIO()
+    face_image.save(buffer, "PNG")
+    path = tmp_path / "face.png"
+    path.write_bytes(buffer.getvalue())
+    first, *others = [
+        predictor.predict(source)
+        for source in (face_image, buffer.getvalue(), path, str(path), io.BytesIO(buffer.getvalue()), np.asarray(face_image), face_image.convert("RGBA"))
+    ]
+    assert len(first) == 3
+    for other in others:
+        assert len(other) == 3
+        assert all(_same(a, b, 0) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("source", [b"no picture", "no/such/file.png", 7, None, np.zeros(3)])
+def test_what_is_no_picture_is_an_image_error(predictor, source):
+    with pytest.raises(ImageError):
+        predictor.predict(source)
+
+
+def test_a_predictor_is_loaded_from_a_folder_with_its_labels_and_name(predictor, face_image, tmp_path):
+    predictor.backend.classifier.save_pretrained(tmp_path / "mine")
+    loaded = EmotionPredictor.from_pretrained(tmp_path / "mine", device="cpu", detector=predictor.detector)
+    assert loaded.name == str(tmp_path / "mine")
+    assert loaded.backend.num_parameters == 1_572_551
+    for a, b in zip(loaded.predict(face_image), predictor.predict(face_image), strict=True):
+        assert _same(dataclasses.replace(a, model="tiny"), b)
+
+
+# batches
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 32])
+def test_a_batch_answers_like_one_picture_at_a_time(predictor, face_image, batch_size):
+    pictures = [*_pictures(3, face_image), face_image.resize((10, 10))]
+    batch = predictor.predict_batch(iter(pictures), batch_size)
+    assert [len(answers) for answers in batch] == [3, 3, 3, 0]
+    for answers, picture in zip(batch, pictures, strict=True):
+        assert all(_same(a, b) for a, b in zip(answers, predictor.predict(picture), strict=True))
+
+
+def test_the_network_sees_at_most_batch_size_faces_at_once(face_image):
+    tool = _linear()
+    tool.predict_batch(_pictures(3, face_image), batch_size=4)
+    assert [len(batch) for batch in tool.backend.seen] == [4, 4, 1]
+
+
+def test_timings_of_a_batch_stay_with_their_picture(face_image):
+    tool = _linear()
+    scenes = [dataclasses.replace(locate(p, tool.detector), timings={"decode": float(i), "detect": 10.0 * i}) for i, p in enumerate(_pictures(3, face_image))]
+    answers = tool.predict_scenes(scenes, batch_size=2)
+    assert [[(a.timings["decode"], a.timings["detect"]) for a in one] for one in answers] == [[(float(i), 10.0 * i)] * 3 for i in range(3)]
+
+
+def test_nothing_in_nothing_out(predictor):
+    assert predictor.predict_batch([]) == []
+    assert predictor.predict_faces([]) == []
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_an_empty_batch_size_is_refused(predictor, face_image, batch_size):
+    for pictures in ([face_image], []):
+        with pytest.raises(InputError, match=f"batch_size={batch_size}"):
+            predictor.predict_batch(pictures, batch_size)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(b"no picture", ImageError), ("no/such/file.png", ImageError), (b"\0" * (MAX_BYTES + 1), ImageTooLargeError)],
+    ids=["bytes", "path", "large"],
+)
+def test_a_bad_picture_names_its_position_and_keeps_its_class(predictor, face_image, bad, error):
+    with pytest.raises(error, match=r"^picture 2 of the batch: ") as caught:
+        predictor.predict_batch([face_image, face_image, bad, b"never reached"], whole=True)
+    assert type(caught.value) is error
+
+
+# parity: training path = serving path
+
+
+def _faces(count: int = 5) -> list[Image.Image]:
+    """Gray 48x48 faces as FER2013 stores them: noise over a ramp."""
+    ramp = np.asarray(Image.linear_gradient("L").resize((48, 48)), dtype=np.int64)
+    noise = np.random.default_rng(0).integers(-40, 40, (count, 48, 48))
+    return [Image.fromarray(np.clip(ramp + n, 0, 255).astype(np.uint8)) for n in noise]
+
+
+def _training_input(config: PreprocessConfig, faces: list[Image.Image]) -> np.ndarray:
+    preprocessor = Preprocessor(config)
+    split = FaceSplit("train", faces, np.zeros(len(faces), np.int64), [""] * len(faces))
+    return preprocessor.normalise(prepare_planes(split, preprocessor))
+
+
+def _serving_input(config: PreprocessConfig, faces: list) -> np.ndarray:
+    tool = EmotionPredictor(LinearBackend(config), FER2013, Preprocessor(config))
+    tool.predict_batch(faces)
+    return np.concatenate(tool.backend.seen)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("config", [NATIVE48, RGB48, UPSCALE224], ids=lambda c: c.name)
+@pytest.mark.parametrize("carry", [lambda f: f, _png, np.asarray, lambda f: f.convert("RGB")], ids=["pil", "png", "array", "rgb"])
+def test_serving_sees_what_training_saw_bit_for_bit(config, carry):
+    faces = _faces()
+    served, trained = _serving_input(config, [carry(f) for f in faces]), _training_input(config, faces)
+    assert served.dtype == trained.dtype == np.float32
+    assert served.tobytes() == trained.tobytes()
+
+
+def test_ready_made_faces_reach_the_network_as_the_preprocessor_makes_them():
+    faces = _faces()
+    assert _serving_input(NATIVE48, faces).tobytes() == np.stack([Preprocessor(NATIVE48)(f) for f in faces]).tobytes()
+
+
+@pytest.mark.parametrize(("config", "field"), [(UPSCALE224, "upsample"), (dataclasses.replace(UPSCALE224, size=112), "upsample"), (NATIVE48, "resample")])
+def test_parity_bites_when_one_path_resamples_otherwise(config, field):
+    faces = _faces() if field == "upsample" else [f.resize((60, 60)) for f in _faces()]
+    other = dataclasses.replace(config, **{field: "bilinear"})
+    assert _serving_input(config, faces).tobytes() == _training_input(config, faces).tobytes()
+    assert np.abs(_serving_input(other, faces) - _training_input(config, faces)).max() > 1 / 255
+
+
+# another upsampling filter
+
+
+def test_another_upsampling_filter_changes_the_pixels_and_nothing_else(face_image):
+    tool = _linear(UPSCALE224)
+    other = tool.with_upsample("bilinear")
+    assert other.backend is tool.backend
+    assert (other.labels, other.name, other.detector) == (tool.labels, tool.name, tool.detector)
+    assert other.preprocessor.config == dataclasses.replace(UPSCALE224, upsample="bilinear")
+    assert tool.preprocessor.config == UPSCALE224
+    face = face_image.crop((0, 0, 48, 48))
+    assert other.preprocessor.prepare(face).tobytes() != tool.preprocessor.prepare(face).tobytes()
+    assert other.predict(face_image)[0].probs != tool.predict(face_image)[0].probs
+
+
+def test_an_unknown_upsampling_filter_is_a_config_error():
+    with pytest.raises(ConfigError, match=r"'area'.*lanczos"):
+        _linear().with_upsample("area")
+
+
+# comparison
+
+
+def test_both_pipelines_see_the_same_crops(face_image):
+    small, large = _linear(), _linear(UPSCALE224, 1)
+    pairs = compare(face_image, native48=small, upscale224=large)
+    crops = [f.image for f in find_faces(face_image, small.detector)]
+    assert (
+        [p.native48.prediction.bbox for p in pairs] == [p.upscale224.prediction.bbox for p in pairs] == [f.bbox for f in find_faces(face_image, small.detector)]
+    )
+    assert np.array_equal(np.concatenate(small.backend.seen), small.preprocessor.batch(crops))
+    assert np.array_equal(np.concatenate(large.backend.seen), large.preprocessor.batch(crops))
+    for pair, face in zip(pairs, crops, strict=True):
+        assert pair.native48.prepared.tobytes() == small.preprocessor.prepare(face).tobytes()
+        assert pair.upscale224.prepared.tobytes() == large.preprocessor.prepare(face).tobytes()
+
+
+def test_a_comparison_answers_as_each_predictor_alone(predictor, face_image):
+    large = _linear(UPSCALE224, 1)
+    pairs = compare(face_image, native48=predictor, upscale224=large)
+    for pair, a, b in zip(pairs, predictor.predict(face_image), large.predict(face_image), strict=True):
+        assert _same(pair.native48.prediction, a)
+        assert _same(pair.upscale224.prediction, b)
+
+
+def test_the_detector_of_a_comparison_is_the_given_one_or_that_of_native48(face_image):
+    small, large = _linear(), _linear(UPSCALE224, 1, boxes=())
+    assert len(compare(face_image, native48=small, upscale224=large)) == 3
+    assert len(compare(face_image, native48=small, upscale224=large, detector=FixedDetector(BOXES[0]))) == 1
+    assert len(compare(face_image, native48=small, upscale224=large, whole=True)) == 1
+    assert compare(face_image, native48=large, upscale224=small) == []
+
+
+def _prediction(probs: dict[str, float], **timings: float) -> Prediction:
+    label = max(probs, key=probs.get)
+    times = {"decode": 1.0, "detect": 2.0, "preprocess": 3.0, "inference": 4.0, "total": 10.0} | timings
+    return Prediction(label, list(probs).index(label), probs, (0, 0, 48, 48), "hand", times)
+
+
+def _pair(a: dict[str, float], b: dict[str, float], **slower: float) -> Comparison:
+    sides = [Pipeline(_prediction(a), Image.new("L", (48, 48)), 10, 9216), Pipeline(_prediction(b, **slower), Image.new("RGB", (224, 224)), 20, 602_112)]
+    return Comparison(*sides)
+
+
+def test_distance_is_the_total_variation():
+    a = {"happy": 0.7, "sad": 0.2, "fear": 0.1}
+    assert _pair(a, a).distance == 0
+    assert _pair(a, dict(reversed(a.items()))).distance == 0
+    assert _pair(a, {"happy": 0.4, "sad": 0.3, "fear": 0.3}).distance == pytest.approx(0.3)
+    assert _pair({"happy": 1.0, "sad": 0.0}, {"happy": 0.0, "sad": 1.0}).distance == pytest.approx(1)
+    assert _pair({"happy": 0.6, "disgust": 0.4}, {"happy": 1.0}).distance == pytest.approx(0.4)
+
+
+def test_two_pipelines_agree_when_they_name_the_same_label():
+    assert _pair({"happy": 0.9, "sad": 0.1}, {"happy": 0.51, "sad": 0.49}).agree
+    assert not _pair({"happy": 0.51, "sad": 0.49}, {"happy": 0.49, "sad": 0.51}).agree
+
+
+def test_a_ratio_says_how_many_times_longer_224_took():
+    pair = _pair({"happy": 1.0}, {"happy": 1.0}, inference=10.0, preprocess=1.5)
+    assert (pair.ratio("inference"), pair.ratio("preprocess"), pair.ratio("decode")) == (2.5, 0.5, 1.0)
+    assert math.isfinite(Comparison(Pipeline(_prediction({"happy": 1.0}, inference=0.0), Image.new("L", (1, 1)), 1, 1), pair.upscale224).ratio("inference"))
+
+
+def test_a_comparison_as_json(face_image):
+    pair = compare(face_image, native48=_linear(), upscale224=_linear(UPSCALE224, 1))[0]
+    values = json.loads(json.dumps(pair.to_dict()))
+    assert values["bbox"] == [60, 30, 118, 90]
+    assert (values["agree"], values["distance"]) == (pair.agree, pair.distance)
+    assert values["ratios"] == {step: pair.ratio(step) for step in ("preprocess", "inference")}
+    assert values["native48"] == pair.native48.prediction.to_dict() | {"parameters": 7 * 48**2, "input_bytes": 9216}
+    assert values["upscale224"]["input_bytes"] == 602_112
+
+
+@pytest.mark.parametrize("repeats", [0, -3])
+def test_a_comparison_runs_at_least_once(face_image, repeats):
+    with pytest.raises(InputError, match=f"repeats={repeats}"):
+        compare(face_image, native48=_linear(), upscale224=_linear(UPSCALE224), repeats=repeats)
+    with pytest.raises(InputError, match=f"repeats={repeats}"):
+        _linear().pipeline(find_faces(face_image, FixedDetector(BOXES[0]))[0], repeats=repeats)
+
+
+def test_a_repeated_comparison_reports_its_median_run(face_image, monkeypatch):
+    clock = iter(np.cumsum([*[0, 1, 0, 5], *[0, 1, 0, 2], *[0, 1, 0, 9]]) / 1000)  # preprocessing takes 1 ms, inference 5, 2 and 9 ms
+    tool = _linear()
+    [face] = find_faces(face_image, FixedDetector(BOXES[0]))
+    monkeypatch.setattr(predictor_module.time, "perf_counter", lambda: float(next(clock)))
+    answer = tool.pipeline(face, repeats=3).prediction
+    assert len(tool.backend.seen) == 3
+    assert (answer.timings["inference"], answer.timings["total"]) == (pytest.approx(5), pytest.approx(6))
+
+
+# threads
+
+
+def test_threads_that_share_predictors_answer_like_one_after_the_other(predictor, face_image):
+    large = _linear(UPSCALE224, 1)
+    tools = [predictor, _linear(seed=2), large, large.with_upsample("bilinear")]
+    jobs = [(tool, picture) for picture in _pictures(6, face_image) for tool in tools]
+    expected = [tool.predict(picture) for tool, picture in jobs]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda job: job[0].predict(job[1]), jobs))
+    assert len({a[0].probs["happy"] for a in expected}) == len(jobs)
+    for one, other in zip(answers, expected, strict=True):
+        assert all(_same(a, b) for a, b in zip(one, other, strict=True))
+
+
+# the checkpoints in this package
+
+EMBEDDED = embedded_checkpoints()
+each_checkpoint = pytest.mark.parametrize("name", ["native48", "upscale224"])
+
+
+@each_checkpoint
+def test_an_embedded_checkpoint_loads_with_its_own_preprocessing(name):
+    model = EmotionClassifier.from_pretrained(name)
+    wanted = PREPROCESSING[name]
+    assert model.labels == FER2013
+    assert dataclasses.replace(model.preprocessor.config, mean=wanted.mean, std=wanted.std) == wanted
+    folder = EMBEDDED[name]
+    stages = json.loads((folder / "training.json").read_text())["stages"]
+    assert stages[-1]["recipe"]["preprocess"] == model.preprocessor.config.to_dict()
+
+
+@each_checkpoint
+def test_an_embedded_file_is_small_and_in_half_precision(name):
+    path = EMBEDDED[name] / WEIGHTS_FILE
+    assert path.stat().st_size <= 16 * 1024 * 1024
+    kinds = {tensor.dtype for tensor in load_file(path).values()}
+    assert kinds == {torch.float16, torch.int64}
+
+
+@each_checkpoint
+def test_the_report_of_an_embedded_checkpoint_belongs_to_its_weights(name):
+    folder = EMBEDDED[name]
+    report = json.loads((folder / REPORT_FILE).read_text())
+    assert report["checkpoint"] == name
+    assert report["sha256"] == hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest(), (
+        f"measure again: python -m training.evaluate --checkpoint {name}"
+    )
+    assert report["labels"] == list(FER2013.labels)
+    assert report["parameters"] == EmotionClassifier.from_pretrained(name).num_parameters
+    assert sum(map(sum, report["confusion_matrix"])) == report["n"]
+    assert sum(row[i] for i, row in enumerate(report["confusion_matrix"])) / report["n"] == pytest.approx(report["accuracy"])
+
+
+def test_the_astronaut_goes_through_both_embedded_pipelines():
+    from skimage.data import astronaut
+
+    photo = astronaut()
+    pairs = compare(photo)
+    assert len(pairs) >= 1
+    left, top, right, bottom = pairs[0].native48.prediction.bbox
+    assert left < 225 < right, "Eileen Collins' face is at about (225, 115)"
+    assert top < 115 < bottom
+    assert (pairs[0].native48.prediction.model, pairs[0].upscale224.prediction.model) == ("native48", "upscale224")
+    alone = EmotionPredictor.from_pretrained("native48").predict(photo)
+    assert [_same(pair.native48.prediction, one) for pair, one in zip(pairs, alone, strict=True)] == [True] * len(pairs)
+
+
+def test_an_embedded_predictor_is_loaded_once_a_process():
+    assert predictor_module.embedded_predictor("native48") is predictor_module.embedded_predictor("native48")

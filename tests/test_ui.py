@@ -22,7 +22,7 @@ from emotion_hub.images import MAX_BYTES
 from emotion_hub.prediction import Prediction
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.ui import AGE, AT_ONCE, QUEUE, SWEEP, build_demo, launch_options
-from emotion_hub.ui.about import NOTICE, checkpoint_table, detector_line
+from emotion_hub.ui.about import NOTICE, checkpoint_cards, detector_line
 from emotion_hub.ui.compare import compare_html
 from emotion_hub.ui.photo import PhotoInput
 from emotion_hub.ui.predict import predict_html, predict_json
@@ -154,8 +154,8 @@ def test_photo_field_hands_the_file_on_undecoded() -> None:
 
 
 def test_about_names_checkpoints_detector_and_deletion_time() -> None:
-    assert "native48" in checkpoint_table()
-    assert "upscale224" in checkpoint_table()
+    assert "native48" in checkpoint_cards()
+    assert "upscale224" in checkpoint_cards()
     assert "LBP" in detector_line() or "YuNet" in detector_line()
     assert "{minutes}" in NOTICE
 

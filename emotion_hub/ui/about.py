@@ -11,20 +11,20 @@ from emotion_hub import __version__
 from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, embedded_checkpoints
 from emotion_hub.detectors import YUNET_VARIABLE, default_detector
 
-__all__ = ["NOTICE", "about_tab", "detector_line"]
+__all__ = ["NOTICE", "about_tab", "checkpoint_cards", "detector_line"]
 
 #: Stands before every photo field.
 NOTICE = (
-    "<strong>Before you use a camera:</strong> this demo guesses which of seven <em>expressions</em> a face shows. It cannot know what a person "
-    "feels, it is often wrong, and it must not be used to judge anyone. Pictures are processed on this server only, are not logged or kept "
-    "for training, and their temporary copies are deleted within {minutes} minutes. Show it only faces whose owners agree."
+    "<strong>Before you use a camera:</strong> this demo guesses which of seven <em>expressions</em> a face shows, not what a person feels, "
+    "and it is often wrong. Pictures stay on this server, are neither logged nor kept, and their temporary copies are deleted within "
+    "{minutes} minutes. Show only faces whose owners agree."
 )
 
 OUT_OF_SCOPE = """
 ### What it is not for
 Inferring emotions of people at work or in education is prohibited in the EU (AI Act, Article 5(1)(f)). It is not made for hiring,
-policing, health, or any other decision about a person. The labels come from annotators who often disagreed: on a fifth of the
-images fewer than half of FER+'s ten voters chose the same label.
+policing, health, or any other decision about a person. The labels come from annotators who often disagreed: on 23% of the
+images no label won a majority of FER+'s ten voters.
 
 ### Where the networks come from
 Trained by this project on FER2013 (Goodfellow et al. 2013), without the training images that have copies in the validation or the
@@ -43,17 +43,25 @@ def detector_line() -> str:
     )
 
 
-def checkpoint_table() -> str:
-    """A Markdown table of the embedded checkpoints, figures from their reports."""
-    rows = ["| name | network | parameters | accuracy | macro F1 | measured on |", "|---|---|---|---|---|---|"]
+def checkpoint_cards() -> str:
+    """The embedded checkpoints with the figures of their reports, as HTML."""
+    cards = []
     for name, folder in embedded_checkpoints().items():
         network = json.loads((folder / CONFIG_FILE).read_text())["model"]
         report = json.loads((folder / REPORT_FILE).read_text())
-        figures = f"{report['parameters']:,} | {report['accuracy']:.2%} | {report['macro_f1']:.3f} | FER2013 {report['split']}, {report['n']:,} faces"
-        rows.append(f"| {name} | {network} | {figures} |")
-    return "\n".join(rows)
+        facts = {
+            "network": network,
+            "parameters": f"{report['parameters']:,}",
+            "accuracy": f"{report['accuracy']:.2%}",
+            "macro F1": f"{report['macro_f1']:.3f}",
+            "measured on": f"FER2013 {report['split']}, {report['n']:,} faces",
+        }
+        rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
+        cards.append(f'<section class="eh-card"><h3><span><span class="eh-key eh-{escape(name)}"></span>{escape(name)}</span></h3><dl>{rows}</dl></section>')
+    return f'<div class="eh-cards">{"".join(cards)}</div>'
 
 
 def about_tab() -> None:
     """Build the tab inside the current Blocks."""
-    gr.Markdown(f"### The networks\n{checkpoint_table()}\n{OUT_OF_SCOPE}\nemotion_hub {__version__}")
+    gr.HTML(checkpoint_cards())
+    gr.Markdown(f"{OUT_OF_SCOPE}\nemotion_hub {__version__}")

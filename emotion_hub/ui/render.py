@@ -42,7 +42,7 @@ def photo_with_boxes(photo: Image.Image, predictions: Sequence[Prediction]) -> s
     shown = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))), Image.Resampling.LANCZOS, reducing_gap=3.0)
     draw = ImageDraw.Draw(shown)
     width = max(2, round(max(shown.size) / 300))
-    font = ImageFont.load_default(max(12, round(max(shown.size) / 42)))
+    font = ImageFont.load_default(max(13, round(max(shown.size) / 30)))
     for number, face in reversed(list(enumerate(predictions, 1))):
         left, top, right, bottom = (round(v * scale) for v in face.bbox)
         colour = _BOX_FIRST if number == 1 else _BOX

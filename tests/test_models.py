@@ -1,4 +1,4 @@
-"""Networks: the parameter counts and layers the seeds give, and starting weights taken over bit for bit."""
+"""Networks: the parameter counts and layers of their designs, and starting weights taken over bit for bit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emotion_hub.models import create_model, get_entry, list_models
 from emotion_hub.models.transfer224 import mobilenetv2_from_torchvision
 from emotion_hub.preprocess import PREPROCESSING
 
-NAMES = ["emotion_cnn", "enhanced_cnn48", "mobilenetv2_224"]
+NAMES = ["emotion_cnn", "enhanced_cnn48", "mobilenetv2_224", "resnet18_48", "vgg16_48", "vgg19_48"]
 
 
 def _count(model: nn.Module, kind: type) -> list[nn.Module]:
@@ -42,8 +42,17 @@ def mobilenet() -> nn.Module:
     return create_model("mobilenetv2_224").eval()
 
 
-@pytest.mark.parametrize(("name", "count"), [("emotion_cnn", 1_572_551), ("enhanced_cnn48", 6_670_759)])
-def test_parameter_counts_with_seven_classes_are_those_of_the_seeds(name, count):
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("emotion_cnn", 1_572_551),
+        ("enhanced_cnn48", 6_670_759),
+        ("resnet18_48", 11_301_959),
+        ("vgg16_48", 8_424_775),
+        ("vgg19_48", 11_374_663),
+    ],
+)
+def test_parameter_counts_with_seven_classes_are_those_of_the_designs(name, count):
     assert sum(p.numel() for p in create_model(name).parameters()) == count
 
 
@@ -60,7 +69,7 @@ def test_logits_have_one_column_a_class(name, num_classes):
     assert torch.isfinite(logits).all()
 
 
-def test_enhanced_cnn48_has_the_layers_of_the_seed():
+def test_enhanced_cnn48_has_the_layers_of_its_design():
     model = create_model("enhanced_cnn48")
     convolutions = _count(model, nn.Conv2d)
     assert len(convolutions) == 12
@@ -95,7 +104,7 @@ def test_dropout_reaches_the_network():
 def test_an_unknown_network_lists_the_valid_names(name):
     with pytest.raises(UnknownModelError) as caught:
         create_model(name)
-    assert str(caught.value) == f"no network {name!r}; choose from emotion_cnn, enhanced_cnn48, mobilenetv2_224"
+    assert str(caught.value) == f"no network {name!r}; choose from {', '.join(NAMES)}"
     assert isinstance(caught.value, ConfigError)
     assert isinstance(caught.value, KeyError)
 
@@ -116,9 +125,30 @@ def test_an_option_the_network_does_not_have_is_named_with_those_it_has(name):
 def test_networks_are_listed_sorted_and_by_preprocessing():
     assert list_models() == NAMES == sorted(NAMES)
     assert list_models("native48") == ["emotion_cnn", "enhanced_cnn48"]
+    assert list_models("rgb48") == ["resnet18_48", "vgg16_48", "vgg19_48"]
     assert list_models("upscale224") == ["mobilenetv2_224"]
     assert list_models("native96") == []
     assert all(get_entry(n).preprocessing in PREPROCESSING for n in NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "left"), [("vgg16_48", "vgg16", "classifier"), ("vgg19_48", "vgg19", "classifier"), ("resnet18_48", "resnet18", "fc")]
+)
+def test_torchvision_weights_of_the_48_pixel_transfers_fit_by_name(name, theirs, left):
+    with torch.device("meta"):
+        source = {k: v.shape for k, v in getattr(torchvision.models, theirs)(weights=None).state_dict().items()}
+        target = {k: v.shape for k, v in create_model(name).state_dict().items()}
+    fresh = {k for k, shape in target.items() if source.get(k) != shape}
+    assert {k.split(".")[0] for k in fresh} == ({left, "conv1"} if name == "resnet18_48" else {left})
+
+
+def test_deep_plain_network_starts_with_signals_that_reach_its_head():
+    torch.manual_seed(0)
+    model = create_model("vgg19_48").eval()
+    with torch.inference_mode():
+        first, second = (model.pool(model.features(torch.randn(2, 3, 48, 48))) for _ in range(2))
+    assert 0.05 < first.std().item() < 20
+    assert (first - second).abs().mean() > 0.02 * first.std(), "two pictures look alike after twelve layers"
 
 
 def test_torchvision_weights_arrive_bit_for_bit_and_only_the_classifier_stays_behind(torchvision_weights, mobilenet):

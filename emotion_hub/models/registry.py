@@ -11,6 +11,7 @@ from torch import nn
 
 from emotion_hub.errors import ConfigError, UnknownModelError
 from emotion_hub.models.cnn48 import EmotionCNN, EnhancedCNN48
+from emotion_hub.models.transfer48 import ResNet18At48, vgg16_48, vgg19_48
 from emotion_hub.models.transfer224 import mobilenetv2_224
 
 __all__ = ["ModelEntry", "create_model", "get_entry", "list_models"]
@@ -29,6 +30,9 @@ _REGISTRY: dict[str, ModelEntry] = {
     "emotion_cnn": ModelEntry(EmotionCNN, "native48", "four convolution blocks, 1.57M parameters"),
     "enhanced_cnn48": ModelEntry(EnhancedCNN48, "native48", "twelve convolutions, five-layer head, 6.67M parameters"),
     "mobilenetv2_224": ModelEntry(mobilenetv2_224, "upscale224", "timm's MobileNetV2, one linear head, 2.23M parameters"),
+    "resnet18_48": ModelEntry(ResNet18At48, "rgb48", "ResNet-18 with a 3x3 stem and no max pool, 11.3M parameters"),
+    "vgg16_48": ModelEntry(vgg16_48, "rgb48", "VGG16's first four blocks, average pool, 8.42M parameters"),
+    "vgg19_48": ModelEntry(vgg19_48, "rgb48", "VGG19's first four blocks, average pool, 11.4M parameters"),
 }
 
 

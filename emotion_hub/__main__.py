@@ -6,12 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from emotion_hub import __version__
-from emotion_hub.checkpoints import REPORT_FILE, embedded_checkpoints
-from emotion_hub.errors import EmotionHubError, ImageError
+from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
+from emotion_hub.errors import EmotionHubError, InputError
 from emotion_hub.prediction import Comparison, Prediction
 
 __all__ = ["main"]
@@ -68,8 +67,8 @@ def _each(args: argparse.Namespace, answer: Any, line: Any) -> int:
     results, status = [], 0
     for name in args.images:
         try:
-            faces = answer(sys.stdin.buffer.read() if name == "-" else name)
-        except ImageError as error:
+            faces = answer(sys.stdin.buffer if name == "-" else name)
+        except InputError as error:
             status = 1
             results.append({"image": name, "error": str(error), "faces": []})
             if not args.json:
@@ -101,7 +100,7 @@ def _comparison_line(face: Comparison) -> str:
 def _models(args: argparse.Namespace) -> int:
     from emotion_hub.models import list_models  # here, because it loads torch
 
-    rows = [_checkpoint(name, folder) for name, folder in embedded_checkpoints().items()]
+    rows = [checkpoint_summary(name) for name in embedded_checkpoints()]
     if args.json:
         print(json.dumps({"checkpoints": rows, "networks": list_models()}, indent=2))
         return 0
@@ -111,13 +110,6 @@ def _models(args: argparse.Namespace) -> int:
         print(f"  {row['name']:12} {row['model']:16} {accuracy}")
     print("networks for create_model: " + ", ".join(list_models()))
     return 0
-
-
-def _checkpoint(name: str, folder: Path) -> dict[str, Any]:
-    config = json.loads((folder / "config.json").read_text())
-    report = json.loads((folder / REPORT_FILE).read_text()) if (folder / REPORT_FILE).is_file() else {}
-    figures = {key: report.get(key) for key in ("accuracy", "macro_f1", "n", "split", "parameters")}
-    return {"name": name, "model": config["model"], "labels": config["labels"], **figures}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from emotion_hub.errors import InputError
+
 if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
     import torch
 
@@ -28,13 +30,16 @@ class TorchBackend:
     """An `EmotionClassifier` on one device. The classifier must stay in evaluation mode."""
 
     def __init__(self, classifier: EmotionClassifier, device: str | torch.device | None = None) -> None:
-        """`device` defaults to the machine's accelerator, or the CPU where there is none."""
+        """`device` defaults to the machine's accelerator, or the CPU where there is none. Raises InputError for one torch cannot use."""
         import torch
 
         if device is None:
             device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-        self.device = torch.device(device)
-        self.classifier = classifier.to(self.device).eval()
+        try:
+            self.device = torch.device(device)
+            self.classifier = classifier.to(self.device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); leave it out, or use 'cpu'") from error
         self.num_parameters = classifier.num_parameters
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:

@@ -52,6 +52,8 @@ def find_faces(image: Image.Image, detector: FaceDetector | None = None) -> list
         if bbox is None:
             continue
         square = detector.framing.square(detection.bbox)
+        if _inside(square, image) is None:  # a sliver at the border, framed outside
+            continue
         faces.append(Face(crop(image, square), bbox, square, round(detection.score, 4), detector.name))
     return faces
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -24,7 +25,7 @@ from emotion_hub.preprocess import Preprocessor
 if TYPE_CHECKING:
     from emotion_hub.backends import Backend
 
-__all__ = ["EmotionPredictor", "Scene", "compare", "embedded_predictor", "locate", "softmax"]
+__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -90,71 +91,90 @@ class EmotionPredictor:
     def predict_batch(self, images: Iterable[ImageSource], batch_size: int = 32, *, whole: bool = False) -> list[list[Prediction]]:
         """`predict` for many pictures: one list a picture, in their order; the network sees `batch_size` faces at once.
 
-        Raises the first ImageError, with the position of its picture; nothing is returned then.
+        A picture is let go as soon as its faces are prepared, so `images` may be a long generator. Raises the first
+        ImageError, with the position of its picture; nothing is returned then.
         """
-        scenes = []
+        batch = _Batch(self, batch_size)
         for position, image in enumerate(images):
             try:
-                scenes.append(locate(image, self.detector, whole=whole))
+                batch.add(locate(image, self.detector, whole=whole))
             except ImageError as error:
                 raise type(error)(f"picture {position} of the batch: {error}") from error
-        return self.predict_scenes(scenes, batch_size)
+        return batch.finish()
 
-    def predict_scenes(self, scenes: Sequence[Scene], batch_size: int = 32) -> list[list[Prediction]]:
+    def predict_scenes(self, scenes: Iterable[Scene], batch_size: int = 32) -> list[list[Prediction]]:
         """`predict_batch` for photos whose faces `locate` has found already."""
-        faces = [face for scene in scenes for face in scene.faces]
-        spent = [scene.timings for scene in scenes for _ in scene.faces]
-        flat = iter(self._run(faces, spent, batch_size))
-        return [[next(flat) for _ in scene.faces] for scene in scenes]
+        batch = _Batch(self, batch_size)
+        for scene in scenes:
+            batch.add(scene)
+        return batch.finish()
 
-    def predict_faces(self, faces: Sequence[Image.Image], batch_size: int = 32) -> list[Prediction]:
+    def predict_faces(self, faces: Iterable[Image.Image], batch_size: int = 32) -> list[Prediction]:
         """One Prediction for each ready-made face crop (PIL, any size and mode); nothing is detected."""
-        return self._run([whole_image(face) for face in faces], [{}] * len(faces), batch_size)
+        scenes = (Scene(face, (whole_image(face),), {}) for face in faces)
+        return [prediction for [prediction] in self.predict_scenes(scenes, batch_size)]
 
-    def _run(self, faces: Sequence[Face], spent: Sequence[Mapping[str, float]], batch_size: int) -> list[Prediction]:
-        if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}: at least one face goes through the network at a time")
-        predictions: list[Prediction] = []
-        for start in range(0, len(faces), batch_size):
-            chunk = faces[start : start + batch_size]
-            arrays, prepare_ms = [], []
-            for face in chunk:
-                begun = time.perf_counter()
-                arrays.append(self.preprocessor(face.image))
-                prepare_ms.append(_ms(begun))
-            batch = np.stack(arrays)
-            begun = time.perf_counter()
-            probs = softmax(self.backend.logits(batch))
-            share = _ms(begun) / len(chunk)
-            for face, row, prepared, before in zip(chunk, probs, prepare_ms, spent[start:], strict=False):
-                timings = {"decode": 0.0, "detect": 0.0, **before, "preprocess": prepared, "inference": share}
-                predictions.append(self._prediction(face, row, {**timings, "total": sum(timings.values())}))
-        return predictions
-
-    def _prediction(self, face: Face, probs: np.ndarray, timings: dict[str, float]) -> Prediction:
+    def _prediction(self, found: Mapping[str, Any], probs: np.ndarray, timings: dict[str, float]) -> Prediction:
         label_id = int(probs.argmax())
         return Prediction(
             label=self.labels.labels[label_id],
             label_id=label_id,
             probs={label: float(p) for label, p in zip(self.labels.labels, probs, strict=True)},
-            bbox=face.bbox,
             model=self.name,
             timings=timings,
-            score=face.score,
-            detector=face.detector,
+            **found,
         )
 
     def pipeline(self, face: Face, spent: Mapping[str, float] | None = None, *, repeats: int = 1) -> Pipeline:
         """One side of a comparison for one face; its timings are those of the median of `repeats` runs."""
         _at_least_once(repeats)
         config = self.preprocessor.config
-        runs = [self._run([face], [spent or {}], 1)[0] for _ in range(repeats)]
+        scene = Scene(face.image, (face,), spent or {})
+        runs = [self.predict_scenes([scene])[0][0] for _ in range(repeats)]
         return Pipeline(
             prediction=sorted(runs, key=lambda run: run.timings["total"])[(repeats - 1) // 2],
             prepared=self.preprocessor.prepare(face.image),
             parameters=self.backend.num_parameters,
             input_bytes=4 * config.channels * config.size**2,
         )
+
+
+class _Batch:
+    """Faces on their way through the network: prepared as they come, answered `size` at a time."""
+
+    def __init__(self, predictor: EmotionPredictor, size: int) -> None:
+        if size < 1:
+            raise InputError(f"batch_size={size}: at least one face goes through the network at a time")
+        self.predictor, self.size = predictor, size
+        self.answers: list[list[Prediction]] = []
+        self.waiting: list[tuple[dict[str, Any], np.ndarray, dict[str, float], list[Prediction]]] = []
+
+    def add(self, scene: Scene) -> None:
+        """Prepare the faces of one photo; only the arrays are kept."""
+        mine: list[Prediction] = []
+        for face in scene.faces:
+            begun = time.perf_counter()
+            array = self.predictor.preprocessor(face.image)
+            timings = {"decode": 0.0, "detect": 0.0, **scene.timings, "preprocess": _ms(begun)}
+            self.waiting.append(({"bbox": face.bbox, "score": face.score, "detector": face.detector}, array, timings, mine))
+            if len(self.waiting) == self.size:
+                self._answer()
+        self.answers.append(mine)
+
+    def finish(self) -> list[list[Prediction]]:
+        """Every photo's predictions, in the order they came."""
+        if self.waiting:
+            self._answer()
+        return self.answers
+
+    def _answer(self) -> None:
+        begun = time.perf_counter()
+        probs = softmax(self.predictor.backend.logits(np.stack([array for _, array, _, _ in self.waiting])))
+        share = _ms(begun) / len(self.waiting)
+        for (found, _, timings, mine), row in zip(self.waiting, probs, strict=True):
+            timings = {**timings, "inference": share}
+            mine.append(self.predictor._prediction(found, row, {**timings, "total": sum(timings.values())}))
+        self.waiting.clear()
 
 
 def locate(image: ImageSource, detector: FaceDetector | None = None, *, whole: bool = False) -> Scene:
@@ -182,15 +202,36 @@ def compare(
     for ratios that mean something. Raises ImageError for what is not a picture.
     """
     native = native48 or embedded_predictor("native48")
-    upscale = upscale224 or embedded_predictor("upscale224")
-    _at_least_once(repeats)
     scene = locate(image, detector or native.detector, whole=whole)
-    return [Comparison(*(side.pipeline(face, scene.timings, repeats=repeats) for side in (native, upscale))) for face in scene.faces]
+    return compare_scene(scene, native48=native, upscale224=upscale224, repeats=repeats)
+
+
+def compare_scene(
+    scene: Scene,
+    *,
+    native48: EmotionPredictor | None = None,
+    upscale224: EmotionPredictor | None = None,
+    repeats: int = 1,
+    limit: int | None = None,
+) -> list[Comparison]:
+    """`compare` for a photo whose faces `locate` has found already; of many faces the `limit` largest."""
+    sides = (native48 or embedded_predictor("native48"), upscale224 or embedded_predictor("upscale224"))
+    if repeats < 1:
+        raise InputError(f"repeats={repeats}: each pipeline runs at least once")
+    return [Comparison(*(side.pipeline(face, scene.timings, repeats=repeats) for side in sides)) for face in scene.faces[:limit]]
+
+
+_LOADING = threading.Lock()
+
+
+def embedded_predictor(name: str) -> EmotionPredictor:
+    """The shared predictor of an embedded checkpoint, loaded once a process, also when several threads ask at once."""
+    with _LOADING:
+        return _embedded_predictor(name)
 
 
 @lru_cache(maxsize=8)
-def embedded_predictor(name: str) -> EmotionPredictor:
-    """The shared predictor of an embedded checkpoint, loaded once a process."""
+def _embedded_predictor(name: str) -> EmotionPredictor:
     return EmotionPredictor.from_pretrained(name)
 
 

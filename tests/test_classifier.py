@@ -612,3 +612,21 @@ def test_a_repository_with_a_configuration_and_no_safetensors_is_refused(saved, 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors.*pickled weights are refused"):
         EmotionClassifier.from_pretrained("someone/faces")
+
+
+def test_the_weights_file_is_readable_by_everybody(tmp_path):
+    EmotionClassifier("emotion_cnn").save_pretrained(tmp_path)
+    assert (tmp_path / WEIGHTS_FILE).stat().st_mode & 0o777 == (tmp_path / CONFIG_FILE).stat().st_mode & 0o777
+
+
+def test_the_generated_card_has_no_blanks_to_fill(tmp_path):
+    EmotionClassifier("emotion_cnn").save_pretrained(tmp_path)
+    card = huggingface_hub.ModelCard((tmp_path / "README.md").read_text())
+    assert "More Information Needed" not in card.text
+    assert "angry, disgust, fear, happy, sad, surprise, neutral" in card.text
+    assert card.data.library_name == "emotion_hub"
+
+
+def test_preprocessing_as_a_plain_dict_is_refused_by_the_constructor():
+    with pytest.raises(ConfigError, match="preprocess is a dict"):
+        ClassifierConfig("emotion_cnn", preprocess=NATIVE48.to_dict())

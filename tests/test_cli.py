@@ -174,8 +174,9 @@ def test_models_lists_the_checkpoints_and_the_networks(capsys):
 
 
 def test_models_prints_the_measured_accuracy_or_says_that_there_is_none(capsys, monkeypatch, tmp_path):
-    (tmp_path / "config.json").write_text('{"model": "emotion_cnn", "labels": ["a", "b"]}')
-    monkeypatch.setattr("emotion_hub.__main__.embedded_checkpoints", lambda: {"mine": tmp_path})
+    (tmp_path / "config.json").write_text('{"model": "emotion_cnn", "labels": ["a", "b"], "preprocess": {}}')
+    for module in ("emotion_hub.__main__", "emotion_hub.checkpoints"):
+        monkeypatch.setattr(f"{module}.embedded_checkpoints", lambda: {"mine": tmp_path})
     assert main(["models"]) == 0
     assert "not measured" in capsys.readouterr().out
     (tmp_path / "report.json").write_text('{"accuracy": 0.625, "n": 8, "split": "validation"}')

@@ -263,3 +263,14 @@ def test_yunet_refuses_a_threshold_that_is_no_score(threshold: float) -> None:
     pytest.importorskip("cv2")
     with pytest.raises(InputError, match="threshold"):
         YuNetDetector("unused.onnx", threshold=threshold)
+
+
+def test_a_box_that_is_framed_outside_the_image_is_no_face() -> None:
+    detector = FakeDetector((-150.0, 20.0, 1.0, 120.0), (40.0, 40.0, 120.0, 120.0), framing=Framing(scale=0.97, down=0.0))
+    assert [face.bbox for face in find_faces(Image.new("RGB", (200, 200)), detector)] == [(40, 40, 120, 120)]
+
+
+def test_yunet_in_the_hubs_cache_is_the_default(fresh_default: pytest.MonkeyPatch, shared_data: Path) -> None:
+    file = shared_data / "detectors" / YUNET_FILE
+    fresh_default.setattr("huggingface_hub.try_to_load_from_cache", lambda repo_id, filename: str(file) if filename == YUNET_FILE else None)
+    assert default_detector().name == "YuNet"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import io
 import json
 import math
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from safetensors.torch import load_file
 
 from emotion_hub import predictor as predictor_module
 from emotion_hub.backends import TorchBackend
-from emotion_hub.checkpoints import REPORT_FILE, WEIGHTS_FILE, embedded_checkpoints
+from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
 from emotion_hub.detectors import Detection, Framing
 from emotion_hub.errors import ConfigError, ImageError, ImageTooLargeError, InputError
 from emotion_hub.faces import find_faces
@@ -25,9 +28,10 @@ from emotion_hub.images import MAX_BYTES
 from emotion_hub.labels import FER2013
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.prediction import Comparison, Pipeline, Prediction
-from emotion_hub.predictor import EmotionPredictor, compare, locate, softmax
+from emotion_hub.predictor import EmotionPredictor, compare, compare_scene, locate, softmax
 from emotion_hub.preprocess import NATIVE48, PREPROCESSING, RGB48, UPSCALE224, PreprocessConfig, Preprocessor
 from training.data import FaceSplit, prepare_planes
+from training.recipe import load_recipe
 
 BOXES = ((10.4, 12.0, 40.0, 41.6), (60.0, 30.0, 118.0, 90.0), (-8.0, 70.0, 30.0, 108.0))
 STEPS = ["decode", "detect", "preprocess", "inference", "total"]
@@ -485,3 +489,59 @@ def test_the_astronaut_goes_through_both_embedded_pipelines():
 
 def test_an_embedded_predictor_is_loaded_once_a_process():
     assert predictor_module.embedded_predictor("native48") is predictor_module.embedded_predictor("native48")
+
+
+@pytest.mark.parametrize("name", ["native48", "upscale224"])
+def test_an_embedded_checkpoint_is_measured_on_the_whole_test_split_and_above_the_floor(name):
+    report = json.loads((embedded_checkpoints()[name] / REPORT_FILE).read_text())
+    assert (report["split"], report["n"]) == ("test", 3589)
+    assert report["accuracy"] > 0.6310
+
+
+@pytest.mark.parametrize("name", ["native48", "upscale224"])
+def test_an_embedded_checkpoint_was_trained_by_the_recipes_in_the_repository(name):
+    recipes = Path(__file__).parent.parent / "training" / "runs"
+    for stage in json.loads((embedded_checkpoints()[name] / TRAINING_FILE).read_text())["stages"]:
+        recipe = load_recipe(recipes / f"{stage['recipe']['name']}.toml")
+        assert stage["recipe"] == json.loads(json.dumps(recipe.to_dict()))
+
+
+def test_a_long_batch_lets_its_photos_go(predictor, face_image):
+    """Only prepared arrays may wait: a thousand decoded phone photos would need 36 GB."""
+    given: list[weakref.ref] = []
+
+    def photos():
+        for _ in range(12):
+            photo = face_image.copy()
+            given.append(weakref.ref(photo))
+            yield photo
+            del photo
+            gc.collect()
+            assert sum(ref() is not None for ref in given) <= 1
+
+    assert len(predictor.predict_batch(photos(), batch_size=32, whole=True)) == 12
+
+
+def test_a_picture_that_cannot_be_prepared_names_its_position_too(predictor, face_image):
+    sliver = Image.new("L", (40_000, 2))
+    with pytest.raises(ImageTooLargeError, match=r"^picture 1 of the batch"):
+        predictor.predict_batch([face_image, sliver], whole=True)
+
+
+def test_of_many_faces_the_largest_are_compared(predictor, face_image):
+    scene = locate(face_image, FixedDetector(*BOXES))
+    assert len(scene.faces) == 3
+    limited = compare_scene(scene, native48=predictor, upscale224=predictor, limit=2)
+    assert [c.native48.prediction.bbox for c in limited] == [f.bbox for f in scene.faces[:2]]
+
+
+def test_a_device_torch_does_not_know_is_named():
+    with pytest.raises(InputError, match="device='gpu' cannot be used here"):
+        TorchBackend(EmotionClassifier("emotion_cnn"), "gpu")
+
+
+def test_an_embedded_predictor_is_loaded_once_by_threads_that_ask_together():
+    predictor_module._embedded_predictor.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = {id(p) for p in pool.map(predictor_module.embedded_predictor, ["native48"] * 8)}
+    assert len(found) == 1

@@ -345,8 +345,15 @@ def test_a_run_without_a_finished_epoch_is_not_packaged(tmp_path):
 
 def test_a_file_over_the_limit_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setattr(training.package, "LIMIT", 1_000_000)
-    with pytest.raises(CheckpointError, match=r"has 3\.0 MB; .* at most"):
-        training.package.main(["--run", str(run), "--out", str(tmp_path)])
+    with pytest.raises(CheckpointError, match=r"of 3\.0 MB; .* at most"):
+        training.package.main(["--run", str(run), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists(), "a refused file must not stay"
+
+
+def test_packaging_again_drops_the_report_of_the_weights_before(run, tmp_path):
+    (tmp_path / "report.json").write_text("{}")
+    training.package.main(["--run", str(run), "--out", str(tmp_path)])
+    assert not (tmp_path / "report.json").exists()
 
 
 # measuring

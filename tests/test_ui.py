@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -18,15 +21,17 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from emotion_hub.detectors import Detection, Framing
 from emotion_hub.images import MAX_BYTES
 from emotion_hub.prediction import Prediction
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.ui import AGE, AT_ONCE, QUEUE, SWEEP, build_demo, launch_options
 from emotion_hub.ui.about import NOTICE, checkpoint_cards, detector_line
-from emotion_hub.ui.compare import compare_html
+from emotion_hub.ui.compare import compare_html, compare_json
 from emotion_hub.ui.photo import PhotoInput
 from emotion_hub.ui.predict import predict_html, predict_json
 from emotion_hub.ui.render import MAX_CARDS, message, prediction_cards
+from emotion_hub.ui.uploads import upload_folder
 
 
 def save(folder: Path, image: Image.Image, name: str = "face.png") -> str:
@@ -153,6 +158,58 @@ def test_photo_field_hands_the_file_on_undecoded() -> None:
     assert field.preprocess(SimpleNamespace(url="data:image/png;base64,aGVsbG8=", path=None)) == b"hello"
 
 
+def test_a_photo_that_was_swept_says_so_and_not_where_it_was(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone.png")
+    for html in (predict_html(gone, "native48", False)[0], compare_html(gone, "lanczos", False)[0]):
+        assert "deleted from the server, as promised" in html
+        assert str(tmp_path) not in html
+
+
+def test_too_long_data_urls_are_refused_before_decoding() -> None:
+    with pytest.raises(gr.Error, match="larger than 10 MB"):
+        PhotoInput().preprocess(SimpleNamespace(url="data:image/png;base64," + "A" * (15 * 2**20), path=None))
+
+
+def test_the_server_downloads_nothing_for_a_request() -> None:
+    with pytest.raises(gr.Error, match="downloads nothing"):
+        PhotoInput().move_resource_to_block_cache("https://example.com/large.png")
+    with pytest.raises(gr.Error, match="downloads nothing"):
+        asyncio.run(PhotoInput().async_move_resource_to_block_cache("https://example.com/large.png"))
+
+
+def test_faces_left_out_of_a_comparison_are_counted(face_image: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Many:
+        name, framing = "many", Framing(1.0, 0.0)
+
+        def detect(self, image: Image.Image) -> list[Detection]:
+            return [Detection((4.0 * i, 4.0, 4.0 * i + 20, 24.0), 1.0) for i in range(MAX_CARDS + 2)]
+
+    monkeypatch.setattr("emotion_hub.faces.default_detector", Many)
+    monkeypatch.setattr("emotion_hub.ui.compare.REPEATS", 1)
+    html, faces = compare_html(save(tmp_path, face_image), "lanczos", False)
+    assert len(faces) == MAX_CARDS
+    assert "2 smaller faces are left out" in html
+    assert len(compare_json(save(tmp_path, face_image), "lanczos", False)) == MAX_CARDS + 2
+
+
+def test_uploads_go_with_the_process_and_those_of_dead_ones_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, alive = tmp_path / f"emotion_hub_uploads_{ended.pid}_x", tmp_path / f"emotion_hub_uploads_{os.getppid()}_x"
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "face.png").touch()
+    with upload_folder() as mine:
+        assert os.environ["GRADIO_TEMP_DIR"] == str(mine)
+        assert not dead.exists()
+        assert alive.exists()
+        (mine / "face.png").touch()
+    assert not mine.exists()
+    assert "GRADIO_TEMP_DIR" not in os.environ
+
+
 def test_about_names_checkpoints_detector_and_deletion_time() -> None:
     assert "native48" in checkpoint_cards()
     assert "upscale224" in checkpoint_cards()
@@ -197,6 +254,7 @@ def test_named_endpoints_answer_with_a_list(running: str, face_image: Image.Imag
 def test_endpoint_gives_the_reason_of_a_refusal(running: str, tmp_path: Path) -> None:
     path = tmp_path / "note.png"
     path.write_text("this is no picture")
+    assert Client(running, verbose=False).view_api(return_format="dict")["named_endpoints"]["/predict"]["parameters"][0]["parameter_name"] == "photo"
     with pytest.raises(Exception, match="is text, which is not read here"):
         Client(running, verbose=False).predict(handle_file(path), "native48", True, api_name="/predict")
 

@@ -35,7 +35,7 @@ def report_of(folder: Path) -> dict[str, Any]:
 def figures_table() -> str:
     """Markdown: one row an embedded checkpoint."""
     rows = [
-        "| checkpoint | network | input | parameters | file | PrivateTest accuracy | without images that have copies | macro F1 |",
+        "| checkpoint | network | input | parameters | file | PrivateTest accuracy | without exact copies in other splits | macro F1 |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, folder in embedded_checkpoints().items():
@@ -70,10 +70,12 @@ def training_text(folder: Path) -> str:
         recipe, epochs, data = stage["recipe"], stage["epochs"], stage["data"]
         best = max(epochs, key=lambda e: e["val_accuracy"])
         hours = sum(e["seconds"] for e in epochs) / 3600
+        environment = stage.get("environment")
+        machine = f" on {environment['device']} in {environment['dtype']}, {environment['threads']} threads" if environment else ""
         side = recipe["train_size"] or recipe["preprocess"]["size"]
         lines.append(
             f"- `training/runs/{recipe['name']}.toml`: {recipe['model']} at {side} pixels, {len(epochs)} epochs of {data['kept']:,} images, "
-            f"{recipe['optimizer']} at {recipe['lr']:g}, batch {recipe['batch_size']}, {hours:.1f} hours on shared CPU cores in bfloat16. "
+            f"{recipe['optimizer']} at {recipe['lr']:g}, batch {recipe['batch_size']}, {hours:.1f} hours{machine}. "
             f"Best epoch {best['epoch']}: {best['val_accuracy']:.2%} on {data['validation']:,} validation images."
         )
     data = training["stages"][-1]["data"]
@@ -91,8 +93,8 @@ def photo_text(name: str) -> str:
         raise CheckpointError("there is no photo study; make it with: python -m training.photo_study --photos FOLDER --yunet FILE")
     study = json.loads(PHOTO_STUDY.read_text())
     lines = [
-        f"{study['faces']} faces in {study['photos']} openly licensed photos that nobody trained or tuned on, expressions noted by eye before "
-        "any network saw them (a sample this small shows gross failures, not fine differences):",
+        f"{study['faces']} faces in {study['photos']} openly licensed photos that no network was trained on, expressions noted by eye before "
+        "any of them saw the crops (a sample this small shows gross failures, not fine differences):",
         "",
         "| face detector | faces found | right |",
         "|---|---|---|",
@@ -100,6 +102,7 @@ def photo_text(name: str) -> str:
     for detector, result in study["detectors"].items():
         right = result["right"][name]
         lines.append(f"| {detector} | {result['found']} of {study['faces']} | {right} of {result['found']} |")
+    lines += ["", "The cascade's looks and thresholds were chosen on these photos; elsewhere it will find fewer."]
     return "\n".join(lines)
 
 
@@ -118,20 +121,22 @@ workplace monitoring. Not for hiring, policing, border control, health, insuranc
 whose owners did not agree.
 
 ## Licence
-Code and weights: MIT. The training data's terms are its own: FER2013 was released for the ICML 2013 contest for research and education;
-the copyright of its pictures is not cleared, and none of them is in this repository. `upscale224` started from ImageNet weights of
-google-coral's MobileNetV2 (Apache-2.0).
+Code and weights: MIT, but for `upscale224`: it was fine-tuned from the ImageNet weights of google-coral's MobileNetV2 and keeps their
+Apache-2.0 licence. The training data's terms are its own: FER2013 was released for the ICML 2013 contest for research and education;
+the copyright of its pictures is not cleared, and none of them is in this repository.
 
 ## Citation
 Goodfellow et al. 2013, *Challenges in Representation Learning: A report on three machine learning contests*, arXiv:1307.0414.
 """
 
 
-def front_matter(name: str, config: dict[str, Any], report: dict[str, Any]) -> str:
-    """The metadata block the Hub reads."""
+def front_matter(name: str, folder: Path, report: dict[str, Any]) -> str:
+    """The metadata block the Hub reads. What started from Apache-2.0 weights keeps their licence."""
+    stages = load(folder, TRAINING_FILE, f"python -m training.package --run RUN --out emotion_hub/checkpoints/{name}")["stages"]
+    licence = "apache-2.0" if any(stage["recipe"]["init"] == "torchvision-mobilenetv2" for stage in stages) else "mit"
     lines = [
         "---",
-        "license: mit",
+        f"license: {licence}",
         "library_name: emotion_hub",
         "pipeline_tag: image-classification",
         "tags: [facial-expression-recognition, emotion-recognition, fer2013, pytorch_model_hub_mixin, model_hub_mixin]",
@@ -180,7 +185,7 @@ def card(name: str) -> str:
     config, report = json.loads((folder / CONFIG_FILE).read_text()), report_of(folder)
     use = f'```python\nfrom emotion_hub import EmotionPredictor\n\nEmotionPredictor.from_pretrained("{name}").predict("photo.jpg")\n```'
     what = f"`{config['model']}`, {report['parameters']:,} parameters, float16 safetensors, for the package emotion_hub."
-    return f"{front_matter(name, config, report)}\n\n# emotion_hub {name}\n\n{what}\n\n{use}\n\n{body(name, folder, '##')}\n{LIMITS}"
+    return f"{front_matter(name, folder, report)}\n\n# emotion_hub {name}\n\n{what}\n\n{use}\n\n{body(name, folder, '##')}\n{LIMITS}"
 
 
 def overview() -> str:

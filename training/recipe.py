@@ -11,12 +11,13 @@ from typing import Any
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.models import get_entry
-from emotion_hub.preprocess import PreprocessConfig
+from emotion_hub.preprocess import PREPROCESSING, PreprocessConfig
 from training.augment import Augmentation
 
 __all__ = ["Recipe", "load_recipe"]
 
 OPTIMIZERS = ("sgd", "adamw")
+STARTS = (None, "torchvision-mobilenetv2", "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,13 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        get_entry(self.model)
+        wanted = PREPROCESSING[get_entry(self.model).preprocessing].channels
+        if self.preprocess.channels != wanted:
+            raise ConfigError(f"{self.model} takes {wanted} channel(s), preprocess gives {self.preprocess.channels}")
+        if self.init not in STARTS:
+            raise ConfigError(f"init={self.init!r}; choose from {', '.join(map(repr, STARTS[1:]))}, or leave it out for random weights")
+        if not 0 <= self.ema_decay < 1 or not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"ema_decay={self.ema_decay}, label_smoothing={self.label_smoothing}: both lie from 0 to below 1")
         if self.optimizer not in OPTIMIZERS:
             raise ConfigError(f"optimizer={self.optimizer!r}; choose from {', '.join(OPTIMIZERS)}")
         if self.epochs < 1 or self.batch_size < 1 or self.lr <= 0:

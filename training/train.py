@@ -46,11 +46,9 @@ def starting_weights(model: nn.Module, recipe: Recipe, path: Path | None) -> Non
         transfer = mobilenetv2_from_torchvision(torch.load(path, weights_only=True), model)
         model.load_state_dict(transfer.tensors, strict=False)
         print(f"start: {len(transfer.copied)} tensors copied; left in the file: {list(transfer.unmapped_source)}; fresh: {list(transfer.unmapped_target)}")
-    elif recipe.init == "checkpoint":
+    else:
         model.load_state_dict(load_file(path))
         print(f"start: every tensor of {path}")
-    else:
-        raise ConfigError(f"init={recipe.init!r}; choose 'torchvision-mobilenetv2' or 'checkpoint'")
 
 
 class Ema:
@@ -118,6 +116,8 @@ def train(recipe: Recipe, data: str, out: Path, init: Path | None = None, stop_a
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
+    model = create_model(recipe.model, **recipe.options)
+    starting_weights(model, recipe, init)
     preprocessor = Preprocessor(recipe.training_preprocess)
     train_set, val_set, test_set = (load_split(data, name) for name in ("train", "validation", "test"))
     kept, cleaning = clean_training_indices(train_set, val_set, test_set)
@@ -127,15 +127,15 @@ def train(recipe: Recipe, data: str, out: Path, init: Path | None = None, stop_a
     val_planes, val_labels = prepare_planes(val_set, preprocessor, val_kept), val_set.labels[val_kept]
     del train_set, val_set, test_set
 
-    model = create_model(recipe.model, **recipe.options)
-    starting_weights(model, recipe, init)
     model = model.to(memory_format=torch.channels_last)
     ema, optimizer = Ema(model, recipe.ema_decay), build_optimizer(model, recipe)
     steps = len(planes) // recipe.batch_size
     if not steps:
         raise ConfigError(f"batch_size={recipe.batch_size} is more than the {len(planes)} training images; choose a smaller one")
     total, warmup = steps * recipe.epochs, round(steps * recipe.warmup_epochs)
-    history: dict[str, Any] = {"recipe": recipe.to_dict(), "data": vars(cleaning) | {"validation": len(val_kept)}, "epochs": []}
+    environment = {"device": "cpu", "dtype": "bfloat16", "threads": torch.get_num_threads(), "torch": torch.__version__}
+    counts = vars(cleaning) | {"validation": len(val_kept)}
+    history: dict[str, Any] = {"recipe": recipe.to_dict(), "data": counts, "environment": environment, "epochs": []}
     resume(out / "last.pt", model, ema, optimizer, generator, history)
 
     for epoch in range(len(history["epochs"]), recipe.epochs):
@@ -175,13 +175,15 @@ def train(recipe: Recipe, data: str, out: Path, init: Path | None = None, stop_a
 
 
 def resume(path: Path, model: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer, generator: torch.Generator, history: dict[str, Any]) -> None:
-    """Put everything back as the last finished epoch left it; raises CheckpointError when the recipe is another one."""
+    """Put everything back as the last finished epoch left it; raises CheckpointError when the recipe or the data are others."""
     if not path.exists():
         return
     state = torch.load(path, weights_only=True)
     saved = json.loads(state["history"])
     if saved["recipe"] != json.loads(json.dumps(history["recipe"])):
         raise CheckpointError(f"{path} belongs to another recipe; give a new --out folder or the recipe it was started with")
+    if saved["data"] != history["data"]:
+        raise CheckpointError(f"{path} was trained on other data ({saved['data']}, now {history['data']}); give a new --out folder")
     model.load_state_dict(state["model"])
     ema.module.load_state_dict(state["ema"])
     ema.steps = state["ema_steps"]

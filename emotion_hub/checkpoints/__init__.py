@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from emotion_hub.errors import CheckpointError, UnknownModelError
 
-__all__ = ["CONFIG_FILE", "REPORT_FILE", "TRAINING_FILE", "WEIGHTS_FILE", "embedded_checkpoints", "resolve_file"]
+__all__ = ["CONFIG_FILE", "REPORT_FILE", "TRAINING_FILE", "WEIGHTS_FILE", "checkpoint_summary", "embedded_checkpoints", "resolve_file"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -19,6 +21,15 @@ _HERE = Path(__file__).parent
 def embedded_checkpoints() -> dict[str, Path]:
     """{name: folder} of the checkpoints that ship in this package."""
     return {folder.name: folder for folder in sorted(_HERE.iterdir()) if (folder / CONFIG_FILE).is_file()}
+
+
+def checkpoint_summary(name: str) -> dict[str, Any]:
+    """Name, network, labels and the figures of its report, None where there is no report yet, of an embedded checkpoint."""
+    folder = embedded_checkpoints()[name]
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    report = json.loads((folder / REPORT_FILE).read_text()) if (folder / REPORT_FILE).is_file() else {}
+    figures = {key: report.get(key) for key in ("accuracy", "macro_f1", "n", "split", "parameters")}
+    return {"name": name, "model": config["model"], "labels": config["labels"], "preprocess": config["preprocess"], **figures}
 
 
 def resolve_file(

@@ -12,7 +12,10 @@ from PIL import Image
 from emotion_hub.detectors.base import Detection, Framing
 from emotion_hub.errors import DetectorError, InputError, MissingDependencyError
 
-__all__ = ["YUNET_VARIABLE", "YuNetDetector"]
+__all__ = ["YUNET_FILE", "YUNET_REPOSITORY", "YUNET_VARIABLE", "YuNetDetector"]
+
+#: Where the file is on the Hub.
+YUNET_REPOSITORY, YUNET_FILE = "opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx"
 
 #: The environment variable that names YuNet's ONNX file.
 YUNET_VARIABLE = "EMOTION_HUB_YUNET"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, resolve_file
@@ -61,6 +61,8 @@ class ClassifierConfig:
         object.__setattr__(self, "options", dict(self.options))
         if self.preprocess is None:
             object.__setattr__(self, "preprocess", PREPROCESSING[entry.preprocessing])
+        if not isinstance(self.preprocess, PreprocessConfig):
+            raise ConfigError(f"preprocess is a {type(self.preprocess).__name__}; give a PreprocessConfig, or use ClassifierConfig.from_dict for plain JSON")
         wanted = PREPROCESSING[entry.preprocessing].channels
         if self.preprocess.channels != wanted:
             raise ConfigError(f"{self.model} takes {wanted} channel(s), its preprocessing gives {self.preprocess.channels}")
@@ -126,8 +128,21 @@ class EmotionClassifier(
     def _save_pretrained(self, save_directory: Path) -> None:
         """`config.json` and `model.safetensors`, the network's tensors under the network's own names."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(tensors, save_directory / WEIGHTS_FILE, metadata={"format": "pt"})
+        (save_directory / WEIGHTS_FILE).write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file would leave mode 0600
         (save_directory / CONFIG_FILE).write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """A card with what the configuration knows; the mixin's own has only blanks, and `push_to_hub` would put it on the Hub."""
+        prep = self.config.preprocess
+        text = (
+            f"# {self.config.model}\n\nFacial-expression classifier for the package emotion_hub: `{self.config.model}`, {self.num_parameters:,} parameters.\n\n"
+            f"- Input: {prep.size}x{prep.size} pixels, {prep.channels} channel(s), preprocessing `{prep.name}` as in `config.json`.\n"
+            f"- Outputs, in order: {', '.join(self.labels.labels)}.\n- Not measured yet: see `training.evaluate` and `training.card` of emotion_hub.\n\n"
+            "```python\nfrom emotion_hub import EmotionPredictor\n\npredictor = EmotionPredictor.from_pretrained(FOLDER_OR_HUB_ID)\n```\n\n"
+            "It names the expression a face shows, not what a person feels. Inferring emotions at work or in education is prohibited in the EU "
+            "(AI Act, Article 5(1)(f)).\n"
+        )
+        return ModelCard(f"---\n{self._hub_mixin_info.model_card_data.to_yaml()}\n---\n\n{text}")
 
     @classmethod
     def from_pretrained(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 
 import gradio as gr
 
 from emotion_hub import __version__
-from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, embedded_checkpoints
-from emotion_hub.detectors import YUNET_VARIABLE, default_detector
+from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
+from emotion_hub.detectors import default_detector
+from emotion_hub.detectors.yunet import YUNET_FILE, YUNET_VARIABLE
 
 __all__ = ["NOTICE", "about_tab", "checkpoint_cards", "detector_line"]
 
@@ -27,8 +27,8 @@ policing, health, or any other decision about a person. The labels come from ann
 images no label won a majority of FER+'s ten voters.
 
 ### Where the networks come from
-Trained by this project on FER2013 (Goodfellow et al. 2013), without the training images that have copies in the validation or the
-test images. The epoch was chosen on the validation images; the test images were read once. Code: MIT licence.
+Trained by this project on FER2013 (Goodfellow et al. 2013), without the training images whose exact copies stand among the validation
+or the test images. The epoch was chosen on the validation images; the test images were read once. Code: MIT licence.
 """
 
 
@@ -39,23 +39,23 @@ def detector_line() -> str:
         return "Faces are found by <strong>YuNet</strong>."
     return (
         f"Faces are found by scikit-image's <strong>{escape(detector.name)}</strong>, which misses turned or tilted faces. "
-        f"For YuNet, set <code>{YUNET_VARIABLE}</code> to the path of <code>face_detection_yunet_2023mar.onnx</code>."
+        f"For YuNet, set <code>{YUNET_VARIABLE}</code> to the path of <code>{YUNET_FILE}</code>."
     )
 
 
 def checkpoint_cards() -> str:
     """The embedded checkpoints with the figures of their reports, as HTML."""
     cards = []
-    for name, folder in embedded_checkpoints().items():
-        network = json.loads((folder / CONFIG_FILE).read_text())["model"]
-        report = json.loads((folder / REPORT_FILE).read_text())
-        facts = {
-            "network": network,
-            "parameters": f"{report['parameters']:,}",
-            "accuracy": f"{report['accuracy']:.2%}",
-            "macro F1": f"{report['macro_f1']:.3f}",
-            "measured on": f"FER2013 {report['split']}, {report['n']:,} faces",
-        }
+    for name in embedded_checkpoints():
+        known = checkpoint_summary(name)
+        facts = {"network": known["model"], "accuracy": "not measured yet"}
+        if known["accuracy"] is not None:
+            facts |= {
+                "parameters": f"{known['parameters']:,}",
+                "accuracy": f"{known['accuracy']:.2%}",
+                "macro F1": f"{known['macro_f1']:.3f}",
+                "measured on": f"FER2013 {known['split']}, {known['n']:,} faces",
+            }
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
         cards.append(f'<section class="eh-card"><h3><span><span class="eh-key eh-{escape(name)}"></span>{escape(name)}</span></h3><dl>{rows}</dl></section>')
     return f'<div class="eh-cards">{"".join(cards)}</div>'

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import gradio as gr
 
-from emotion_hub.checkpoints import CONFIG_FILE, embedded_checkpoints
-from emotion_hub.errors import EmotionHubError, ImageError
+from emotion_hub.checkpoints import checkpoint_summary
+from emotion_hub.errors import EmotionHubError
 from emotion_hub.prediction import Comparison
-from emotion_hub.predictor import compare, embedded_predictor
+from emotion_hub.predictor import Scene, compare_scene, embedded_predictor
 from emotion_hub.preprocess import FILTERS
-from emotion_hub.ui.photo import example_photos, photo_input
-from emotion_hub.ui.predict import NO_FACE, WAITING
-from emotion_hub.ui.render import comparison_cards, message
+from emotion_hub.ui.photo import example_photos, photo_input, scene_of
+from emotion_hub.ui.predict import NO_FACE, NO_PHOTO, REFUSED, WAITING
+from emotion_hub.ui.render import MAX_CARDS, comparison_cards, message
 
 __all__ = ["compare_tab"]
 
@@ -22,9 +21,9 @@ __all__ = ["compare_tab"]
 REPEATS = 5
 
 
-def _compare(photo: str | bytes, upsample: str, whole: bool) -> list[Comparison]:
+def _answers(scene: Scene, upsample: str, **options: int) -> list[Comparison]:
     upscale = embedded_predictor("upscale224").with_upsample(upsample)
-    return compare(photo, upscale224=upscale, whole=whole, repeats=REPEATS)
+    return compare_scene(scene, upscale224=upscale, **options)
 
 
 def compare_html(photo: str | bytes | None, upsample: str, whole: bool) -> tuple[str, list[dict[str, Any]]]:
@@ -32,33 +31,30 @@ def compare_html(photo: str | bytes | None, upsample: str, whole: bool) -> tuple
     if photo is None:
         return WAITING, []
     try:
-        faces = _compare(photo, upsample, whole)
-    except ImageError as error:
-        return message(str(error), kind="error", title="This picture cannot be read."), []
+        scene = scene_of(photo, whole)
+        faces = _answers(scene, upsample, repeats=REPEATS, limit=MAX_CARDS)
+    except EmotionHubError as error:
+        return message(str(error), kind="error", title=REFUSED), []
     if not faces:
         return message(NO_FACE), []
-    return comparison_cards(faces, upsample), [face.to_dict() for face in faces]
+    return comparison_cards(faces, upsample, left_out=len(scene.faces) - len(faces)), [face.to_dict() for face in faces]
 
 
 def compare_json(photo: str | bytes | None, upsample: str, whole: bool) -> list[dict[str, Any]]:
     """The API's answer: a list with one object a face, largest first."""
     if photo is None:
-        raise gr.Error("no photo came; pass image=handle_file(path or URL)", print_exception=False)
+        raise gr.Error(NO_PHOTO, print_exception=False)
     try:
-        return [face.to_dict() for face in _compare(photo, upsample, whole)]
+        scene = scene_of(photo, whole)
+        repeats = REPEATS if len(scene.faces) <= MAX_CARDS else 1
+        return [face.to_dict() for face in _answers(scene, upsample, repeats=repeats)]
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def trained_filter() -> str:
-    """The upsampling filter in the embedded configuration, read without loading the network."""
-    config = json.loads((embedded_checkpoints()["upscale224"] / CONFIG_FILE).read_text())
-    return config["preprocess"]["upsample"]
-
-
 def compare_tab() -> None:
     """Build the tab inside the current Blocks."""
-    trained = trained_filter()
+    trained = checkpoint_summary("upscale224")["preprocess"]["upsample"]
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo = photo_input("compare-photo")

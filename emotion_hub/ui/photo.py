@@ -11,12 +11,16 @@ from typing import Any
 import gradio as gr
 
 from emotion_hub.errors import ImageError
+from emotion_hub.images import MAX_BYTES
+from emotion_hub.predictor import Scene, locate
 
-__all__ = ["PhotoInput", "example_photos", "photo_input"]
+__all__ = ["PhotoInput", "example_photos", "photo_input", "scene_of"]
+
+DELETED = "The photo was deleted from the server, as promised. Give it again."
 
 
 class PhotoInput(gr.Image):
-    """Hands the uploaded file on as it came.
+    """Hands the uploaded file on as it came, and takes nothing but uploads.
 
     gradio would open it with Pillow first: a damaged file then ends in a message about Pillow, 16-bit photos turn white, and a
     12,000-pixel square is decoded before anything can refuse it.
@@ -28,12 +32,36 @@ class PhotoInput(gr.Image):
         """The path of the uploaded file, or the bytes of a data URL; None when there is no photo."""
         if payload is None:
             return None
-        if payload.url and payload.url.startswith("data:"):
-            try:
-                return base64.b64decode(payload.url.partition(",")[2], validate=True)
-            except binascii.Error as error:
-                raise ImageError(f"the data URL's base64 cannot be read: {error}") from error
-        return payload.path
+        if not payload.url or not payload.url.startswith("data:"):
+            return payload.path
+        if len(payload.url) > MAX_BYTES * 4 / 3 + 200:
+            raise gr.Error(f"the picture is larger than {MAX_BYTES // 2**20} MB", print_exception=False)
+        try:
+            return base64.b64decode(payload.url.partition(",")[2], validate=True)
+        except binascii.Error as error:
+            raise gr.Error(f"the data URL's base64 cannot be read: {error}", print_exception=False) from error
+
+    def move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        """As gradio's, without downloads: an address in a request would make this server fetch it, whole, for anybody."""
+        _refuse_address(url_or_file_path)
+        return super().move_resource_to_block_cache(url_or_file_path)
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        """As gradio's, without downloads."""
+        _refuse_address(url_or_file_path)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
+def _refuse_address(url_or_file_path: str | Path | None) -> None:
+    if url_or_file_path is not None and "://" in str(url_or_file_path):
+        raise gr.Error("this server downloads nothing; send the picture itself, with handle_file(path)", print_exception=False)
+
+
+def scene_of(photo: str | bytes, whole: bool) -> Scene:
+    """The uploaded photo and its faces; raises ImageError for what is no picture, or is gone already."""
+    if isinstance(photo, str) and not Path(photo).is_file():
+        raise ImageError(DELETED)
+    return locate(photo, whole=whole)
 
 
 def photo_input(elem_id: str) -> PhotoInput:

@@ -7,14 +7,16 @@ from typing import Any
 import gradio as gr
 
 from emotion_hub.checkpoints import embedded_checkpoints
-from emotion_hub.errors import EmotionHubError, ImageError
-from emotion_hub.predictor import embedded_predictor, locate
-from emotion_hub.ui.photo import PhotoInput, example_photos, photo_input
+from emotion_hub.errors import EmotionHubError
+from emotion_hub.predictor import embedded_predictor
+from emotion_hub.ui.photo import PhotoInput, example_photos, photo_input, scene_of
 from emotion_hub.ui.render import message, prediction_cards
 
 __all__ = ["predict_tab"]
 
 WAITING = message("Give it a photo with a face: drop a file, paste one, take a snapshot, or pick the example below.")
+REFUSED = "This picture cannot be read."
+NO_PHOTO = "no photo came; pass photo=handle_file(path)"
 NO_FACE = "No face was found. Try a photo that shows it from the front, or take the whole picture as the face."
 
 
@@ -23,10 +25,10 @@ def predict_html(photo: str | bytes | None, model: str, whole: bool) -> tuple[st
     if photo is None:
         return WAITING, []
     try:
-        scene = locate(photo, whole=whole)
+        scene = scene_of(photo, whole)
         faces = embedded_predictor(model).predict_scenes([scene])[0]
-    except ImageError as error:
-        return message(str(error), kind="error", title="This picture cannot be read."), []
+    except EmotionHubError as error:
+        return message(str(error), kind="error", title=REFUSED), []
     if not faces:
         return message(NO_FACE, title=f"{scene.photo.width}×{scene.photo.height} pixels, no face."), []
     return prediction_cards(scene.photo, faces), [face.to_dict() for face in faces]
@@ -35,9 +37,9 @@ def predict_html(photo: str | bytes | None, model: str, whole: bool) -> tuple[st
 def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dict[str, Any]]:
     """The API's answer: a list with one object a face, largest first."""
     if photo is None:
-        raise gr.Error("no photo came; pass image=handle_file(path or URL)", print_exception=False)
+        raise gr.Error(NO_PHOTO, print_exception=False)
     try:
-        return [face.to_dict() for face in embedded_predictor(model).predict(photo, whole=whole)]
+        return [face.to_dict() for face in embedded_predictor(model).predict_scenes([scene_of(photo, whole)])[0]]
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error
 

@@ -98,9 +98,10 @@ def _bar(index: int, model: str, label: str, p: float, *, top: bool, side: str =
     )
 
 
-def comparison_cards(comparisons: Sequence[Comparison], upsample: str) -> str:
+def comparison_cards(comparisons: Sequence[Comparison], upsample: str, *, left_out: int = 0) -> str:
     """For each face: what both pipelines saw, both distributions on one chart, whether they agree, what each costs."""
-    return "".join(_comparison(i, c, upsample, many=len(comparisons) > 1) for i, c in enumerate(comparisons[:MAX_CARDS]))
+    cards = "".join(_comparison(i, c, upsample, many=len(comparisons) > 1) for i, c in enumerate(comparisons))
+    return cards + (message(f"{left_out} smaller faces are left out here; the Predict tab boxes them all.") if left_out else "")
 
 
 def _comparison(index: int, pair: Comparison, upsample: str, *, many: bool) -> str:

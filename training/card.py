@@ -94,7 +94,7 @@ def photo_text(name: str) -> str:
     study = json.loads(PHOTO_STUDY.read_text())
     lines = [
         f"{study['faces']} faces in {study['photos']} openly licensed photos that no network was trained on, expressions noted by eye before "
-        "any of them saw the crops (a sample this small shows gross failures, not fine differences):",
+        "these checkpoints existed (a sample this small shows gross failures, not fine differences):",
         "",
         "| face detector | faces found | right |",
         "|---|---|---|",

@@ -68,7 +68,7 @@ def report(summary: Mapping[str, Any]) -> str:
     lines = [
         "# Photos from elsewhere",
         "",
-        f"{summary['faces']} faces in {summary['photos']} openly licensed photos, expressions noted by eye before any network saw the crops.",
+        f"{summary['faces']} faces in {summary['photos']} openly licensed photos, expressions noted by eye before these checkpoints existed.",
         "",
         f"| detector | faces found | boxes elsewhere | {' | '.join(f'{m} right' for m in models)} |",
         f"|---|---|---|{'---|' * len(models)}",

@@ -201,6 +201,12 @@ def test_photo_without_a_face_says_so_and_offers_the_whole_picture(page: playwri
     page.wait_for_selector("#predict-answer .eh-card")
 
 
+def test_example_photo_is_answered_with_one_tap(page: playwright.Page) -> None:
+    page.locator(".gallery-item:visible").first.click()
+    page.wait_for_selector("#predict-answer .eh-card")
+    assert page.locator("#predict-answer .eh-card").count() == 1
+
+
 def test_notice_stands_above_the_camera(page: playwright.Page) -> None:
     notice, photo = page.locator("#notice").bounding_box(), page.locator("#predict-photo").bounding_box()
     assert notice["y"] + notice["height"] <= photo["y"]

@@ -4,6 +4,8 @@ import signal
 import sys
 import threading
 
+from PIL import Image
+
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.predictor import embedded_predictor
 from emotion_hub.ui import build_demo, launch_options
@@ -12,8 +14,6 @@ from emotion_hub.ui.uploads import upload_folder
 
 def warm_up() -> None:
     """Load every embedded network and run it once, so that the first visitor does not wait for it."""
-    from PIL import Image
-
     for name in embedded_checkpoints():
         embedded_predictor(name).predict_faces([Image.new("L", (48, 48))])
 

@@ -215,9 +215,8 @@ def compare_scene(
     limit: int | None = None,
 ) -> list[Comparison]:
     """`compare` for a photo whose faces `locate` has found already; of many faces the `limit` largest."""
+    _at_least_once(repeats)  # also when the photo has no face
     sides = (native48 or embedded_predictor("native48"), upscale224 or embedded_predictor("upscale224"))
-    if repeats < 1:
-        raise InputError(f"repeats={repeats}: each pipeline runs at least once")
     return [Comparison(*(side.pipeline(face, scene.timings, repeats=repeats) for side in sides)) for face in scene.faces[:limit]]
 
 

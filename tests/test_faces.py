@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from emotion_hub import detectors
 from emotion_hub.detectors import (
     YUNET_VARIABLE,
     Detection,
@@ -72,10 +74,13 @@ def yunet(shared_data: Path) -> YuNetDetector:
 
 
 @pytest.fixture
-def fresh_default(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No detector named by the environment."""
+def fresh_default(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """No detector named by the environment, none in the Hub's cache, none loaded yet."""
     monkeypatch.delenv(YUNET_VARIABLE, raising=False)
-    return monkeypatch
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repo_id, filename: None)
+    detectors._detector.cache_clear()
+    yield monkeypatch
+    detectors._detector.cache_clear()
 
 
 def _photo(width: int = 200, height: int = 150) -> Image.Image:
@@ -272,5 +277,13 @@ def test_a_box_that_is_framed_outside_the_image_is_no_face() -> None:
 
 def test_yunet_in_the_hubs_cache_is_the_default(fresh_default: pytest.MonkeyPatch, shared_data: Path) -> None:
     file = shared_data / "detectors" / YUNET_FILE
-    fresh_default.setattr("huggingface_hub.try_to_load_from_cache", lambda repo_id, filename: str(file) if filename == YUNET_FILE else None)
+    asked = []
+
+    def cached(repo_id: str, filename: str) -> str | None:
+        asked.append(repo_id)
+        return str(file) if filename == YUNET_FILE else None
+
+    fresh_default.setattr("huggingface_hub.try_to_load_from_cache", cached)
     assert default_detector().name == "YuNet"
+    assert default_detector() is default_detector()
+    assert asked == ["opencv/face_detection_yunet"], "the cache is looked into once, not for every photo"

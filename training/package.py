@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError
-from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
+from emotion_hub.models.classifier import EmotionClassifier
 from training.recipe import Recipe
 
 __all__ = ["main", "package"]
@@ -29,7 +29,7 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None) -> Path:
         raise CheckpointError(f"{run} has no finished epoch; it needs history.json and best.safetensors, which training.train writes")
     history = json.loads(history_file.read_text())
     recipe = Recipe.from_dict(history["recipe"])
-    model = EmotionClassifier(ClassifierConfig(recipe.model, preprocess=recipe.preprocess, options=recipe.options))
+    model = EmotionClassifier(recipe.classifier)
     model.network.load_state_dict(load_file(weights_file))
     model = model.half()
     size = sum(t.numel() * t.element_size() for t in model.state_dict().values())

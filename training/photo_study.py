@@ -96,10 +96,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", type=Path, default=STUDIES / "photos.json")
     args = parser.parse_args(argv)
     faces = {name: [tuple(row) for row in rows] for name, rows in tomllib.loads((STUDIES / "photos.toml").read_text()).items()}
-    detectors: list[FaceDetector] = [YuNetDetector(args.yunet)] if args.yunet else []
+    detectors: list[FaceDetector] = [*([YuNetDetector(args.yunet)] if args.yunet else []), LbpDetector()]
     predictors = {name: EmotionPredictor.from_pretrained(name) for name in embedded_checkpoints()}
-    results = {detector.name: study(args.photos, faces, detector, predictors) for detector in [*detectors, LbpDetector()]}
-    counts = count_faces(args.photos, [*detectors, LbpDetector()])
+    results = {detector.name: study(args.photos, faces, detector, predictors) for detector in detectors}
+    counts = count_faces(args.photos, detectors)
     summary = {"photos": len(faces), "faces": sum(map(len, faces.values())), "detectors": results, "counts": counts}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(summary, indent=1) + "\n")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub.errors import ConfigError
-from emotion_hub.models import get_entry
-from emotion_hub.preprocess import PREPROCESSING, PreprocessConfig
+from emotion_hub.models.classifier import ClassifierConfig
+from emotion_hub.preprocess import PreprocessConfig
 from training.augment import Augmentation
 
 __all__ = ["Recipe", "load_recipe"]
@@ -47,9 +47,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        wanted = PREPROCESSING[get_entry(self.model).preprocessing].channels
-        if self.preprocess.channels != wanted:
-            raise ConfigError(f"{self.model} takes {wanted} channel(s), preprocess gives {self.preprocess.channels}")
+        _ = self.classifier  # an unknown network or preprocessing that does not fit it
         if self.init not in STARTS:
             raise ConfigError(f"init={self.init!r}; choose from {', '.join(map(repr, STARTS[1:]))}, or leave it out for random weights")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.label_smoothing < 1:
@@ -63,6 +61,11 @@ class Recipe:
     def training_preprocess(self) -> PreprocessConfig:
         """The preprocessing of the training images: the saved one, at `train_size` where it is set."""
         return dataclasses.replace(self.preprocess, size=self.train_size) if self.train_size else self.preprocess
+
+    @property
+    def classifier(self) -> ClassifierConfig:
+        """The configuration of the checkpoint this recipe makes; raises ConfigError when its parts do not fit each other."""
+        return ClassifierConfig(self.model, preprocess=self.preprocess, options=self.options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -18,7 +18,14 @@ def default_detector() -> FaceDetector:
     Nothing is downloaded: `hf download opencv/face_detection_yunet` or a Space's `preload_from_hub` fills the cache. Raises
     DetectorError when the variable names a file that is not YuNet: a set variable is never ignored.
     """
-    return _detector(os.environ.get(YUNET_VARIABLE) or _cached_yunet())
+    return _detector(os.environ.get(YUNET_VARIABLE, ""))
+
+
+@lru_cache(maxsize=4)
+def _detector(named: str) -> FaceDetector:
+    """The Hub's cache is looked into here, once a process, and not for every photo."""
+    path = named or _cached_yunet()
+    return YuNetDetector(path) if path else LbpDetector()
 
 
 def _cached_yunet() -> str:
@@ -27,8 +34,3 @@ def _cached_yunet() -> str:
 
     path = try_to_load_from_cache(YUNET_REPOSITORY, YUNET_FILE)
     return path if isinstance(path, str) else ""
-
-
-@lru_cache(maxsize=4)
-def _detector(path: str) -> FaceDetector:
-    return YuNetDetector(path) if path else LbpDetector()

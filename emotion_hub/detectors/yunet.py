@@ -40,7 +40,7 @@ class YuNetDetector:
             raise InputError(f"threshold={threshold!r}: a score lies between 0 and 1")
         path = Path(model)
         if not path.is_file():
-            raise DetectorError(f"no YuNet file at {str(model)!r}; {YUNET_VARIABLE} or the argument must name face_detection_yunet_2023mar.onnx")
+            raise DetectorError(f"no YuNet file at {str(model)!r}; {YUNET_VARIABLE} or the argument must name {YUNET_FILE}")
         self._lock = threading.Lock()
         level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns each time that its engine chooses the target

@@ -4,7 +4,9 @@
     ├── InputError (ValueError)           what the caller handed in
     │   ├── ImageError                    not an image this package reads
     │   │   └── ImageTooLargeError        over the byte or pixel limit
-    │   └── LabelError                    a name outside a label set
+    │   ├── LabelError                    a name outside a label set
+    │   ├── LeakError                     an image stands in two splits
+    │   └── ManifestError                 a data set's file or row that cannot be used
     ├── ConfigError (ValueError)          a configuration that breaks its own rules
     │   └── UnknownModelError (KeyError)  a name the model registry does not have
     ├── CheckpointError                   files of a checkpoint: missing, unsafe or of another network
@@ -25,6 +27,8 @@ __all__ = [
     "ImageTooLargeError",
     "InputError",
     "LabelError",
+    "LeakError",
+    "ManifestError",
     "MissingDependencyError",
     "UnknownModelError",
 ]
@@ -48,6 +52,14 @@ class ImageTooLargeError(ImageError):
 
 class LabelError(InputError):
     """A label is in none of the known sets."""
+
+
+class LeakError(InputError):
+    """An image of an evaluation split stands in the training split too."""
+
+
+class ManifestError(InputError):
+    """A file or row of a data set breaks a rule; the message names it."""
 
 
 class ConfigError(EmotionHubError, ValueError):

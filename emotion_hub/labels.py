@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from emotion_hub.errors import LabelError
 
-__all__ = ["ALIASES", "FER2013", "LABEL_SETS", "REPORT6", "LabelSet", "canonical"]
+__all__ = ["ALIASES", "FER2013", "FERPLUS_VOTES", "FOREIGN", "LABEL_SETS", "REPORT6", "LabelSet", "canonical"]
 
 #: Spellings found in FER2013 forks, FER+, RAF-DB, AffectNet and the technical report, to ours.
 ALIASES: dict[str, str] = {
@@ -103,6 +103,13 @@ FER2013 = LabelSet("fer2013", ("angry", "disgust", "fear", "happy", "sad", "surp
 REPORT6 = LabelSet("report6", ("angry", "fear", "happy", "neutral", "sad", "surprise"))
 
 LABEL_SETS: dict[str, LabelSet] = {s.name: s for s in (FER2013, REPORT6)}
+
+
+#: What FER+'s ten voters could choose, in the order of its csv (Barsoum et al. 2016, arXiv:1608.01041).
+FERPLUS_VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+
+#: Classes of other schemes that no set of ours has, FER+'s and AffectNet's, in lower case.
+FOREIGN = ("contempt", "contemptuous", "unknown", "uncertain", "nf", "non-face", "none")
 
 
 def canonical(name: str) -> str:

@@ -56,7 +56,7 @@ class ClassifierConfig:
             raise ConfigError(f"labels={self.labels!r}: {error}") from error
         if not isinstance(self.options, Mapping):
             raise ConfigError(f"options={self.options!r}: give an object of options of {self.model}")
-        if taken := sorted({"name", "num_classes"} & set(self.options)):
+        if taken := sorted({"name", "num_classes", "pretrained"} & set(self.options)):
             raise ConfigError(f"{', '.join(map(repr, taken))} is no option; 'model' names the network and 'labels' gives the number of classes")
         object.__setattr__(self, "options", dict(self.options))
         if self.preprocess is None:

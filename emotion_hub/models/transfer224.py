@@ -1,17 +1,105 @@
-"""Networks that work on the 224-pixel upscale, on timm's implementations and keys."""
+"""Networks that work on the 224-pixel upscale, on torchvision's and timm's implementations and keys."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import difflib
 
 import timm
 import torch
 from torch import nn
+from torchvision.models import alexnet, squeezenet1_1
+from torchvision.models.vgg import cfgs, make_layers
 
-from emotion_hub.errors import CheckpointError
+from emotion_hub.errors import ConfigError
+from emotion_hub.models.transfer48 import dense_head
+from emotion_hub.models.weights import WeightTransfer, mobilenetv2_from_torchvision
 
-__all__ = ["WeightTransfer", "mobilenetv2_224", "mobilenetv2_from_torchvision"]
+__all__ = [
+    "BACKBONES",
+    "ClassicAt224",
+    "SqueezeNetAt224",
+    "TimmAt224",
+    "WeightTransfer",
+    "alexnet_224",
+    "mobilenetv1_224",
+    "mobilenetv2_224",
+    "mobilenetv2_from_torchvision",
+    "squeezenet1_1_224",
+    "timm_224",
+    "vgg16_224",
+    "vgg19_224",
+]
+
+#: The technical report's backbones, by timm's names.
+BACKBONES = {
+    "convnext_base_224": "convnext_base",
+    "efficientnet_b3_224": "tf_efficientnet_b3",
+    "resnet50_224": "resnet50",
+    "vit_base_224": "vit_base_patch16_224",
+}
+
+
+class ClassicAt224(nn.Module):
+    """Logits of torchvision's convolutions and a 4096-1024-256-classes classifier: float32 (N, 3, 224, 224) -> (N, num_classes).
+
+    `features` has torchvision's numbering, so the weights of its `vgg16`, `vgg19` and `alexnet` fit layer by layer; its own 123.6-million
+    classifier is not built. 121,938,759 parameters with VGG16's convolutions and seven classes.
+    """
+
+    def __init__(self, features: nn.Module, channels: int, pixels: int, num_classes: int = 7, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.features = features
+        self.avgpool = nn.AdaptiveAvgPool2d(pixels)
+        self.classifier = dense_head((channels * pixels * pixels, 4096, 1024, 256, num_classes), dropout)
+        for layer in self.features.modules():
+            if isinstance(layer, nn.Conv2d):  # torchvision's own start
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.avgpool(self.features(pixel_values)).flatten(1))
+
+
+def vgg16_224(num_classes: int = 7, dropout: float = 0.5) -> nn.Module:
+    """VGG16's convolutions; see ClassicAt224."""
+    return ClassicAt224(make_layers(cfgs["D"]), 512, 7, num_classes, dropout)
+
+
+def vgg19_224(num_classes: int = 7, dropout: float = 0.5) -> nn.Module:
+    """VGG19's convolutions; see ClassicAt224."""
+    return ClassicAt224(make_layers(cfgs["E"]), 512, 7, num_classes, dropout)
+
+
+def alexnet_224(num_classes: int = 7, dropout: float = 0.5) -> nn.Module:
+    """AlexNet's convolutions; see ClassicAt224."""
+    with torch.device("meta"):  # the 58 million weights of its classifier are not needed
+        features = alexnet(weights=None).features
+    if torch.get_default_device().type != "meta":
+        features = features.to_empty(device=torch.get_default_device())
+    return ClassicAt224(features, 256, 6, num_classes, dropout)
+
+
+class SqueezeNetAt224(nn.Module):
+    """Logits of SqueezeNet 1.1's convolutions, an average pool and one linear head: float32 (N, 3, 224, 224) -> (N, num_classes)."""
+
+    def __init__(self, num_classes: int = 7, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.features = squeezenet1_1(weights=None).features
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(512, num_classes))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.pool(self.features(pixel_values)).flatten(1))
+
+
+def squeezenet1_1_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
+    """SqueezeNet 1.1; see SqueezeNetAt224."""
+    return SqueezeNetAt224(num_classes, dropout)
+
+
+def mobilenetv1_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
+    """timm's `mobilenetv1_100` with one linear head: float32 (N, 3, 224, 224) -> logits (N, num_classes)."""
+    return timm.create_model("mobilenetv1_100", pretrained=False, num_classes=num_classes, drop_rate=dropout)
 
 
 def mobilenetv2_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
@@ -19,56 +107,28 @@ def mobilenetv2_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
     return timm.create_model("mobilenetv2_100", pretrained=False, num_classes=num_classes, drop_rate=dropout)
 
 
-@dataclass(frozen=True)
-class WeightTransfer:
-    """What a conversion of starting weights did: tensors by name, and the keys that stayed behind on either side."""
+class TimmAt224(nn.Module):
+    """Logits of any timm backbone under the technical report's head: float32 (N, 3, 224, 224) -> (N, num_classes).
 
-    tensors: dict[str, torch.Tensor]
-    copied: tuple[str, ...]
-    unmapped_source: tuple[str, ...]
-    unmapped_target: tuple[str, ...]
-
-
-def mobilenetv2_from_torchvision(source: Mapping[str, torch.Tensor], model: nn.Module) -> WeightTransfer:
-    """timm tensors from torchvision's `mobilenet_v2` keys, bit for bit; the classifier stays behind.
-
-    Raises CheckpointError when the source lacks a layer or a shape differs.
+    The head is Linear, ReLU, LayerNorm, Dropout, Linear, `hidden` wide. Raises ConfigError for a name timm does not have.
     """
-    target = model.state_dict()
-    tensors: dict[str, torch.Tensor] = {}
-    used: set[str] = set()
-    for theirs, ours in _layer_names(model):
-        for leaf in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-            key, name = f"{theirs}.{leaf}", f"{ours}.{leaf}"
-            if name not in target:
-                continue
-            if key not in source:
-                if leaf == "num_batches_tracked":  # a counter, not a weight; some exports leave it out
-                    continue
-                raise CheckpointError(f"the starting weights lack {key!r}; expected torchvision's mobilenet_v2 state dict")
-            if source[key].shape != target[name].shape:
-                raise CheckpointError(f"{key!r} has shape {tuple(source[key].shape)}, the network wants {tuple(target[name].shape)}")
-            tensors[name] = source[key].detach().clone()
-            used.add(key)
-    return WeightTransfer(
-        tensors=tensors,
-        copied=tuple(tensors),
-        unmapped_source=tuple(k for k in source if k not in used),
-        unmapped_target=tuple(k for k in target if k not in tensors),
-    )
+
+    def __init__(self, backbone: str, num_classes: int = 7, dropout: float = 0.3, hidden: int = 512) -> None:
+        super().__init__()
+        if not isinstance(backbone, str) or not timm.is_model(backbone):
+            near = difflib.get_close_matches(str(backbone), timm.list_models(), n=5)
+            raise ConfigError(f"timm has no network {backbone!r}; " + (f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"))
+        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0)
+        width = self.backbone.num_features
+        width = getattr(self.backbone, "head_hidden_size", width) or width
+        self.classifier = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.LayerNorm(hidden), nn.Dropout(dropout), nn.Linear(hidden, num_classes)
+        )
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.backbone(pixel_values))
 
 
-def _layer_names(model: nn.Module) -> list[tuple[str, str]]:
-    """(torchvision name, timm name) of every convolution and batch norm of MobileNetV2."""
-    pairs = [("features.0.0", "conv_stem"), ("features.0.1", "bn1")]
-    index = 1
-    for s, stage in enumerate(model.blocks):
-        for b, block in enumerate(stage):
-            ours, theirs = f"blocks.{s}.{b}", f"features.{index}.conv"
-            if hasattr(block, "conv_pwl"):  # expand, depthwise, project
-                layers = [("0.0", "conv_pw"), ("0.1", "bn1"), ("1.0", "conv_dw"), ("1.1", "bn2"), ("2", "conv_pwl"), ("3", "bn3")]
-            else:  # the first block has no expansion
-                layers = [("0.0", "conv_dw"), ("0.1", "bn1"), ("1", "conv_pw"), ("2", "bn2")]
-            pairs += [(f"{theirs}.{a}", f"{ours}.{b}") for a, b in layers]
-            index += 1
-    return [*pairs, (f"features.{index}.0", "conv_head"), (f"features.{index}.1", "bn2")]
+def timm_224(num_classes: int = 7, backbone: str = "resnet18", dropout: float = 0.3, hidden: int = 512) -> nn.Module:
+    """Any timm backbone by its name; see TimmAt224."""
+    return TimmAt224(backbone, num_classes, dropout, hidden)

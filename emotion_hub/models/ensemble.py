@@ -1,0 +1,38 @@
+"""Several networks that answer as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from emotion_hub.errors import ConfigError
+
+__all__ = ["Ensemble"]
+
+
+class Ensemble(nn.Module):
+    """The logarithm of the members' mean probabilities: float32 (N, C, S, S) -> (N, num_classes). Its softmax is that mean.
+
+    All members see the same preprocessed face. `members` are {"model": registered name, "options": {...}}, so that a configuration can hold them.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        probs = torch.stack([member(pixel_values).float().softmax(dim=1) for member in self.members])
+        return probs.mean(dim=0).clamp_min(torch.finfo(probs.dtype).tiny).log()
+
+    @classmethod
+    def build(cls, build: Callable[..., nn.Module], num_classes: int, members: Sequence[Mapping[str, Any]]) -> Ensemble:
+        """An ensemble of what `build(model, num_classes, **options)` makes; raises ConfigError for fewer than two members or one that is not described."""
+        if not isinstance(members, list | tuple) or len(members) < 2:
+            raise ConfigError(f"members={members!r}: an ensemble has at least two, each {{'model': name, 'options': {{...}}}}")
+        for member in members:
+            if not isinstance(member, Mapping) or not {"model"} <= set(member) <= {"model", "options"}:
+                raise ConfigError(f"member {member!r}: give {{'model': name, 'options': {{...}}}}")
+        return cls([build(member["model"], num_classes, **member.get("options", {})) for member in members])

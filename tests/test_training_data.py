@@ -13,11 +13,24 @@ import pytest
 import torch
 from PIL import Image
 
-from emotion_hub.errors import ConfigError
+import training.data as data_module
+from emotion_hub.errors import ConfigError, InputError, LeakError
+from emotion_hub.labels import FER2013, FERPLUS_VOTES, REPORT6
 from emotion_hub.models import list_models
 from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
 from training.augment import Augmentation, augment_tensor
-from training.data import FaceSplit, clean_training_indices, pixel_hashes, prepare_planes, shared_indices
+from training.data import (
+    FaceSplit,
+    check_no_leak,
+    clean_training_indices,
+    join_splits,
+    load_split,
+    pixel_hashes,
+    prepare_planes,
+    shared_indices,
+    vote_distribution,
+)
+from training.duplicates import find_near_copies, find_near_pairs, group_copies
 from training.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,8 +203,9 @@ def test_leaks_conflicts_copies_and_flat_images_are_left_out_and_counted():
     kept, report = clean_training_indices(train, validation, test)
     assert kept.dtype == np.int64
     assert kept.tolist() == [1, 7, 10]
-    assert dataclasses.asdict(report) == {"total": 12, "kept": 3, "copies_in_evaluation": 4, "conflicting": 3, "surplus_copies": 1, "constant": 1}
-    assert report.kept + report.copies_in_evaluation + report.conflicting + report.surplus_copies + report.constant == report.total
+    counted = {"total": 12, "kept": 3, "copies_in_evaluation": 4, "near_copies_in_evaluation": 0, "conflicting": 3, "surplus_copies": 1, "constant": 1}
+    assert dataclasses.asdict(report) == counted
+    assert sum(counted.values()) - counted["total"] == counted["total"]
 
 
 def test_what_is_kept_shares_nothing_with_the_evaluation_splits():
@@ -209,6 +223,120 @@ def test_a_clean_split_is_kept_whole():
     kept, report = clean_training_indices(train, _split("test", [_face(50)], [0]))
     assert kept.tolist() == [0, 1, 2, 3, 4]
     assert (report.kept, report.total) == (5, 5)
+
+
+# near copies
+
+
+def _portrait(seed: int, side: int = 48) -> Image.Image:
+    """A smooth random picture, unlike every other seed's."""
+    coarse = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (7, 7), dtype=np.uint8))
+    return coarse.resize((side, side), Image.Resampling.BICUBIC)
+
+
+_DISGUISES = {
+    "shifted": lambda face: face.transform(face.size, Image.Transform.AFFINE, (1, 0, 3, 0, 1, -2)),
+    "mirrored": lambda face: face.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "relit": lambda face: face.point(lambda v: v // 2 + 60),
+    "noisy": lambda face: Image.fromarray(np.clip(np.asarray(face) + np.random.default_rng(0).normal(0, 8, (48, 48)), 0, 255).astype(np.uint8)),
+    "in colour": lambda face: face.convert("RGB"),
+}
+
+
+@pytest.mark.parametrize("disguise", _DISGUISES.values(), ids=_DISGUISES)
+def test_a_near_copy_of_an_evaluation_image_is_left_out_and_without_near_it_stays(disguise):
+    train = _split("train", [_portrait(1), disguise(_portrait(2)), disguise(_portrait(2)), _portrait(3)], [0, 1, 2, 2])
+    test = _split("test", [_portrait(2), _portrait(9)], [1, 1])
+    kept, report = clean_training_indices(train, test)
+    assert kept.tolist() == [0, 3]
+    assert (report.near_copies_in_evaluation, report.conflicting) == (2, 0)
+    kept, report = clean_training_indices(train, test, near=None)
+    assert (kept.tolist(), report.near_copies_in_evaluation, report.conflicting) == ([0, 3], 0, 2)
+
+
+def test_two_different_pictures_are_no_near_copies():
+    planes = np.stack([np.asarray(_portrait(i)) for i in range(40)])
+    assert find_near_copies(planes[:20], planes[20:]).above().size == 0
+    assert find_near_pairs(planes).shape == (0, 2)
+
+
+def test_the_near_copies_are_kept_in_the_cache_and_computed_again_for_other_images(tmp_path, monkeypatch):
+    train, test = _split("train", [_portrait(1), _DISGUISES["relit"](_portrait(2))], [0, 1]), _split("test", [_portrait(2)], [1])
+    cache = tmp_path / "run" / "near.npz"
+    first = clean_training_indices(train, test, cache=cache)[0].tolist()
+    calls = []
+    monkeypatch.setattr(data_module, "find_near_copies", lambda *a, **k: calls.append(a) or find_near_copies(*a, **k))
+    assert clean_training_indices(train, test, cache=cache)[0].tolist() == first == [0]
+    assert not calls
+    assert clean_training_indices(train, _split("test", [_portrait(1)], [1]), cache=cache)[0].tolist() == [1]
+    clean_training_indices(train, _split("test", [_portrait(1)], [1]), near=0.99, cache=cache)
+    assert len(calls) == 2, "other images or another threshold must not be answered from the cache"
+
+
+def test_a_file_that_is_no_cache_is_not_overwritten(tmp_path):
+    path = tmp_path / "other.npz"
+    np.savez(path, weights=np.ones(3))
+    with pytest.raises(InputError, match=r"other\.npz is no cache.*weights"):
+        clean_training_indices(_split("train", [_portrait(1)], [0]), _split("test", [_portrait(2)], [1]), cache=path)
+    assert np.load(path).files == ["weights"]
+
+
+def test_near_pairs_and_groups_hang_together_in_the_order_of_their_first_image():
+    a, b = _portrait(1), _portrait(2)
+    faces = [b, a, _portrait(3), _DISGUISES["mirrored"](a), a, _DISGUISES["noisy"](a)]
+    planes = np.stack([np.asarray(face) for face in faces])
+    assert find_near_pairs(planes).tolist() == [[1, 3], [1, 4], [1, 5], [3, 4], [3, 5], [4, 5]]
+    assert find_near_pairs(planes, mirrored=False).tolist() == [[1, 4], [1, 5], [4, 5]]
+    hashes = _split("train", faces, [0] * 6).hashes
+    assert group_copies(hashes, planes).tolist() == [0, 1, 2, 1, 1, 1]
+    assert group_copies(hashes, planes, threshold=None).tolist() == [0, 1, 2, 3, 1, 4]
+
+
+# leaks and votes
+
+
+def test_a_planted_leak_is_an_error_that_names_rows_and_split():
+    train, test = _split("train", [_face(i) for i in range(9)], [0] * 9), _split("test", [_face(4), _face(7)], [0, 0])
+    kept, _ = clean_training_indices(train, test)
+    check_no_leak(train, kept, test)
+    with pytest.raises(LeakError, match=r"^1 of 8 training images .* rows 7 \(also in test\);"):
+        check_no_leak(train, np.append(kept, 7), test)
+
+
+def test_votes_become_shares_of_the_label_sets_own_labels():
+    votes = np.zeros((4, len(FERPLUS_VOTES)), dtype=np.float32)
+    votes[0, FERPLUS_VOTES.index("happiness")], votes[0, FERPLUS_VOTES.index("contempt")] = 3, 5
+    votes[1, FERPLUS_VOTES.index("neutral")], votes[1, FERPLUS_VOTES.index("disgust")] = 0.25, 0.25
+    votes[2, FERPLUS_VOTES.index("NF")] = 10
+    votes[3, FERPLUS_VOTES.index("disgust")] = 2
+    shares, voted = vote_distribution(votes, FER2013)
+    assert (shares.dtype, voted.tolist()) == (np.float32, [True, True, False, True])
+    assert shares[0, FER2013.index("happy")] == 1
+    assert shares[1, FER2013.index("neutral")] == shares[1, FER2013.index("disgust")] == 0.5
+    assert shares[2].sum() == 0
+    shares, voted = vote_distribution(votes, REPORT6)
+    assert voted.tolist() == [True, True, False, False]
+    assert shares[1, REPORT6.index("neutral")] == 1
+
+
+def test_joined_splits_keep_order_votes_and_shared_columns():
+    a, b = _split("train", [_face(0)], [1]), _split("test", [_face(1), _face(2)], [2, 3])
+    a = dataclasses.replace(a, columns={"age": np.array([5]), "only": np.array([1])}, dropped={"contempt": 1})
+    b = dataclasses.replace(b, columns={"age": np.array([6, 7])}, dropped={"contempt": 2})
+    both = join_splits([a, b])
+    assert (both.hashes, both.labels.tolist()) == (a.hashes + b.hashes, [1, 2, 3])
+    assert {name: values.tolist() for name, values in both.columns.items()} == {"age": [5, 6, 7]}
+    assert both.dropped == {"contempt": 3}
+
+
+def test_fer2013_arrives_whole_with_votes_and_rows(shared_data):
+    split = load_split(shared_data / "fer2013", "PublicTest")
+    assert (len(split), split.votes.shape, split.columns["source_row"][0]) == (3589, (3589, 10), 28709)
+    assert np.bincount(split.labels).tolist() == [467, 56, 496, 895, 653, 415, 607]
+    six = load_split(shared_data / "fer2013", "validation", REPORT6)
+    assert (len(six), six.dropped) == (3589 - 56, {"disgust": 56})
+    named = [FER2013.labels[i] for i in split.labels if FER2013.labels[i] in REPORT6.labels]
+    assert [REPORT6.labels[i] for i in six.labels] == named
 
 
 @pytest.mark.parametrize("config", [NATIVE48, UPSCALE224], ids=lambda c: c.name)
@@ -248,7 +376,7 @@ def test_every_recipe_loads_and_survives_json(path):
         ({"learning_rate": 0.1}, r"unknown recipe key 'learning_rate'.*known are.*lr"),
         ({"augmentation": {"vertical": 1}}, "unknown augmentation 'vertical'"),
         ({"model": "resnet50"}, r"no network 'resnet50'.*emotion_cnn"),
-        ({"optimizer": "lion"}, r"optimizer='lion'.*sgd, adamw"),
+        ({"optimizer": "lion"}, r"optimizer='lion'.*sgd, .*adamw"),
         ({"epochs": 0}, "epochs=0"),
         ({"lr": 0.0}, r"lr=0\.0"),
         ({"augmentation": {"flip": 3}}, "flip=3"),

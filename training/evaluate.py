@@ -6,92 +6,117 @@ import argparse
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
-from tqdm import tqdm
 
-from emotion_hub.checkpoints import WEIGHTS_FILE, resolve_file
-from emotion_hub.errors import InputError
-from emotion_hub.labels import FER2013
-from emotion_hub.predictor import EmotionPredictor, softmax
-from training.data import FaceSplit, load_split, shared_indices
+from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE, resolve_file
+from emotion_hub.detectors import YuNetDetector
+from emotion_hub.predictor import EmotionPredictor
+from training.data import SPLITS, FaceSplit, load_split, shared_indices
+from training.duplicates import THRESHOLD
+from training.measure import CROP_SHARE, face_probs, ferplus_reading, near_copies_in, slice_by, ten_crop_probs
+from training.metrics import LEVEL, RESAMPLES, brief, expected_calibration_error, negative_log_likelihood, scores
+from training.plots import write_plots
+from training.robustness import detector_slice, robustness
+from training.summary import markdown
 
-__all__ = ["evaluate", "main", "predict_split", "scores"]
-
-
-def predict_split(predictor: EmotionPredictor, split: FaceSplit, batch_size: int = 64) -> np.ndarray:
-    """float64, (N, num_classes): the probabilities of every face, through the preprocessing that serving uses."""
-    rows = []
-    for start in tqdm(range(0, len(split), batch_size), desc=f"{predictor.name} on {split.name}", disable=None):
-        batch = predictor.preprocessor.batch(split.faces[start : start + batch_size])
-        rows.append(softmax(predictor.backend.logits(batch)))
-    return np.concatenate(rows)
+__all__ = ["evaluate", "main"]
 
 
-def scores(labels: np.ndarray, probs: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
-    """Accuracy, macro F1, per-class figures and the confusion matrix (rows: true, columns: predicted), all 0..1."""
-    predicted, ids = probs.argmax(1), list(range(len(names)))
-    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=ids, zero_division=0)
-    per_class = {
-        name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]), "support": int(support[i])} for i, name in enumerate(names)
-    }
-    return {
-        "n": len(labels),
-        "accuracy": float(accuracy_score(labels, predicted)),
-        "macro_f1": float(f1_score(labels, predicted, labels=ids, average="macro", zero_division=0)),
-        "log_loss": float(-np.log(np.clip(probs[np.arange(len(labels)), labels], 1e-12, 1)).mean()),
-        "per_class": per_class,
-        "confusion_matrix": confusion_matrix(labels, predicted, labels=ids).tolist(),
-    }
+def evaluate(
+    checkpoint: str,
+    data: str,
+    split: str,
+    *,
+    near: bool = False,
+    ten_crop: bool = False,
+    slices: Sequence[str] = (),
+    robust: bool = False,
+    yunet: Path | None = None,
+) -> dict[str, Any]:
+    """The report of one checkpoint on one split, plain JSON types.
 
-
-def evaluate(checkpoint: str, data: str, split: str) -> dict[str, Any]:
-    """The report of one checkpoint on one split; `without_copies` leaves out the images that also stand in another split.
-
-    Raises InputError for a checkpoint whose labels are not the data's, in the data's order.
+    `without_copies` leaves out the images that also stand in another split; `near` adds `without_near_copies`, which leaves out those with a near copy in
+    train as well. The images whose label the checkpoint does not have are left out and counted in `data`. Data with FER+ votes are read against these too.
+    Raises InputError for data without images of the checkpoint's labels and for a column that cannot be sliced by.
     """
     import torch
 
     predictor = EmotionPredictor.from_pretrained(checkpoint)
-    if predictor.labels != FER2013:
-        raise InputError(f"{checkpoint} answers with {predictor.labels.labels}; the data's labels are {FER2013.labels}, and one label_id must mean one label")
-    faces = load_split(data, split)
-    others = [load_split(data, name) for name in ("train", "validation", "test") if name != split]
-    probs = predict_split(predictor, faces)
-    unique = np.setdiff1d(np.arange(len(faces)), shared_indices(faces, *others))
-    names = predictor.labels.labels
-    report = scores(faces.labels, probs, names)
-    clean = scores(faces.labels[unique], probs[unique], names)
-    return {
+    faces = load_split(data, split, predictor.labels)
+    others = {name: load_split(data, name, predictor.labels) for name in SPLITS if name != split}
+    probs = face_probs(predictor, faces.faces, what=split)
+    unique = np.setdiff1d(np.arange(len(faces)), shared_indices(faces, *others.values()))
+    weights = resolve_file(checkpoint, WEIGHTS_FILE)
+    report = {
         "checkpoint": predictor.name,
-        "sha256": hashlib.sha256(resolve_file(checkpoint, WEIGHTS_FILE).read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "parameters": predictor.backend.num_parameters,
+        **_temperature(weights.with_name(TRAINING_FILE)),
         "split": split,
-        "labels": list(names),
+        "labels": list(predictor.labels.labels),
+        **scores(faces.labels, probs, predictor.labels.labels),
+        "without_copies": brief(faces.labels[unique], probs[unique]),
+    }
+    if near:
+        apart = np.setdiff1d(unique, near_copies_in(faces, others["train"])) if split != "train" else unique
+        report["without_near_copies"] = {"threshold": THRESHOLD, "near_copies": len(unique) - len(apart), **brief(faces.labels[apart], probs[apart])}
+    if ten_crop:
+        report["ten_crop"] = _ten_crop(predictor, faces, unique)
+    if faces.votes is not None:
+        report["ferplus"] = ferplus_reading(faces, probs)
+    if slices:
+        report["slices"] = {column: slice_by(faces, probs, column) for column in slices}
+    if robust:
+        report["robustness"] = robustness(predictor, faces.faces, faces.labels)
+    if yunet:
+        report["detected"] = detector_slice(predictor, faces.faces, faces.labels, YuNetDetector(yunet))
+    pixels = hashlib.sha256("".join(faces.hashes).encode()).hexdigest()
+    return {
         **report,
-        "without_copies": {key: clean[key] for key in ("n", "accuracy", "macro_f1")},
-        "data": {"name": "FER2013", "pixels_sha256": hashlib.sha256("".join(faces.hashes).encode()).hexdigest()},
+        "bootstrap": {"level": LEVEL, "resamples": RESAMPLES},
+        "data": {"name": Path(data).name, "pixels_sha256": pixels, **({"other_labels": faces.dropped} if faces.dropped else {})},
         "environment": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()},
     }
+
+
+def _temperature(training: Path) -> dict[str, float]:
+    """{"temperature": T} of a checkpoint whose training record has one."""
+    record = json.loads(training.read_text()) if training.is_file() else {}
+    return {"temperature": record["calibration"]["temperature"]} if "calibration" in record else {}
+
+
+def _ten_crop(predictor: EmotionPredictor, faces: FaceSplit, unique: np.ndarray) -> dict[str, Any]:
+    probs = ten_crop_probs(predictor, faces.faces)
+    calibration = {"log_loss": negative_log_likelihood(faces.labels, probs), "ece": expected_calibration_error(faces.labels, probs)}
+    return {"share": CROP_SHARE, **brief(faces.labels, probs), **calibration, "without_copies": brief(faces.labels[unique], probs[unique])}
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="training.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="embedded name, folder or Hub id")
-    parser.add_argument("--data", required=True, help="folder of parquet files, or a Hub id")
-    parser.add_argument("--split", default="validation", choices=("train", "validation", "test"))
+    parser.add_argument("--data", required=True, help="a data set in any form that training.data reads, or a Hub id")
+    parser.add_argument("--split", default="validation", choices=SPLITS)
+    parser.add_argument("--near", action="store_true", help="measure without near copies in train, too (about a minute on FER2013)")
+    parser.add_argument("--ten-crop", action="store_true", help=f"average ten crops of {CROP_SHARE:g} of the side, too (ten times the work)")
+    parser.add_argument("--slice", action="append", default=[], metavar="COLUMN", help="figures for each value of a column of the data; may be repeated")
+    parser.add_argument("--robustness", action="store_true", help="figures under corruptions and an adversarial step (19 times the work)")
+    parser.add_argument("--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file: measure the crops it makes of 48-pixel faces")
     parser.add_argument("--out", type=Path, help="where to write the report as JSON")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where to write report.md and the drawings")
     args = parser.parse_args(argv)
-    report = evaluate(args.checkpoint, args.data, args.split)
+    extra = {"near": args.near, "ten_crop": args.ten_crop, "slices": args.slice, "robust": args.robustness, "yunet": args.yunet}
+    report = evaluate(args.checkpoint, args.data, args.split, **extra)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(report, indent=1) + "\n")
-    clean = report["without_copies"]
-    print(f"{report['checkpoint']} on {args.split}: accuracy {report['accuracy']:.4f}, macro F1 {report['macro_f1']:.4f}, n {report['n']}")
-    print(f"without the images that stand in another split too: accuracy {clean['accuracy']:.4f}, n {clean['n']}")
+    if args.plots:
+        drawings = write_plots(report, args.plots)
+        (args.plots / "report.md").write_text(markdown(report, drawings))
+    print(markdown(report))
     return report
 
 

@@ -22,24 +22,13 @@ from emotion_hub.detectors import Detection, FaceDetector, Framing, LbpDetector,
 from emotion_hub.errors import InputError
 from emotion_hub.images import crop
 from training.data import load_split
+from training.robustness import ENLARGE, FRAME, PAD, enlarged
 
-__all__ = ["FACTORS", "accuracy_by_scale", "detections", "enlarged", "main", "measure"]
+__all__ = ["FACTORS", "accuracy_by_scale", "detections", "main", "measure"]
 
-FRAME = 48
-ENLARGE = 4
-PAD = 12
 FACTORS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5)
 
 Predict = Callable[[list[Image.Image]], np.ndarray]
-
-
-def enlarged(face: Image.Image) -> Image.Image:
-    """RGB, 288x288: the 48-pixel face 4 times larger, its edge pixels repeated 48 pixels outwards on every side."""
-    if face.size != (FRAME, FRAME):
-        raise InputError(f"the study measures {FRAME}x{FRAME} faces, not {face.width}x{face.height}")
-    side, pad = FRAME * ENLARGE, PAD * ENLARGE
-    large = face.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-    return crop(large, (-pad, -pad, side + pad, side + pad))
 
 
 def detections(detector: FaceDetector, faces: Sequence[Image.Image]) -> list[Detection | None]:

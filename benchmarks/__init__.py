@@ -1,0 +1,1 @@
+"""What the measured figures of this repository come from."""

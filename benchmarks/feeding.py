@@ -1,0 +1,107 @@
+"""How much of a network's speed the real, augmented batches leave: `python -m benchmarks.feeding --recipe R.toml --json out.json`.
+
+The same training step runs on ready random tensors and on batches as `training.dataset` makes them (drawn faces, so no data is needed), in turns, and
+the medians are compared. Feeding is no limit when the share stays above .9.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from emotion_hub.models import create_model
+from emotion_hub.preprocess import Preprocessor
+from training.dataset import PlaneDataset
+from training.optim import build_optimizer
+from training.recipe import Recipe, load_recipe
+
+__all__ = ["main", "measure"]
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, torch.Tensor], recipe: Recipe) -> None:
+    """One training step in bfloat16, as the trainer takes it."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(batch["pixel_values"].to(memory_format=torch.channels_last))
+    loss = nn.functional.cross_entropy(logits.float(), batch["labels"], label_smoothing=recipe.label_smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, Any]:
+    """Images/s of both kinds of batch, a round each in turn, and the median share."""
+    rng = np.random.default_rng(0)
+    preprocessor = Preprocessor(recipe.training_preprocess)
+    side, classes = preprocessor.config.size, len(recipe.labels)
+    count = recipe.batch_size * steps
+    planes = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
+    targets = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, count)]
+    faces = PlaneDataset(planes, targets, preprocessor, recipe.augmentation)
+    faces.set_epoch(recipe.epochs)  # full strength
+    loader = DataLoader(faces, recipe.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0, collate_fn=PlaneDataset.collate)
+    ready = {"pixel_values": torch.randn(recipe.batch_size, preprocessor.config.channels, side, side), "labels": torch.from_numpy(targets[: recipe.batch_size])}
+    model = create_model(recipe.model, **recipe.options).train().to(memory_format=torch.channels_last)
+    optimizer = build_optimizer(model, recipe)
+
+    def speed(batches: Iterator[dict[str, torch.Tensor]]) -> float:
+        begun = time.perf_counter()
+        for batch in batches:
+            step(model, optimizer, batch, recipe)
+        return count / (time.perf_counter() - begun)
+
+    speed(iter(loader))  # warm up
+    random, fed = [], []
+    for _ in range(rounds):
+        random.append(speed(ready for _ in range(steps)))
+        fed.append(speed(iter(loader)))
+    shares = [f / r for f, r in zip(fed, random, strict=True)]
+    return {
+        "recipe": recipe.name,
+        "network": recipe.model,
+        "random_images_per_second": round(float(np.median(random)), 1),
+        "fed_images_per_second": round(float(np.median(fed)), 1),
+        "share": round(float(np.median(shares)), 4),
+        "shares": [round(s, 4) for s in shares],
+        "steps": steps,
+        "batch_size": recipe.batch_size,
+        "workers": workers,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+    }
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="benchmarks.feeding", description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", required=True, action="append", help="a .toml file of training/runs/; may be repeated")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="CPU threads for torch")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    rows = []
+    for path in args.recipe:
+        rows.append(measure(load_recipe(path), args.steps, args.rounds, args.workers))
+        row = rows[-1]
+        print(f"{row['recipe']}: {row['random_images_per_second']:.0f} images/s on random tensors, {row['fed_images_per_second']:.0f} fed: {row['share']:.1%}")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return {"rows": rows}
+
+
+if __name__ == "__main__":
+    main()

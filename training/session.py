@@ -1,0 +1,208 @@
+"""One training run from data to best weights: what the training scripts call."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import set_seed
+from safetensors.torch import load_file
+from torch import nn
+from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers.integrations import TensorBoardCallback
+
+from emotion_hub.errors import CheckpointError, ConfigError
+from emotion_hub.models import create_model
+from emotion_hub.models.pretrained import load_pretrained
+from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.preprocess import Preprocessor
+from training.callbacks import EmaCallback, EpochCallback, RecordCallback, StatisticsCallback, TimeLimitCallback, UnfreezeCallback
+from training.data import FaceSplit, check_no_leak, clean_training_indices, load_split, prepare_planes, shared_indices
+from training.dataset import PlaneDataset
+from training.recipe import Recipe
+from training.targets import class_weights, soft_targets, teacher_probs
+from training.trainer import FaceTrainer, arguments, last_complete_state
+
+__all__ = ["RunData", "load_run_data", "run"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run trains and chooses on: two splits, the positions used of each, and the account of what was left out."""
+
+    train: FaceSplit
+    train_indices: np.ndarray
+    validation: FaceSplit
+    validation_indices: np.ndarray
+    counts: dict[str, int]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the pixels' hashes and the labels of every image used, in order."""
+        digest = hashlib.sha256()
+        for split, indices in ((self.train, self.train_indices), (self.validation, self.validation_indices)):
+            digest.update("".join(f"{split.hashes[i]}{split.labels[i]}" for i in indices).encode())
+        return digest.hexdigest()
+
+
+def load_run_data(data: str | Path, recipe: Recipe, cache: Path | None = None) -> RunData:
+    """The training split without copies of evaluation images, and validation without the images it shares with test.
+
+    Raises LeakError when an image in use still stands in an evaluation split.
+    """
+    train, validation, test = (load_split(data, name, recipe.labels) for name in ("train", "validation", "test"))
+    kept, report = clean_training_indices(train, validation, test, near=recipe.near, cache=cache)
+    log.info("training images: %s", report)
+    val_kept = np.setdiff1d(np.arange(len(validation)), shared_indices(validation, test))
+    check_no_leak(train, kept, validation, test)
+    return RunData(train, kept, validation, val_kept, vars(report) | {"validation": len(val_kept)})
+
+
+def starting_model(recipe: Recipe, init: Path | None) -> nn.Module:
+    """The recipe's network with its starting weights; raises ConfigError when the file it needs is missing, or it needs none."""
+    model = create_model(recipe.model, num_classes=len(recipe.labels), **recipe.options)
+    if recipe.init is None:
+        if init is not None:
+            raise ConfigError(f"recipe {recipe.name!r} starts from random weights; leave --init {init} out, or set init in the recipe")
+        return model
+    if recipe.init == "checkpoint":
+        if init is None:
+            raise ConfigError(f"recipe {recipe.name!r} starts from 'checkpoint'; give the file with --init")
+        model.load_state_dict(load_file(init))
+        print(f"start: every tensor of {init}")
+        return model
+    if init is None and recipe.init != "pretrained":
+        raise ConfigError(f"recipe {recipe.name!r} starts from {recipe.init!r}; give the file with --init")
+    transfer = load_pretrained(recipe.model, model, init if init is not None else True)
+    print(f"start: {len(transfer.copied)} tensors copied; left in the file: {list(transfer.unmapped_source)}; fresh: {list(transfer.unmapped_target)}")
+    return model
+
+
+@torch.no_grad()
+def check_sides(model: nn.Module, recipe: Recipe, sides: list[int]) -> None:
+    """Raises ConfigError when the network cannot take faces of one of these sides."""
+    model.eval()
+    for side in sorted(set(sides)):
+        try:
+            model(torch.zeros(1, recipe.preprocess.channels, side, side))
+        except RuntimeError as error:
+            raise ConfigError(f"{recipe.model} cannot take faces of {side} pixels ({error}); leave that side out of sizes and train_size") from error
+
+
+def environment() -> dict[str, Any]:
+    """Where the run takes place: device, versions, threads, processes."""
+    import accelerate
+    import timm
+    import transformers
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__, "accelerate": accelerate.__version__, "timm": timm.__version__}
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "threads": torch.get_num_threads()}
+    return {"device": device, "processes": PartialState().num_processes, **machine, **versions}
+
+
+def resume_history(state: Path, out: Path, history: dict[str, Any]) -> None:
+    """Take over the epochs recorded before `state` was saved; raises CheckpointError when recipe or data are others."""
+    saved = json.loads((out / "history.json").read_text()) if (out / "history.json").is_file() else {"recipe": None}
+    if saved["recipe"] is None:  # stopped inside its first epoch
+        saved = json.loads((out / "start.json").read_text()) | {"epochs": []}
+    if saved["recipe"] != history["recipe"]:
+        raise CheckpointError(f"{out} belongs to another recipe; give a new --out folder or the recipe it was started with")
+    if saved["data"] != history["data"]:
+        raise CheckpointError(f"{out} was trained on other data ({saved['data']}, now {history['data']}); give a new --out folder")
+    done = json.loads((state / "trainer_state.json").read_text())["epoch"]
+    history["epochs"] = [row for row in saved["epochs"] if row["epoch"] <= done + 1e-6]
+    print(f"resuming after {done:g} epochs", flush=True)
+
+
+def run(
+    recipe: Recipe,
+    data: RunData,
+    out: Path,
+    *,
+    init: Path | None = None,
+    teachers: Sequence[str] = (),
+    stop_after: float | None = None,
+    report_to: str = "none",
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Train, and return the history; writes `best.safetensors`, `history.json` and the states to resume from to `out`.
+
+    `stop_after` is a limit in seconds: the run saves its state there and the same call goes on. `teachers` are checkpoints (names, folders
+    or Hub ids) for the recipe's `distill`. Raises ConfigError for a batch larger than the split and CheckpointError when `out` holds another run.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    set_seed(recipe.seed)
+    model = starting_model(recipe, init).to(memory_format=torch.channels_last)
+    preprocessor = Preprocessor(recipe.training_preprocess)
+    taught = None
+    if recipe.distill and teachers:
+        taught = teacher_probs([EmotionPredictor.from_pretrained(name) for name in teachers], data.train, data.train_indices)
+    targets = soft_targets(data.train, data.train_indices, recipe, taught)
+    weights = torch.from_numpy(class_weights(data.train.labels[data.train_indices], len(recipe.labels))) if recipe.class_weights else None
+    sides = [recipe.side_at(epoch) for epoch in range(recipe.epochs)]
+    check_sides(model, recipe, sides)
+    train_set = PlaneDataset(prepare_planes(data.train, preprocessor, data.train_indices), targets, preprocessor, recipe.augmentation, sides, recipe.seed)
+    saved = Preprocessor(replace(recipe.training_preprocess, size=sides[-1]))
+    val_labels = data.validation.labels[data.validation_indices]
+    val_set = PlaneDataset(prepare_planes(data.validation, saved, data.validation_indices), val_labels, saved)
+
+    processes = PartialState().num_processes
+    steps = len(train_set) // (recipe.batch_size * processes)
+    if not steps:
+        images = f"{len(train_set)} training images" + (f" shared by {processes} processes" if processes > 1 else "")
+        raise ConfigError(f"batch_size={recipe.batch_size} is more than the {images}; choose a smaller one")
+    facts = data.counts | {"fingerprint": data.fingerprint}
+    history: dict[str, Any] = {"recipe": recipe.to_dict(), "data": facts, "environment": environment() | {"dtype": recipe.dtype}, "epochs": []}
+    if teachers:
+        history["teachers"] = list(teachers)
+    state = last_complete_state(out)
+    if state:
+        resume_history(state, out, history)
+    elif PartialState().is_main_process:
+        (out / "start.json").write_text(json.dumps({"recipe": history["recipe"], "data": facts}) + "\n")
+
+    ema = EmaCallback(model, recipe.ema_decay) if recipe.ema_decay else None
+    statistics = StatisticsCallback(steps)
+    callbacks: list[Any] = [EpochCallback(train_set), statistics]
+    if recipe.freeze_epochs:
+        callbacks.append(UnfreezeCallback(recipe.freeze_epochs))
+    if ema:
+        callbacks.append(ema)
+        if state:
+            ema.load(state)
+    callbacks.append(RecordCallback(out, history, recipe.select, lambda: ema.module if ema else model, statistics))
+    if recipe.patience:
+        callbacks.append(EarlyStoppingCallback(recipe.patience, recipe.min_gain))
+    if stop_after is not None:
+        callbacks.append(TimeLimitCallback(stop_after))
+    args = arguments(recipe, out, report_to, workers)
+    trainer = FaceTrainer(
+        recipe,
+        steps,
+        weights,
+        ema,
+        model=model,
+        args=args,
+        train_dataset=train_set,
+        eval_dataset=val_set,
+        data_collator=PlaneDataset.collate,
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)  # the record prints a line an epoch
+    statistics.writer = lambda: next((getattr(c, "tb_writer", None) for c in trainer.callback_handler.callbacks if isinstance(c, TensorBoardCallback)), None)
+    trainer.train(resume_from_checkpoint=str(state) if state else None)
+    if stop_after is not None and callbacks[-1].reached:
+        print("stopped at the time limit; the same command goes on from here", flush=True)
+    return history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,12 +17,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+import training.callbacks
 import training.cross_validate
+import training.curves
+import training.package
+import training.prepare
 import training.search
 import training.session
 import training.train
 from emotion_hub.errors import CheckpointError, ConfigError, LeakError
-from emotion_hub.labels import FER2013
+from emotion_hub.labels import FER2013, REPORT6
 from emotion_hub.models.classifier import EmotionClassifier
 from training.trainer import last_complete_state
 
@@ -325,6 +330,25 @@ def test_a_run_ends_after_its_patience_without_a_gain_in_macro_f1(data, tmp_path
     more = "select = 'macro_f1'\npatience = 2\nmin_gain = 0.01"
     history = _train(_recipe(tmp_path, more, epochs="5"), data, tmp_path / "run")
     assert [e["val_macro_f1"] for e in history["epochs"]] == [0.30, 0.50, 0.505, 0.508]
+    again = _train(_recipe(tmp_path, more, epochs="5"), data, tmp_path / "run")
+    assert again["epochs"] == history["epochs"], "a run that ended early is finished"
+
+
+def test_patience_is_counted_through_a_stop(data, tmp_path, monkeypatch):
+    scores = iter([0.30, 0.50, 0.505, 0.508, 0.9])
+    monkeypatch.setattr("training.trainer.f1_score", lambda *_, **__: next(scores))
+    recipe = _recipe(tmp_path, "select = 'macro_f1'\npatience = 2\nmin_gain = 0.01", epochs="5")
+    monkeypatch.setattr(training.callbacks.TimeLimitCallback, "on_step_end", _stop_in_the_fourth_epoch)
+    first = _train(recipe, data, tmp_path / "run", "--stop-after", "1e9")
+    assert len(first["epochs"]) == 3
+    monkeypatch.undo()
+    monkeypatch.setattr("training.trainer.f1_score", lambda *_, **__: next(scores))
+    assert [e["val_macro_f1"] for e in _train(recipe, data, tmp_path / "run")["epochs"]] == [0.30, 0.50, 0.505, 0.508]
+
+
+def _stop_in_the_fourth_epoch(self: Any, args: Any, state: Any, control: Any, **_: Any) -> None:
+    if state.global_step == 3 * (39 // 8) + 1:
+        self.reached = control.should_save = control.should_training_stop = True
 
 
 def test_the_rate_falls_on_a_plateau(data, tmp_path, monkeypatch):
@@ -400,10 +424,47 @@ def test_a_run_learns_from_a_teacher_and_says_which(run, data, tmp_path):
     teacher = EmotionClassifier(Recipe.from_dict(_history(run)["recipe"]).classifier)
     teacher.save_pretrained(tmp_path / "teacher")
     history = _train(_recipe(tmp_path, "distill = 0.5", epochs="1"), data, tmp_path / "run", "--teacher", str(tmp_path / "teacher"))
-    assert history["teachers"] == [str(tmp_path / "teacher")]
+    digest = hashlib.sha256((tmp_path / "teacher" / "model.safetensors").read_bytes()).hexdigest()
+    assert history["teachers"] == [{"name": "teacher", "sha256": digest}]
+    with pytest.raises(CheckpointError, match="taught by others"):
+        _train(_recipe(tmp_path, "distill = 0.5", epochs="1"), data, tmp_path / "run", "--teacher", "native48")
+
+
+# label sets, prepared folders
+
+
+def test_six_classes_are_trained_on_seven_class_data_and_packaged(data, tmp_path):
+    history = _train(_recipe(tmp_path, 'label_set = "report6"', epochs="1"), data, tmp_path / "run")
+    assert history["data"]["total"] == 46 - 6, "the disgusted faces are left out"
+    folder = training.package.main(["--run", str(tmp_path / "run"), "--out", str(tmp_path / "checkpoint")])
+    model = EmotionClassifier.from_pretrained(folder)
+    assert model.labels == REPORT6
+    assert model(torch.zeros(1, 1, 48, 48)).shape == (1, 6)
+
+
+def test_class_folders_are_prepared_and_trained_on(tmp_path):
+    faces, labels = _split(7 * 20 + 6, 0)  # 21 of most labels, 20 of the last
+    for number, (face, label) in enumerate(zip(faces, labels, strict=True)):
+        folder = tmp_path / "faces" / FER2013.labels[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        face.save(folder / f"{number}.png")
+    training.prepare.main(["--data", str(tmp_path / "faces"), "--out", str(tmp_path / "prepared"), "--balance", "max"])
+    history = _train(_recipe(tmp_path, epochs="1"), tmp_path / "prepared", tmp_path / "run")
+    assert history["data"]["copies_in_evaluation"] == history["data"]["near_copies_in_evaluation"] == 0
+    assert history["data"]["total"] > 0.65 * len(faces)
 
 
 # curves, searches, folds, processes
+
+
+def test_the_curves_of_runs_are_drawn(run, tmp_path):
+    path = training.curves.main(["--run", str(run), "--run", str(run), "--out", str(tmp_path / "new" / "curves.svg")])
+    text = path.read_text()
+    assert all(title in text for title in ("validation accuracy", "learning rate", "gradient norms", "tiny, validation"))
+    again = training.curves.main(["--run", str(run), "--run", str(run), "--out", str(tmp_path / "again.svg")])
+    assert again.read_bytes() == path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"no history\.json"):
+        training.curves.main(["--run", str(tmp_path), "--out", str(tmp_path / "none.svg")])
 
 
 def test_curves_and_weights_go_to_tensorboard(recipe, data, tmp_path, monkeypatch):

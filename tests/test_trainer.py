@@ -314,7 +314,7 @@ def test_statistics_are_those_of_the_weights_and_of_the_last_gradients_of_the_ep
 def test_the_time_limit_saves_and_stops_and_leaves_a_cut_epoch_unmeasured():
     control = TrainerControl()
     limit = TimeLimitCallback(0)
-    limit.on_step_end(None, SimpleNamespace(global_step=3, max_steps=8), control)
+    limit.on_step_end(SimpleNamespace(device="cpu"), SimpleNamespace(global_step=3, max_steps=8), control)
     assert control.should_save
     assert control.should_training_stop
     control.should_evaluate = control.should_log = True
@@ -324,7 +324,8 @@ def test_the_time_limit_saves_and_stops_and_leaves_a_cut_epoch_unmeasured():
     limit.on_epoch_end(None, SimpleNamespace(epoch=1.0), finished)
     assert finished.should_evaluate, "a whole epoch is measured"
     late = TrainerControl()
-    TimeLimitCallback(1e9).on_step_end(None, SimpleNamespace(global_step=3, max_steps=8), late)
+    for seconds in (1e9, None):
+        TimeLimitCallback(seconds).on_step_end(SimpleNamespace(device="cpu"), SimpleNamespace(global_step=3, max_steps=8), late)
     assert not late.should_training_stop
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 EMA_FILE = "ema.pt"
+
+HISTORY_FILE = "history.json"
 
 #: Written last into a state folder: one without it was cut short by a kill.
 DONE_FILE = "complete"
@@ -172,17 +175,26 @@ class RecordCallback(TrainerCallback):
         if row[key] > best:
             tensors = {k: v.contiguous() for k, v in self.weights().state_dict().items()}
             write_atomically(self.out / "best.safetensors", lambda path: save_file(tensors, path))
-        write_atomically(self.out / "history.json", lambda path: Path(path).write_text(json.dumps(self.history, indent=1) + "\n"))
+        self.write()
+
+    def write(self, finished: bool = False) -> None:
+        """The record as it stands; `finished` says that no epoch will follow."""
+        if finished:
+            self.history["finished"] = True
+        write_atomically(self.out / HISTORY_FILE, lambda path: Path(path).write_text(json.dumps(self.history, indent=1) + "\n"))
 
 
 class TimeLimitCallback(TrainerCallback):
-    """Saves and stops once `seconds` have passed, in the middle of an epoch too."""
+    """Saves and stops once `seconds` have passed, in the middle of an epoch too; None sets no limit. The first process's clock counts for all."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self.seconds, self.started, self.reached = seconds, time.monotonic(), False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if time.monotonic() - self.started >= self.seconds and state.global_step < state.max_steps:
+        if self.seconds is None or state.global_step >= state.max_steps:
+            return
+        over = torch.tensor(float(time.monotonic() - self.started >= self.seconds))
+        if broadcast(over.to(args.device)).item():
             self.reached = control.should_save = control.should_training_stop = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -11,10 +11,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from emotion_hub.errors import CheckpointError
+from training.callbacks import HISTORY_FILE
 
 __all__ = ["curves", "main"]
-
-HISTORY = "history.json"
 
 
 def curves(histories: list[dict[str, Any]]) -> Figure:
@@ -49,9 +48,9 @@ def main(argv: list[str] | None = None) -> Path:
     args = parser.parse_args(argv)
     histories = []
     for folder in args.run:
-        if not (folder / HISTORY).is_file():
-            raise CheckpointError(f"{folder} has no {HISTORY}; give the --out folder of a run with a finished epoch")
-        histories.append(json.loads((folder / HISTORY).read_text()))
+        if not (folder / HISTORY_FILE).is_file():
+            raise CheckpointError(f"{folder} has no {HISTORY_FILE}; give the --out folder of a run with a finished epoch")
+        histories.append(json.loads((folder / HISTORY_FILE).read_text()))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "emotion_hub", "svg.fonttype": "none"}):
         curves(histories).savefig(args.out, metadata={"Date": None})

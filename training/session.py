@@ -20,12 +20,22 @@ from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.integrations import TensorBoardCallback
 
+from emotion_hub.checkpoints import WEIGHTS_FILE, resolve_file
 from emotion_hub.errors import CheckpointError, ConfigError
 from emotion_hub.models import create_model
 from emotion_hub.models.pretrained import load_pretrained
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
-from training.callbacks import EmaCallback, EpochCallback, RecordCallback, StatisticsCallback, TimeLimitCallback, UnfreezeCallback
+from training.callbacks import (
+    HISTORY_FILE,
+    EmaCallback,
+    EpochCallback,
+    RecordCallback,
+    StatisticsCallback,
+    TimeLimitCallback,
+    UnfreezeCallback,
+    write_atomically,
+)
 from training.data import FaceSplit, check_no_leak, clean_training_indices, load_split, prepare_planes, shared_indices
 from training.dataset import PlaneDataset
 from training.recipe import Recipe
@@ -35,6 +45,9 @@ from training.trainer import FaceTrainer, arguments, last_complete_state
 __all__ = ["RunData", "load_run_data", "run"]
 
 log = logging.getLogger(__name__)
+
+#: What a run was begun with; `history.json` comes with its first epoch.
+START_FILE = "start.json"
 
 
 @dataclass(frozen=True)
@@ -112,18 +125,63 @@ def environment() -> dict[str, Any]:
     return {"device": device, "processes": PartialState().num_processes, **machine, **versions}
 
 
-def resume_history(state: Path, out: Path, history: dict[str, Any]) -> None:
-    """Take over the epochs recorded before `state` was saved; raises CheckpointError when recipe or data are others."""
-    saved = json.loads((out / "history.json").read_text()) if (out / "history.json").is_file() else {"recipe": None}
-    if saved["recipe"] is None:  # stopped inside its first epoch
-        saved = json.loads((out / "start.json").read_text()) | {"epochs": []}
-    if saved["recipe"] != history["recipe"]:
+def origin(weights: Path) -> dict[str, str]:
+    """What a file of weights is called and its SHA-256: enough to tell it from another one, and no path of this machine."""
+    name = weights.parent.name if weights.name == WEIGHTS_FILE else weights.name
+    return {"name": name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+
+
+def new_history(recipe: Recipe, data: RunData, init: Path | None, teachers: Sequence[str]) -> dict[str, Any]:
+    """The record of a run that has not begun: recipe, data, what it starts and learns from, machine."""
+    sources: dict[str, Any] = {"init": origin(init)} if init else {}
+    if teachers:
+        sources["teachers"] = [origin(resolve_file(name, WEIGHTS_FILE)) for name in teachers]
+    facts = data.counts | {"fingerprint": data.fingerprint}
+    return {"recipe": recipe.to_dict(), "data": facts, **sources, "environment": environment() | {"dtype": recipe.dtype}, "epochs": []}
+
+
+def resume_history(state: Path, out: Path, history: dict[str, Any]) -> bool:
+    """Take over the epochs recorded before `state` was saved, and return whether the run is finished.
+
+    Raises CheckpointError when recipe, data, starting weights or teachers are others than those of the run in `out`.
+    """
+    begun = json.loads((out / START_FILE).read_text())
+    saved = json.loads((out / HISTORY_FILE).read_text()) if (out / HISTORY_FILE).is_file() else {"epochs": []}
+    if begun["recipe"] != history["recipe"]:
         raise CheckpointError(f"{out} belongs to another recipe; give a new --out folder or the recipe it was started with")
-    if saved["data"] != history["data"]:
-        raise CheckpointError(f"{out} was trained on other data ({saved['data']}, now {history['data']}); give a new --out folder")
+    for key, what in (("data", "trained on other data"), ("init", "started from other weights"), ("teachers", "taught by others")):
+        if begun.get(key) != history.get(key):
+            raise CheckpointError(f"{out} was {what} ({begun.get(key)}, now {history.get(key)}); give a new --out folder")
+    if saved.get("finished"):
+        history |= saved
+        return True
     done = json.loads((state / "trainer_state.json").read_text())["epoch"]
     history["epochs"] = [row for row in saved["epochs"] if row["epoch"] <= done + 1e-6]
     print(f"resuming after {done:g} epochs", flush=True)
+    return False
+
+
+def batches(recipe: Recipe, data: RunData, model: nn.Module, teachers: Sequence[str]) -> tuple[PlaneDataset, PlaneDataset]:
+    """The training and the validation faces, prepared; raises ConfigError for a side the network cannot take and targets that cannot be made."""
+    taught = None
+    if recipe.distill and teachers:
+        taught = teacher_probs([EmotionPredictor.from_pretrained(name) for name in teachers], data.train, data.train_indices)
+    targets = soft_targets(data.train, data.train_indices, recipe, taught)
+    sides = [recipe.side_at(epoch) for epoch in range(recipe.epochs)]
+    check_sides(model, recipe, sides)
+    small, last = Preprocessor(recipe.training_preprocess), Preprocessor(replace(recipe.training_preprocess, size=sides[-1]))
+    train_set = PlaneDataset(prepare_planes(data.train, small, data.train_indices), targets, small, recipe.augmentation, sides, recipe.seed)
+    labels = data.validation.labels[data.validation_indices]
+    return train_set, PlaneDataset(prepare_planes(data.validation, last, data.validation_indices), labels, last)
+
+
+def steps_of(train_set: PlaneDataset, recipe: Recipe) -> int:
+    """Optimiser steps an epoch; raises ConfigError when the images do not fill one batch."""
+    processes = PartialState().num_processes
+    if steps := len(train_set) // (recipe.batch_size * processes):
+        return steps
+    images = f"{len(train_set)} training images" + (f" shared by {processes} processes" if processes > 1 else "")
+    raise ConfigError(f"batch_size={recipe.batch_size} is more than the {images}; choose a smaller one")
 
 
 def run(
@@ -145,64 +203,34 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     set_seed(recipe.seed)
     model = starting_model(recipe, init).to(memory_format=torch.channels_last)
-    preprocessor = Preprocessor(recipe.training_preprocess)
-    taught = None
-    if recipe.distill and teachers:
-        taught = teacher_probs([EmotionPredictor.from_pretrained(name) for name in teachers], data.train, data.train_indices)
-    targets = soft_targets(data.train, data.train_indices, recipe, taught)
-    weights = torch.from_numpy(class_weights(data.train.labels[data.train_indices], len(recipe.labels))) if recipe.class_weights else None
-    sides = [recipe.side_at(epoch) for epoch in range(recipe.epochs)]
-    check_sides(model, recipe, sides)
-    train_set = PlaneDataset(prepare_planes(data.train, preprocessor, data.train_indices), targets, preprocessor, recipe.augmentation, sides, recipe.seed)
-    saved = Preprocessor(replace(recipe.training_preprocess, size=sides[-1]))
-    val_labels = data.validation.labels[data.validation_indices]
-    val_set = PlaneDataset(prepare_planes(data.validation, saved, data.validation_indices), val_labels, saved)
-
-    processes = PartialState().num_processes
-    steps = len(train_set) // (recipe.batch_size * processes)
-    if not steps:
-        images = f"{len(train_set)} training images" + (f" shared by {processes} processes" if processes > 1 else "")
-        raise ConfigError(f"batch_size={recipe.batch_size} is more than the {images}; choose a smaller one")
-    facts = data.counts | {"fingerprint": data.fingerprint}
-    history: dict[str, Any] = {"recipe": recipe.to_dict(), "data": facts, "environment": environment() | {"dtype": recipe.dtype}, "epochs": []}
-    if teachers:
-        history["teachers"] = list(teachers)
+    history = new_history(recipe, data, init, teachers)
     state = last_complete_state(out)
-    if state:
-        resume_history(state, out, history)
-    elif PartialState().is_main_process:
-        (out / "start.json").write_text(json.dumps({"recipe": history["recipe"], "data": facts}) + "\n")
+    if state and resume_history(state, out, history):
+        print(f"{out} is finished; nothing is left to do", flush=True)
+        return history
+    train_set, val_set = batches(recipe, data, model, teachers)
+    steps = steps_of(train_set, recipe)
+    if not state and PartialState().is_main_process:
+        begun = {key: value for key, value in history.items() if key not in ("epochs", "environment")}
+        write_atomically(out / START_FILE, lambda path: Path(path).write_text(json.dumps(begun) + "\n"))
+    weights = torch.from_numpy(class_weights(data.train.labels[data.train_indices], len(recipe.labels))) if recipe.class_weights else None
 
     ema = EmaCallback(model, recipe.ema_decay) if recipe.ema_decay else None
-    statistics = StatisticsCallback(steps)
-    callbacks: list[Any] = [EpochCallback(train_set), statistics]
-    if recipe.freeze_epochs:
-        callbacks.append(UnfreezeCallback(recipe.freeze_epochs))
-    if ema:
-        callbacks.append(ema)
-        if state:
-            ema.load(state)
-    callbacks.append(RecordCallback(out, history, recipe.select, lambda: ema.module if ema else model, statistics))
-    if recipe.patience:
-        callbacks.append(EarlyStoppingCallback(recipe.patience, recipe.min_gain))
-    if stop_after is not None:
-        callbacks.append(TimeLimitCallback(stop_after))
+    statistics, limit = StatisticsCallback(steps), TimeLimitCallback(stop_after)
+    record = RecordCallback(out, history, recipe.select, lambda: ema.module if ema else model, statistics)
+    if ema and state:
+        ema.load(state)
+    staged = [UnfreezeCallback(recipe.freeze_epochs)] if recipe.freeze_epochs else []
+    patient = [EarlyStoppingCallback(recipe.patience, recipe.min_gain)] if recipe.patience else []
+    callbacks = [EpochCallback(train_set), statistics, *staged, *([ema] if ema else []), record, *patient, limit]
     args = arguments(recipe, out, report_to, workers)
-    trainer = FaceTrainer(
-        recipe,
-        steps,
-        weights,
-        ema,
-        model=model,
-        args=args,
-        train_dataset=train_set,
-        eval_dataset=val_set,
-        data_collator=PlaneDataset.collate,
-        callbacks=callbacks,
-    )
+    sets = {"train_dataset": train_set, "eval_dataset": val_set, "data_collator": PlaneDataset.collate}
+    trainer = FaceTrainer(recipe, steps, weights, ema, model=model, args=args, callbacks=callbacks, **sets)
     trainer.remove_callback(PrinterCallback)  # the record prints a line an epoch
     statistics.writer = lambda: next((getattr(c, "tb_writer", None) for c in trainer.callback_handler.callbacks if isinstance(c, TensorBoardCallback)), None)
     trainer.train(resume_from_checkpoint=str(state) if state else None)
-    if stop_after is not None and callbacks[-1].reached:
+    if limit.reached:
         print("stopped at the time limit; the same command goes on from here", flush=True)
+    elif PartialState().is_main_process:
+        record.write(finished=True)
     return history

@@ -49,6 +49,7 @@ def arguments(recipe: Recipe, out: Path, report_to: str = "none", workers: int =
         metric_for_best_model=recipe.select,
         greater_is_better=True,
         report_to=report_to,
+        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_num_workers=workers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -15,7 +16,31 @@ from emotion_hub.models import create_model, get_entry, list_models
 from emotion_hub.models.transfer224 import mobilenetv2_from_torchvision
 from emotion_hub.preprocess import PREPROCESSING
 
-NAMES = ["emotion_cnn", "enhanced_cnn48", "mobilenetv2_224", "resnet18_48", "vgg16_48", "vgg19_48"]
+NATIVE48 = ["emotion_cnn", "enhanced_cnn48", "ensemble_native48"]
+RGB48 = ["ensemble_rgb48", "resnet18_48", "vgg16_48", "vgg19_48"]
+UPSCALE224 = [
+    "alexnet_224",
+    "convnext_base_224",
+    "efficientnet_b3_224",
+    "ensemble_upscale224",
+    "mobilenetv1_224",
+    "mobilenetv2_224",
+    "resnet50_224",
+    "squeezenet1_1_224",
+    "timm_224",
+    "vgg16_224",
+    "vgg19_224",
+    "vit_base_224",
+]
+NAMES = sorted(NATIVE48 + RGB48 + UPSCALE224)
+#: What a name needs besides itself: ensembles are nothing without members.
+OPTIONS = {
+    "ensemble_native48": {"members": [{"model": "emotion_cnn"}, {"model": "enhanced_cnn48"}]},
+    "ensemble_rgb48": {"members": [{"model": "vgg16_48"}, {"model": "resnet18_48"}]},
+    "ensemble_upscale224": {"members": [{"model": "mobilenetv1_224"}, {"model": "timm_224", "options": {"hidden": 64}}]},
+}
+#: Small enough to be built with real weights in every test.
+SMALL = ["emotion_cnn", "enhanced_cnn48", "mobilenetv1_224", "mobilenetv2_224", "resnet18_48", "squeezenet1_1_224", "vgg16_48", "vgg19_48"]
 
 
 def _count(model: nn.Module, kind: type) -> list[nn.Module]:
@@ -45,26 +70,62 @@ def mobilenet() -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "count"),
     [
+        ("alexnet_224", 44_682_055),
+        ("convnext_base_224", 88_095_879),
+        ("efficientnet_b3_224", 11_487_791),
         ("emotion_cnn", 1_572_551),
         ("enhanced_cnn48", 6_670_759),
+        ("mobilenetv1_224", 3_214_151),
+        ("mobilenetv2_224", 2_232_839),
         ("resnet18_48", 11_301_959),
+        ("resnet50_224", 24_561_735),
+        ("squeezenet1_1_224", 726_087),
+        ("vgg16_224", 121_938_759),
         ("vgg16_48", 8_424_775),
+        ("vgg19_224", 127_248_455),
         ("vgg19_48", 11_374_663),
+        ("vit_base_224", 86_196_999),
     ],
 )
 def test_parameter_counts_with_seven_classes_are_those_of_the_designs(name, count):
-    assert sum(p.numel() for p in create_model(name).parameters()) == count
+    with torch.device("meta"):
+        assert sum(p.numel() for p in create_model(name).parameters()) == count
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "parameters" in get_entry(n).summary])
+def test_the_summary_rounds_the_parameter_count(name):
+    with torch.device("meta"):
+        millions = sum(p.numel() for p in create_model(name).parameters()) / 1e6
+    told = re.search(r"([\d.]+)M parameters", get_entry(name).summary)[1]
+    assert told == f"{millions:.{len(told.partition('.')[2])}f}"
 
 
 @pytest.mark.parametrize("num_classes", [7, 6])
 @pytest.mark.parametrize("name", NAMES)
-def test_logits_have_one_column_a_class(name, num_classes):
+def test_every_network_builds_and_has_one_column_a_class(name, num_classes):
+    """On the meta device, which knows shapes and no numbers: VGG16 would fill 500 MB."""
+    config = PREPROCESSING[get_entry(name).preprocessing]
+    with torch.device("meta"):
+        model = create_model(name, num_classes, **OPTIONS.get(name, {})).eval()
+        assert model(torch.empty(2, config.channels, config.size, config.size)).shape == (2, num_classes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_tensor_has_two_names(name):
+    """safetensors refuses to save a network whose layers share one."""
+    with torch.device("meta"):
+        model = create_model(name, **OPTIONS.get(name, {}))
+    for named in (model.named_parameters, model.named_buffers):
+        assert len(list(named(remove_duplicate=False))) == len(list(named()))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_logits_are_finite_float32(name):
     entry = get_entry(name)
     config = PREPROCESSING[entry.preprocessing]
-    model = create_model(name, num_classes=num_classes).eval()
+    model = create_model(name).eval()
     with torch.inference_mode():
         logits = model(torch.randn(2, config.channels, config.size, config.size, generator=torch.Generator().manual_seed(0)))
-    assert logits.shape == (2, num_classes)
     assert logits.dtype == torch.float32
     assert torch.isfinite(logits).all()
 
@@ -97,7 +158,14 @@ def test_mobilenetv2_has_the_keys_and_shapes_of_timm(mobilenet):
 
 def test_dropout_reaches_the_network():
     assert {m.p for m in _count(create_model("enhanced_cnn48", dropout=0.0), nn.Dropout)} == {0.0}
-    assert create_model("mobilenetv2_224", dropout=0.35).drop_rate == 0.35
+    assert create_model("mobilenetv1_224", dropout=0.35).drop_rate == create_model("mobilenetv2_224", dropout=0.35).drop_rate == 0.35
+
+
+@pytest.mark.parametrize("dropout", [1.5, -0.1, "high", None])
+@pytest.mark.parametrize("name", ["emotion_cnn", "mobilenetv1_224", "mobilenetv2_224", "squeezenet1_1_224", "timm_224"])
+def test_a_dropout_that_is_no_rate_is_a_config_error(name, dropout):
+    with torch.device("meta"), pytest.raises(ConfigError, match=rf"{name} cannot be built with.*{dropout}"):
+        create_model(name, dropout=dropout)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "", "Emotion_CNN"])
@@ -118,15 +186,15 @@ def test_a_class_count_that_makes_no_classifier_is_named(num_classes):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_option_the_network_does_not_have_is_named_with_those_it_has(name):
-    with pytest.raises(ConfigError, match=r"'drop_out'.*takes dropout"):
+    with pytest.raises(ConfigError, match=r"'drop_out'.*takes (dropout|members|backbone, dropout, hidden)"):
         create_model(name, drop_out=0.1)
 
 
 def test_networks_are_listed_sorted_and_by_preprocessing():
     assert list_models() == NAMES == sorted(NAMES)
-    assert list_models("native48") == ["emotion_cnn", "enhanced_cnn48"]
-    assert list_models("rgb48") == ["resnet18_48", "vgg16_48", "vgg19_48"]
-    assert list_models("upscale224") == ["mobilenetv2_224"]
+    assert list_models("native48") == NATIVE48
+    assert list_models("rgb48") == RGB48
+    assert list_models("upscale224") == UPSCALE224
     assert list_models("native96") == []
     assert all(get_entry(n).preprocessing in PREPROCESSING for n in NAMES)
 

@@ -25,7 +25,7 @@ import training.prepare
 import training.search
 import training.session
 import training.train
-from emotion_hub.errors import CheckpointError, ConfigError, LeakError
+from emotion_hub.errors import CheckpointError, ConfigError, LeakError, MissingDependencyError
 from emotion_hub.labels import FER2013, REPORT6
 from emotion_hub.models.classifier import EmotionClassifier
 from training.trainer import last_complete_state
@@ -495,6 +495,12 @@ def test_copies_and_near_copies_stay_in_one_fold(recipe, data):
         assert sorted([*fold.train_indices, *fold.validation_indices]) == list(range(42))
     with pytest.raises(ConfigError, match="folds=1"):
         training.cross_validate.folds_of(whole, 1, 0)
+
+
+def test_a_logger_that_is_not_installed_is_named_with_its_command(recipe, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.train, "find_spec", lambda _: None)
+    with pytest.raises(MissingDependencyError, match="pip install trackio"):
+        _train(recipe, data, tmp_path / "run", "--log", "trackio")
 
 
 def test_each_fold_trains_on_the_others(data, tmp_path):

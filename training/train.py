@@ -8,12 +8,14 @@ part: `accelerate launch --num_processes 2 -m training.train ...`.
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 
+from emotion_hub.errors import MissingDependencyError
 from training.recipe import load_recipe
 from training.session import load_run_data, run
 
@@ -32,6 +34,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--log", choices=("none", "tensorboard", "trackio"), default="none", help="where the curves go beside history.json")
     parser.add_argument("--stop-after", type=float, metavar="SECONDS", help="save and stop there; the same command goes on")
     args = parser.parse_args(argv)
+    if args.log != "none" and find_spec(args.log) is None:
+        raise MissingDependencyError(f"--log {args.log} needs a package that is not installed: pip install {args.log}")
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe)

@@ -6,7 +6,7 @@ must fit, and only safetensors are opened.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,26 @@ class EmotionClassifier(
         self.labels = LabelSet.of(self.config.labels)
         self.preprocessor = Preprocessor(self.config.preprocess)
         self.network = create_model(self.config.model, len(self.labels), **self.config.options)
+
+    @classmethod
+    def ensemble(cls, members: Sequence["EmotionClassifier"]) -> "EmotionClassifier":
+        """One classifier, in evaluation mode, with copies of the members' weights; its softmax is the mean of their probabilities.
+
+        Raises ConfigError for fewer than two members, and for members that differ in labels or preprocessing.
+        """
+        if len(members) < 2:
+            raise ConfigError(f"{len(members)} member(s) given: an ensemble is made of at least two classifiers")
+        first = members[0].config
+        for member in members[1:]:
+            if member.config.labels != first.labels or member.config.preprocess != first.preprocess:
+                theirs, ours = ((list(c.labels), c.preprocess.to_dict()) for c in (member.config, first))
+                raise ConfigError(f"{member.config.model} has labels and preprocessing {theirs}, {first.model} {ours}; members share both, in order")
+        described = [{"model": member.config.model, "options": dict(member.config.options)} for member in members]
+        name = f"ensemble_{get_entry(first.model).preprocessing}"
+        model = cls(ClassifierConfig(name, first.labels, first.preprocess, {"members": described}))
+        for network, member in zip(model.network.members, members, strict=True):
+            network.load_state_dict(member.network.state_dict())
+        return model.eval()
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Logits, (N, num_classes), of normalised pixels, (N, C, H, W)."""

@@ -33,6 +33,10 @@ class Ensemble(nn.Module):
         if not isinstance(members, list | tuple) or len(members) < 2:
             raise ConfigError(f"members={members!r}: an ensemble has at least two, each {{'model': name, 'options': {{...}}}}")
         for member in members:
-            if not isinstance(member, Mapping) or not {"model"} <= set(member) <= {"model", "options"}:
+            if not isinstance(member, Mapping) or not {"model"} <= set(member) <= {"model", "options"} or not isinstance(member.get("options", {}), Mapping):
                 raise ConfigError(f"member {member!r}: give {{'model': name, 'options': {{...}}}}")
+            if taken := sorted({"name", "num_classes", "pretrained"} & set(member.get("options", {}))):
+                raise ConfigError(
+                    f"member {member!r}: {', '.join(map(repr, taken))} is no option; members share the classes, and start from a file of the ensemble"
+                )
         return cls([build(member["model"], num_classes, **member.get("options", {})) for member in members])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import MethodType
+from functools import partial
 
 from torch import nn
 
@@ -17,7 +17,7 @@ def head_of(model: nn.Module) -> nn.Module:
     for name in ("classifier", "fc"):
         if isinstance(head := getattr(model, name, None), nn.Module):
             return head
-    raise ConfigError(f"{type(model).__name__} has no classifier; heads are found by the names 'classifier' and 'fc'")
+    raise ConfigError(f"{type(model).__name__} has no classifier; heads are found by the names 'classifier' and 'fc' (an ensemble's members have one each)")
 
 
 def head_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
@@ -47,7 +47,7 @@ def freeze_backbone(model: nn.Module) -> None:
     for layer in model.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) and id(layer) not in head:
             layer.eval()
-            layer.train = MethodType(_stay, layer)
+            layer.train = partial(_stay, layer)  # a bound method of a function outside the class cannot be pickled
 
 
 def unfreeze(model: nn.Module) -> None:

@@ -103,6 +103,6 @@ def create_model(name: str, num_classes: int = 7, *, pretrained: bool | str | Pa
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} cannot be built with {options}: {error}") from error
-    if pretrained:
+    if pretrained is not False:
         load_pretrained(name, model, pretrained)
     return model

@@ -26,6 +26,7 @@ __all__ = [
     "mobilenetv2_from_torchvision",
     "squeezenet1_1_224",
     "timm_224",
+    "timm_size",
     "vgg16_224",
     "vgg19_224",
 ]
@@ -97,28 +98,43 @@ def squeezenet1_1_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
     return SqueezeNetAt224(num_classes, dropout)
 
 
+def timm_size(backbone: str) -> dict[str, int]:
+    """What timm's `create_model` needs for 224 pixels: `img_size` for a network built for one other size, else nothing.
+
+    Raises ConfigError for a name or a tag (`name.tag`) timm does not have.
+    """
+    if not isinstance(backbone, str) or not timm.is_model(backbone):
+        near = difflib.get_close_matches(str(backbone), timm.list_models(), n=5)
+        raise ConfigError(f"timm has no network {backbone!r}; " + (f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"))
+    try:
+        config = timm.get_pretrained_cfg(backbone)
+    except RuntimeError as error:
+        raise ConfigError(f"timm has no weights {backbone!r}: {error} Leave the tag out, or see timm.list_pretrained('{backbone.split('.')[0]}*')") from error
+    return {"img_size": 224} if config and config.fixed_input_size and config.input_size[-1] != 224 else {}
+
+
 def mobilenetv1_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
     """timm's `mobilenetv1_100` with one linear head: float32 (N, 3, 224, 224) -> logits (N, num_classes)."""
-    return timm.create_model("mobilenetv1_100", pretrained=False, num_classes=num_classes, drop_rate=dropout)
+    return timm.create_model("mobilenetv1_100", pretrained=False, num_classes=num_classes, drop_rate=nn.Dropout(dropout).p)
 
 
 def mobilenetv2_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
     """timm's `mobilenetv2_100` with one linear head: float32 (N, 3, 224, 224) -> logits (N, num_classes)."""
-    return timm.create_model("mobilenetv2_100", pretrained=False, num_classes=num_classes, drop_rate=dropout)
+    return timm.create_model("mobilenetv2_100", pretrained=False, num_classes=num_classes, drop_rate=nn.Dropout(dropout).p)
 
 
 class TimmAt224(nn.Module):
     """Logits of any timm backbone under the technical report's head: float32 (N, 3, 224, 224) -> (N, num_classes).
 
-    The head is Linear, ReLU, LayerNorm, Dropout, Linear, `hidden` wide. Raises ConfigError for a name timm does not have.
+    The head is Linear, ReLU, LayerNorm, Dropout, Linear, `hidden` wide. A tag in the name (`resnet50.tv_in1k`) says whose weights
+    `pretrained` fetches. Raises ConfigError for a name timm does not have and a width that makes no head.
     """
 
     def __init__(self, backbone: str, num_classes: int = 7, dropout: float = 0.3, hidden: int = 512) -> None:
         super().__init__()
-        if not isinstance(backbone, str) or not timm.is_model(backbone):
-            near = difflib.get_close_matches(str(backbone), timm.list_models(), n=5)
-            raise ConfigError(f"timm has no network {backbone!r}; " + (f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"))
-        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0)
+        if not isinstance(hidden, int) or isinstance(hidden, bool) or hidden < 1:
+            raise ConfigError(f"hidden={hidden!r}: the width of the head is a whole number of at least 1")
+        self.backbone = timm.create_model(backbone, pretrained=False, num_classes=0, **timm_size(backbone))
         width = self.backbone.num_features
         width = getattr(self.backbone, "head_hidden_size", width) or width
         self.classifier = nn.Sequential(

@@ -111,10 +111,11 @@ def adapt_filters(source: Mapping[str, torch.Tensor], model: nn.Module) -> Weigh
         for offset, (key, value) in enumerate(theirs[position:]):
             first = number == 0 and value.shape[1] == 3 and inputs == 1
             room = value.shape[0] >= outputs and (first or value.shape[1] >= inputs)
-            if not room or (value.shape[-2:] != (3, 3) and not first):
+            height, width = value.shape[-2:]
+            if not room or min(height, width) < 3 or ((height, width) != (3, 3) and not first):
                 continue
-            middle = (value.shape[-1] - 3) // 2
-            crop = value[:outputs, :, middle : middle + 3, middle : middle + 3]
+            top, left = (height - 3) // 2, (width - 3) // 2
+            crop = value[:outputs, :, top : top + 3, left : left + 3]
             tensors[name] = (crop.mean(dim=1, keepdim=True) if first else crop[:, :inputs]).detach().clone()
             origins.append(f"{name} {tuple(weight.shape)} from {key} {tuple(value.shape)}" + (", mean over RGB" if first else ""))
             used.add(key)

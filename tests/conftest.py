@@ -18,6 +18,19 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def datasets_cache(tmp_path_factory):
+    """`datasets` copies what it reads to its cache: here to a folder of the test."""
+    import datasets
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+    datasets.disable_progress_bars()
+    yield
+    datasets.enable_progress_bars()
+    patch.undo()
+
+
 @pytest.fixture
 def face_image() -> Image.Image:
     """A drawn pseudo face, RGB, 120x120, the same every time and not mirror-symmetric."""

@@ -24,6 +24,8 @@ from training.data import FaceSplit
 from training.measure import SMALL, face_probs, ferplus_labels, ferplus_reading, near_copies_in, slice_by, ten_crop_probs, ten_crops
 from training.metrics import bootstrap, brief, expected_calibration_error, macro_f1, reliability_bins, scores, top_k_accuracy
 
+pytestmark = pytest.mark.usefixtures("datasets_cache")
+
 LABELS, PROBS = np.array([0, 1, 1, 2, 2]), np.eye(3)[[0, 0, 1, 2, 1]] * 0.7 + 0.1
 
 
@@ -217,19 +219,6 @@ def test_shifted_and_mirrored_faces_of_train_are_near_copies():
 
 
 # a checkpoint end to end
-
-
-@pytest.fixture(scope="module", autouse=True)
-def datasets_cache(tmp_path_factory):
-    """`datasets` copies what it reads to its cache: here to a folder of the test."""
-    import datasets
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
-    patch.undo()
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ from emotion_hub.labels import FER2013, REPORT6
 from emotion_hub.models.classifier import EmotionClassifier
 from training.trainer import last_complete_state
 
+pytestmark = pytest.mark.usefixtures("datasets_cache")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 RECIPE = """
@@ -65,19 +67,6 @@ def _face(label: int, seed: int) -> Image.Image:
 def _split(count: int, seed: int) -> tuple[list[Image.Image], list[int]]:
     labels = [i % 7 for i in range(count)]
     return [_face(label, seed + i) for i, label in enumerate(labels)], labels
-
-
-@pytest.fixture(scope="module", autouse=True)
-def datasets_cache(tmp_path_factory):
-    """`datasets` copies what it reads to its cache: here to a folder of the test."""
-    import datasets
-
-    patch = pytest.MonkeyPatch()
-    patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-    datasets.disable_progress_bars()
-    yield
-    datasets.enable_progress_bars()
-    patch.undo()
 
 
 @pytest.fixture(scope="module")

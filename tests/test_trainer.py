@@ -20,10 +20,11 @@ from emotion_hub.labels import FER2013
 from emotion_hub.models import create_model
 from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
 from training.augment import Augmentation
-from training.callbacks import DONE_FILE, EmaCallback, EpochCallback, StatisticsCallback, TimeLimitCallback, UnfreezeCallback, write_atomically
+from training.callbacks import DONE_FILE, EmaCallback, EpochCallback, StatisticsCallback, TimeLimitCallback, UnfreezeCallback
 from training.data import FaceSplit
 from training.dataset import PlaneDataset
 from training.optim import build_optimizer, rate_factor
+from training.outcome import write_atomically
 from training.recipe import Recipe
 from training.targets import class_weights, soft_targets, teacher_probs
 from training.trainer import FaceTrainer, arguments, last_complete_state, measures, mixers

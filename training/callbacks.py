@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from transformers import TrainerCallback
 
 from emotion_hub.models.parts import freeze_backbone, unfreeze
+from training.outcome import BEST_FILE, HISTORY_FILE, write_atomically
 
 __all__ = [
     "DONE_FILE",
@@ -27,22 +27,12 @@ __all__ = [
     "StatisticsCallback",
     "TimeLimitCallback",
     "UnfreezeCallback",
-    "write_atomically",
 ]
 
 EMA_FILE = "ema.pt"
 
-HISTORY_FILE = "history.json"
-
 #: Written last into a state folder: one without it was cut short by a kill.
 DONE_FILE = "complete"
-
-
-def write_atomically(path: Path, write: Callable[[str], Any]) -> None:
-    """Write beside the file and move it into place, so that a kill leaves the old one whole."""
-    part = path.with_name(path.name + ".part")
-    write(str(part))
-    os.replace(part, path)
 
 
 class EmaCallback(TrainerCallback):
@@ -143,7 +133,7 @@ def _norm(tensors: list[torch.Tensor]) -> float:
 class RecordCallback(TrainerCallback):
     """Writes `history.json` and, when the chosen score rises, `best.safetensors`."""
 
-    def __init__(self, out: Path, history: dict[str, Any], select: str, weights: Callable[[], nn.Module], statistics: StatisticsCallback | None) -> None:
+    def __init__(self, out: Path, history: dict[str, Any], select: str, weights: Callable[[], nn.Module], statistics: StatisticsCallback) -> None:
         self.out, self.history, self.select, self.weights, self.statistics = out, history, select, weights, statistics
         self.begun, self.images, self.loss, self.lr = time.monotonic(), 0, float("nan"), 0.0
 
@@ -163,8 +153,7 @@ class RecordCallback(TrainerCallback):
         row: dict[str, Any] = {"epoch": epoch, "loss": self.loss, "lr": self.lr}
         row |= {"val_loss": metrics["eval_loss"], "val_accuracy": metrics["eval_accuracy"], "val_macro_f1": metrics["eval_macro_f1"]}
         row |= {"seconds": round(self.seconds, 1), "images_per_second": round(self.images / max(self.seconds, 1e-9), 1)}
-        if self.statistics:
-            row["statistics"] = self.statistics.of(model, epoch)
+        row["statistics"] = self.statistics.of(model, epoch)
         key = f"val_{self.select}"
         best = max((e[key] for e in self.history["epochs"]), default=-1.0)
         self.history["epochs"].append(row)
@@ -174,7 +163,7 @@ class RecordCallback(TrainerCallback):
         print(f"epoch {epoch}/{int(args.num_train_epochs)} loss {row['loss']:.4f} {rest}", flush=True)
         if row[key] > best:
             tensors = {k: v.contiguous() for k, v in self.weights().state_dict().items()}
-            write_atomically(self.out / "best.safetensors", lambda path: save_file(tensors, path))
+            write_atomically(self.out / BEST_FILE, lambda path: save_file(tensors, path))
         self.write()
 
     def write(self, finished: bool = False) -> None:

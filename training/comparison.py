@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, resolve_file
-from emotion_hub.errors import CheckpointError, ConfigError
+from emotion_hub.errors import ConfigError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.models.registry import create_model, get_entry, list_models
 from emotion_hub.predictor import EmotionPredictor
@@ -23,6 +22,7 @@ from training.benchmark import speed
 from training.data import load_split, shared_indices
 from training.measure import face_probs
 from training.metrics import brief
+from training.outcome import half_bytes, load_outcome
 from training.recipe import Recipe
 
 __all__ = ["checkpoint_row", "epochs_to", "pretraining_pairs", "registry_rows", "run_row"]
@@ -41,15 +41,8 @@ def checkpoint_row(name: str, target: float, data: str | None = None) -> dict[st
 
 def run_row(folder: Path, target: float, data: str | None = None) -> dict[str, Any]:
     """The row of a folder of training.train; raises CheckpointError when it has no finished epoch. The file's size is that in half precision."""
-    history_file, weights = folder / "history.json", folder / "best.safetensors"
-    if not (history_file.is_file() and weights.is_file()):
-        raise CheckpointError(f"{folder} has no finished epoch; it needs history.json and best.safetensors, which training.train writes")
-    history = json.loads(history_file.read_text())
-    recipe = Recipe.from_dict(history["recipe"])
-    model = EmotionClassifier(recipe.classifier)
-    model.network.load_state_dict(load_file(weights))
-    size = sum(t.numel() * (2 if t.is_floating_point() else t.element_size()) for t in model.state_dict().values())
-    return _row(folder.resolve().name, "run", model.eval(), size, [history], target, data)
+    history, model = load_outcome(folder)
+    return _row(folder.resolve().name, "run", model.eval(), half_bytes(model), [history], target, data)
 
 
 def registry_rows(known: set[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from emotion_hub.errors import CheckpointError
-from training.callbacks import HISTORY_FILE
+from training.outcome import HISTORY_FILE
 
 __all__ = ["curves", "main"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file
 
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
@@ -18,7 +17,7 @@ from emotion_hub.predictor import EmotionPredictor
 from training.calibration import calibration_record, fit_temperature, fold_temperature
 from training.data import load_split, shared_indices
 from training.measure import face_logits
-from training.recipe import Recipe
+from training.outcome import HISTORY_FILE, half_bytes, load_outcome
 
 __all__ = ["calibrate", "main", "package"]
 
@@ -31,26 +30,15 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str |
     `earlier` are the runs it started from, for the record. With `data`, a temperature is fitted on its validation split and folded into the weights, and
     the record says so under `calibration`. Raises CheckpointError when the run has no best weights yet or the file would pass 16 MB.
     """
-    history_file, weights_file = run / "history.json", run / "best.safetensors"
-    if not (history_file.is_file() and weights_file.is_file()):
-        raise CheckpointError(f"{run} has no finished epoch; it needs history.json and best.safetensors, which training.train writes")
-    history = json.loads(history_file.read_text())
-    recipe = Recipe.from_dict(history["recipe"])
-    model = EmotionClassifier(recipe.classifier)
-    model.network.load_state_dict(load_file(weights_file))
+    history, model = load_outcome(run)
     if (size := half_bytes(model)) > LIMIT:
         raise CheckpointError(f"{run} makes a file of {size / 2**20:.1f} MB; an embedded checkpoint has at most 16")
-    stages = [json.loads((path / "history.json").read_text()) for path in earlier or []]
+    stages = [json.loads((path / HISTORY_FILE).read_text()) for path in earlier or []]
     record = {"stages": [*stages, history], **({"calibration": calibrate(model, data)} if data else {})}
     model.half().save_pretrained(out)
     (out / REPORT_FILE).unlink(missing_ok=True)  # it belongs to the weights that were there before
     (out / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n")
     return out
-
-
-def half_bytes(model: EmotionClassifier) -> int:
-    """Bytes of the tensors with floats in half precision."""
-    return sum(t.numel() * (2 if t.is_floating_point() else t.element_size()) for t in model.state_dict().values())
 
 
 def calibrate(model: EmotionClassifier, data: str | Path) -> dict[str, Any]:

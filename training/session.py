@@ -27,17 +27,16 @@ from emotion_hub.models.pretrained import load_pretrained
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
 from training.callbacks import (
-    HISTORY_FILE,
     EmaCallback,
     EpochCallback,
     RecordCallback,
     StatisticsCallback,
     TimeLimitCallback,
     UnfreezeCallback,
-    write_atomically,
 )
 from training.data import FaceSplit, check_no_leak, clean_training_indices, load_split, prepare_planes, shared_indices
 from training.dataset import PlaneDataset
+from training.outcome import HISTORY_FILE, write_atomically
 from training.recipe import Recipe
 from training.targets import class_weights, soft_targets, teacher_probs
 from training.trainer import FaceTrainer, arguments, last_complete_state

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emotion_hub.explainers import Explanation, explain
     from emotion_hub.models import create_model, list_models
     from emotion_hub.models.classifier import EmotionClassifier
     from emotion_hub.prediction import Comparison, Prediction
@@ -21,9 +22,11 @@ __all__ = [
     "Comparison",
     "EmotionClassifier",
     "EmotionPredictor",
+    "Explanation",
     "Prediction",
     "compare",
     "create_model",
+    "explain",
     "list_models",
 ]
 
@@ -31,9 +34,11 @@ _HOME = {
     "Comparison": "emotion_hub.prediction",
     "EmotionClassifier": "emotion_hub.models.classifier",
     "EmotionPredictor": "emotion_hub.predictor",
+    "Explanation": "emotion_hub.explainers",
     "Prediction": "emotion_hub.prediction",
     "compare": "emotion_hub.predictor",
     "create_model": "emotion_hub.models",
+    "explain": "emotion_hub.explainers",
     "list_models": "emotion_hub.models",
 }
 

@@ -206,6 +206,40 @@ def test_example_photo_is_answered_with_one_tap(page: playwright.Page) -> None:
     assert page.locator("#predict-answer .eh-card").count() == 1
 
 
+def test_explain_tab_shows_cams_at_once_then_every_method_with_progress_cancel_and_a_sheet(page: playwright.Page, tmp_path: Path) -> None:
+    photo = tmp_path / "face.png"
+    astronaut().crop((160, 20, 290, 180)).resize((60, 60)).save(photo)  # small enough to be taken whole
+    page.get_by_role("tab", name="Explain").click()
+    page.set_input_files("#explain-photo input[type=file]", photo)
+    maps = "#explain-answer figure[data-method]"
+    page.wait_for_function(f"() => document.querySelectorAll('{maps}').length === 4")
+    shown = {(m.get_attribute("data-method"), m.get_attribute("data-model")) for m in page.locator(maps).all()}
+    assert shown == {(method, model) for method in ("gradcam", "gradcam++") for model in ("native48", "upscale224")}
+    expected = EmotionPredictor.from_pretrained("native48").predict(photo)[0]
+    assert page.locator('#explain-answer .eh-why[data-model="native48"]').get_attribute("data-target") == expected.label
+    assert re.search(r"deletion\s+0\.\d\d", page.locator(maps).first.inner_text())
+
+    page.wait_for_function("() => !document.querySelector('#explain-progress progress')")
+    page.locator("#explain-samples input[type=number]").fill("2000")
+    page.locator("#explain-all").click()
+    page.wait_for_function("() => { const p = document.querySelector('#explain-progress progress'); return p && p.dataset.share > 0 && p.dataset.share < 1 }")
+    page.locator("#explain-cancel").click()
+    page.get_by_text("Cancelled.").wait_for()
+    assert page.locator(maps).count() < 8
+    assert page.locator("a.eh-download").count() == 0
+
+    page.locator("#explain-samples input[type=number]").fill("100")
+    page.locator("#explain-all").click()
+    page.locator("a.eh-download").wait_for(timeout=120_000)
+    assert page.locator(maps).count() == 8
+    with page.expect_download() as download:
+        page.locator("a.eh-download").click()
+    sheet = Image.open(download.value.path())
+    assert sheet.format == "PNG"
+    assert sheet.width > 5 * 224
+    assert sheet.height > 2 * 224
+
+
 def test_notice_stands_above_the_camera(page: playwright.Page) -> None:
     notice, photo = page.locator("#notice").bounding_box(), page.locator("#predict-photo").bounding_box()
     assert notice["y"] + notice["height"] <= photo["y"]

@@ -231,7 +231,7 @@ def _lines(name: str) -> list[str]:
 def test_requirements_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert _lines("requirements.txt") == sorted(project["dependencies"] + extras["app"] + extras["yunet"])
+    assert _lines("requirements.txt") == sorted(project["dependencies"] + extras["app"] + extras["explain"] + extras["yunet"])
     first, *others = _lines("requirements-dev.txt")
     assert first == "-r requirements.txt"
     assert others == sorted({*extras["train"], *extras["dev"]} - set(_lines("requirements.txt")))

@@ -59,9 +59,9 @@ def test_front_matter_passes_the_hubs_own_reader() -> None:
     assert SpaceCard(README).data.to_dict()["sdk"] == "gradio"
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_python_block_runs(number: int, folder: Path) -> None:
-    """The library's three; the fourth, the demo's client, is run against the demo in test_ui.py."""
+    """The library's four; the fifth, the demo's client, is run against the demo in test_ui.py."""
     assert re.search(r"happy|surprise|neutral|sad|fear|angry|disgust", run([sys.executable, "-c", blocks("python")[number]], folder))
 
 

@@ -245,7 +245,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_named_endpoints_answer_with_a_list(running: str, face_image: Image.Image, tmp_path: Path) -> None:
     path = save(tmp_path, face_image)
     client = Client(running, verbose=False)
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/predict", "/compare"}
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/predict", "/compare", "/explain"}
     faces = client.predict(handle_file(path), "native48", True, api_name="/predict")
     assert faces[0]["probs"] == pytest.approx(EmotionPredictor.from_pretrained("native48").predict(path, whole=True)[0].probs, abs=1e-5)
     assert client.predict(handle_file(path), "lanczos", True, api_name="/compare")[0]["upscale224"]["model"] == "upscale224"

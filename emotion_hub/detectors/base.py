@@ -34,10 +34,15 @@ class Framing:
 
 @dataclass(frozen=True)
 class Detection:
-    """A detector's answer: `bbox` xyxy in pixels of the image, `score` comparable within one detector only."""
+    """A detector's answer: `bbox` xyxy in pixels of the image, `score` comparable within one detector only.
+
+    `landmarks`, where the detector knows them, are the eye on the image's left, the other eye, the nose tip and the mouth's left and right corners,
+    as (x, y) in pixels of the image.
+    """
 
     bbox: tuple[float, float, float, float]
     score: float
+    landmarks: tuple[tuple[float, float], ...] | None = None
 
     @property
     def area(self) -> float:

@@ -76,4 +76,5 @@ class YuNetDetector:
 
 def _detection(row: Any, scale: float) -> Detection:
     left, top, width, height = (float(v) / scale for v in row[:4])
-    return Detection((left, top, left + width, top + height), float(row[14]))
+    points = tuple((float(row[i]) / scale, float(row[i + 1]) / scale) for i in range(4, 14, 2))
+    return Detection((left, top, left + width, top + height), float(row[14]), points)

@@ -10,6 +10,7 @@ import gradio as gr
 from emotion_hub.images import MAX_BYTES
 from emotion_hub.ui.about import NOTICE, about_tab, detector_line
 from emotion_hub.ui.compare import compare_tab
+from emotion_hub.ui.explain import explain_tab
 from emotion_hub.ui.predict import predict_tab
 
 __all__ = ["build_demo", "launch_options"]
@@ -35,6 +36,8 @@ def build_demo() -> gr.Blocks:
             predict_tab()
         with gr.Tab("Compare", id="compare"):
             compare_tab()
+        with gr.Tab("Explain", id="explain"):
+            explain_tab()
         with gr.Tab("About", id="about"):
             about_tab()
         gr.HTML(f'<p class="eh-foot">{detector_line()}</p>', elem_id="detector")

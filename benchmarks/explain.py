@@ -1,0 +1,119 @@
+"""What explanations cost, in one run: `python -m benchmarks.explain --json out.json`.
+
+Medians on the embedded checkpoints and one drawn face (time does not depend on what a face shows): each method beside a plain forward pass of the
+same network, a sheet of all methods on both pipelines, and eight explanations from threads, whose maps must be those of one at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
+from emotion_hub.explainers import METHODS, explain_face, list_methods
+from emotion_hub.explainers.overlay import sheet
+from emotion_hub.explainers.several import explain_all
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor
+
+__all__ = ["main", "measure", "threads_agree"]
+
+SAMPLES = 1000
+
+
+def drawn_face() -> Image.Image:
+    """RGB, 48 by 48: an oval with eyes and a mouth under noise."""
+    y, x = np.mgrid[0:48, 0:48]
+    gray = np.random.default_rng(0).normal(90, 12, (48, 48))
+    gray[((x - 24) / 17) ** 2 + ((y - 25) / 22) ** 2 < 1] += 70
+    for eye in (16, 32):
+        gray[((x - eye) / 4) ** 2 + ((y - 19) / 2) ** 2 < 1] -= 90
+    gray[(np.abs(y - 36 + ((x - 24) / 7) ** 2) < 1.5) & (np.abs(x - 24) < 9)] -= 90
+    return Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def median(run: Callable[[], object], repeats: int) -> float:
+    """Milliseconds, after one run that is not counted."""
+    run()
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(times)
+
+
+def measure(name: str, repeats: int) -> dict[str, Any]:
+    """Milliseconds of a forward pass and of each method on one embedded checkpoint, and their ratio."""
+    predictor, face = embedded_predictor(name), drawn_face()
+    pixels = predictor.preprocessor(face)[None]
+    forward = median(lambda: predictor.backend.logits(pixels), 20 * repeats)
+    methods = {}
+    for method in list_methods(predictor):
+        options = {"samples": SAMPLES} if method == "lime" else {}
+        explain_face(face, predictor, method, scoring="none", **options)
+        count = repeats if method in ("lime", "shap") else 10 * repeats
+        own = statistics.median(explain_face(face, predictor, method, scoring="none", **options).milliseconds for _ in range(count))
+        methods[method] = {"milliseconds": round(own, 2), "forward_passes": round(own / forward, 2), **options}
+    return {"network": checkpoint_summary(name)["model"], "forward_ms": round(forward, 3), "methods": methods}
+
+
+def threads_agree(predictor: EmotionPredictor, threads: int = 8) -> dict[str, bool]:
+    """Whether explanations from threads are those of one at a time, and a prediction made meanwhile is unchanged, bit for bit."""
+    face = drawn_face()
+    names = [n for n in METHODS if n in list_methods(predictor)]
+    jobs = [(names[i % len(names)], predictor.labels.labels[i % len(predictor.labels)]) for i in range(threads)]
+
+    def run(job: tuple[str, str]) -> np.ndarray:
+        method, target = job
+        return explain_face(face, predictor, method, target, scoring="none", **({"samples": 200} if method == "lime" else {})).heatmap
+
+    alone, before = [run(job) for job in jobs], predictor.predict_faces([face])[0].probs
+    with ThreadPoolExecutor(threads) as pool:
+        together = [pool.submit(run, job) for job in jobs]
+        meanwhile = [predictor.predict_faces([face])[0].probs for _ in range(20)]
+        maps = [job.result() for job in together]
+    same = all(np.array_equal(a, b) for a, b in zip(alone, maps, strict=True))
+    return {"maps_equal": same, "predictions_equal": all(probs == before for probs in meanwhile)}
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Measure, print, and write the JSON where --json says; returns it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.explain", description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="runs of the slow methods; the quick ones get ten times as many (default: 5)")
+    parser.add_argument("--threads", type=int, default=2, help="torch's threads (default: 2)")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    checkpoints = {name: measure(name, args.repeats) for name in embedded_checkpoints()}
+    begun = time.perf_counter()
+    sheet(explain_all(drawn_face(), whole=True, samples=SAMPLES, scoring="fast"))
+    seconds = time.perf_counter() - begun
+    result = {
+        "machine": {"processor": platform.processor() or platform.machine(), "threads": args.threads, "torch": torch.__version__},
+        "checkpoints": checkpoints,
+        "sheet_seconds": round(seconds, 1),
+        "threads": {name: threads_agree(embedded_predictor(name)) for name in embedded_checkpoints()},
+    }
+    for name, row in checkpoints.items():
+        print(f"{name} ({row['network']}): forward {row['forward_ms']:.2f} ms")
+        for method, cost in row["methods"].items():
+            print(f"  {METHODS[method].title:12} {cost['milliseconds']:9.1f} ms  {cost['forward_passes']:8.1f} forward passes")
+    print(f"a sheet of all methods on both pipelines: {seconds:.1f} s; from eight threads: {result['threads']}")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+if __name__ == "__main__":
+    main()

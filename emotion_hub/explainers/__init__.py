@@ -1,0 +1,190 @@
+"""Why a network said what it said: `explain(image, method="gradcam", model="native48")`.
+
+One method a file over `base`; `pool` lends private copies of the networks, `scores` measures the maps, `overlay` draws them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from PIL import Image
+
+from emotion_hub.backends import TorchBackend
+from emotion_hub.checkpoints import embedded_checkpoints
+from emotion_hub.detectors import FaceDetector
+from emotion_hub.errors import InputError, MissingDependencyError
+from emotion_hub.explainers import cam, scores
+from emotion_hub.explainers.base import Explanation, Progress, Relevance, Subject
+from emotion_hub.explainers.lime import lime
+from emotion_hub.explainers.regions import shares
+from emotion_hub.explainers.rollout import rollout
+from emotion_hub.explainers.shap import shap
+from emotion_hub.images import ImageSource
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor, locate
+
+__all__ = ["METHODS", "SCORING", "Explanation", "Method", "Progress", "explain", "explain_face", "list_methods", "predictor_of"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to explain: its title, what computes it and with which package, whether it has to look inside the network."""
+
+    title: str
+    run: Callable[..., Relevance]
+    package: str | None
+    needs_torch: bool
+    summary: str
+
+    def load(self) -> None:
+        """Import the method's package, which takes seconds the first time; raises MissingDependencyError where it is not installed."""
+        if self.package is None:
+            return
+        try:
+            import_module(self.package)
+        except ImportError as error:
+            raise MissingDependencyError(f"{self.title} needs a package that is missing ({error}): pip install 'emotion-hub[explain]'") from error
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the keyword options."""
+        return tuple(p.name for p in inspect.signature(self.run).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+METHODS: dict[str, Method] = {
+    "gradcam": Method("Grad-CAM", cam.gradcam, "pytorch_grad_cam", True, "where the last convolutions answered the class"),
+    "gradcam++": Method("Grad-CAM++", cam.gradcam_plusplus, "pytorch_grad_cam", True, "the same, small regions kept apart"),
+    "lime": Method("LIME", lime, "lime.lime_image", False, "patches whose blurring changes the probability"),
+    "shap": Method("SHAP", shap, "shap", False, "each pixel's part of the logit, against average neutral faces"),
+    "rollout": Method("Attention rollout", rollout, None, True, "what a vision transformer's attention let through"),
+}
+
+#: What is measured of a map: nothing; what costs a few passes of the network; everything, which runs the method five more times.
+SCORING = ("none", "fast", "full")
+
+
+def list_methods(predictor: EmotionPredictor | None = None) -> list[str]:
+    """The names of the methods, in order; with `predictor`, those that can explain it."""
+    if predictor is None:
+        return list(METHODS)
+    if not isinstance(predictor.backend, TorchBackend):
+        return [name for name, method in METHODS.items() if not method.needs_torch]
+    from emotion_hub.explainers.layers import transformer_of
+
+    attends = transformer_of(predictor.backend.classifier.network) is not None
+    return [name for name in METHODS if name != "rollout" or attends]
+
+
+def explain(
+    image: ImageSource,
+    method: str = "gradcam",
+    model: str | EmotionPredictor = "native48",
+    target: str | None = None,
+    *,
+    versus: str | None = None,
+    whole: bool = False,
+    scoring: str = "fast",
+    progress: Progress | None = None,
+    detector: FaceDetector | None = None,
+    **options: Any,
+) -> Explanation:
+    """Why `model` gave the largest face of the picture the label `target`, by default the one it predicts.
+
+    `model` is an embedded name, a folder, a Hub id or a predictor. With `versus` the question is why the one label rather than the other. `scoring` is
+    "none", "fast" or "full". `progress` is called with the share done and may raise to stop. `options` are the method's own: `layer` of the
+    CAMs, `samples`, `segments` and `seed` of LIME, `explainer`, `background`, `samples` and `seed` of SHAP.
+
+    Raises ImageError for what is not a picture, LabelError for an unknown class, InputError for a picture without a face, an unknown method or
+    option, and a method the network cannot be explained by.
+    """
+    _method(method, options)
+    _scoring(scoring)
+    predictor = predictor_of(model)
+    scene = locate(image, detector or predictor.detector, whole=whole)
+    if not scene.faces:
+        raise InputError(f"no face was found in the {scene.photo.width}x{scene.photo.height} picture; pass whole=True to take all of it as the face")
+    face = scene.faces[0].image
+    return explain_face(face, predictor, method, target, versus=versus, scoring=scoring, progress=progress, **options)
+
+
+def explain_face(
+    face: Image.Image,
+    predictor: EmotionPredictor,
+    method: str = "gradcam",
+    target: str | None = None,
+    *,
+    versus: str | None = None,
+    scoring: str = "fast",
+    progress: Progress | None = None,
+    **options: Any,
+) -> Explanation:
+    """`explain` for a face that is cut out already; nothing is detected. Raises what `explain` raises of the method and the class."""
+    chosen = _method(method, options)
+    _scoring(scoring)
+    if chosen.needs_torch and not isinstance(predictor.backend, TorchBackend):
+        kind = type(predictor.backend).__name__.removesuffix("Backend")
+        raise InputError(f"{chosen.title} needs the torch backend; this predictor runs {kind}. Use method='lime' or method='shap'")
+    chosen.load()
+    subject = Subject.of(face, predictor, target, versus)
+    run = partial(chosen.run, **options)
+    begun = time.perf_counter()
+    found = run(subject, progress)
+    milliseconds = (time.perf_counter() - begun) * 1000
+    labels = predictor.labels.labels
+    return Explanation(
+        heatmap=found.heatmap,
+        signed=found.signed,
+        method=method,
+        model=predictor.name,
+        target=labels[subject.target],
+        versus=None if versus is None else labels[subject.versus],
+        confidence=subject.confidence,
+        parameters=dict(found.parameters),
+        scores={**found.scores, **_scored(subject, chosen, options, found, scoring)},
+        milliseconds=milliseconds,
+        prepared=subject.prepared,
+    )
+
+
+def predictor_of(model: str | EmotionPredictor) -> EmotionPredictor:
+    """The predictor itself, an embedded one that is shared, or one loaded from a folder or Hub id."""
+    if isinstance(model, EmotionPredictor):
+        return model
+    return embedded_predictor(str(model)) if str(model) in embedded_checkpoints() else EmotionPredictor.from_pretrained(model)
+
+
+def _method(name: str, options: Mapping[str, Any]) -> Method:
+    if name not in METHODS:
+        raise InputError(f"no method {name!r}; choose from {', '.join(METHODS)}")
+    if unknown := sorted(set(options) - set(METHODS[name].options)):
+        takes = ", ".join(METHODS[name].options) or "none"
+        raise InputError(f"{METHODS[name].title} has no option {', '.join(map(repr, unknown))}; it takes {takes}")
+    return METHODS[name]
+
+
+def _scoring(scoring: str) -> None:
+    if scoring not in SCORING:
+        raise InputError(f"scoring={scoring!r}; choose from {', '.join(SCORING)}")
+
+
+def _scored(subject: Subject, method: Method, options: Mapping[str, Any], found: Relevance, scoring: str) -> dict[str, Any]:
+    if scoring == "none":
+        return {}
+    result: dict[str, Any] = {
+        **scores.deletion_insertion(subject, found.heatmap),
+        "sparseness": scores.sparseness(found.heatmap),
+        "regions": shares(found.heatmap),
+    }
+    if scoring == "full":
+        run = partial(method.run, **options)
+        again = (lambda seed: partial(method.run, **{**options, "seed": seed})) if "seed" in method.options else None
+        result["stability"] = scores.stability(subject, run, found, again=again)
+        result["discrimination"] = scores.discrimination(subject, run, found)
+        if isinstance(subject.predictor.backend, TorchBackend):
+            result["randomisation"] = scores.randomisation(subject, run, found)
+    return result

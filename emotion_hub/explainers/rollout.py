@@ -1,0 +1,44 @@
+"""Attention rollout (Abnar and Zuidema 2020, arXiv:2005.00928) for vision transformers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from emotion_hub.errors import InputError
+from emotion_hub.explainers.base import Progress, Relevance, Subject
+from emotion_hub.explainers.layers import transformer_of
+from emotion_hub.explainers.pool import private_copy
+
+__all__ = ["rollout"]
+
+
+def rollout(subject: Subject, progress: Progress | None = None) -> Relevance:
+    """How much of each patch reaches the classifying token through all blocks: attention averaged over heads, half of it the residual.
+
+    It asks for no class: every target has the same map. Raises InputError for a network without attention.
+    """
+    backend = subject.predictor.backend
+    if transformer_of(backend.classifier.network) is None:
+        raise InputError(f"rollout follows attention and {subject.predictor.name} has none; use method='gradcam'")
+    attentions: list[torch.Tensor] = []
+    with private_copy(backend.classifier.network) as private, torch.no_grad():
+        vit = transformer_of(private)
+        handles = []
+        try:
+            for block in vit.blocks:
+                block.attn.fused_attn = False  # the fused kernel never forms the matrix
+                handles.append(block.attn.attn_drop.register_forward_hook(lambda m, inputs, output: attentions.append(inputs[0].detach())))
+            private(torch.from_numpy(subject.pixel_values[None]).to(backend.device))
+        finally:
+            for handle in handles:
+                handle.remove()
+        prefix, grid = vit.num_prefix_tokens, vit.patch_embed.grid_size
+    flow = torch.eye(attentions[0].shape[-1], device=attentions[0].device)
+    for attention in attentions:
+        mixed = attention.float().mean(dim=1)[0] + torch.eye(flow.shape[0], device=flow.device)
+        flow = (mixed / mixed.sum(dim=-1, keepdim=True)) @ flow
+    rows = flow[0, prefix:] if prefix else flow.mean(dim=0)  # without a classifying token the mean of all is what the head reads
+    patches = rows.reshape(1, 1, *grid) - rows.min()
+    positive = torch.nn.functional.interpolate(patches, size=(subject.size, subject.size), mode="bilinear", align_corners=False)[0, 0]
+    return Relevance(positive=positive.cpu().numpy().astype(np.float32), parameters={"blocks": len(attentions)})

@@ -1,0 +1,219 @@
+"""SHAP (Lundberg and Lee 2017, arXiv:1705.07874), through `shap`: Deep where the network allows it, Gradient otherwise, Partition without torch."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from emotion_hub.backends import TorchBackend
+from emotion_hub.errors import InputError
+from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject
+from emotion_hub.explainers.pool import private_copy
+
+__all__ = ["BACKGROUND_FILE", "EXPLAINERS", "background_faces", "deep_can_follow", "shap"]
+
+log = logging.getLogger(__name__)
+
+EXPLAINERS = ("auto", "deep", "gradient", "partition")
+
+#: Average neutral faces in a row, written by `python -m training.neutral_faces`.
+BACKGROUND_FILE = Path(__file__).with_name("neutral_faces.png")
+
+#: Deep's attributions may miss the difference of the logits they promise to sum to by this much: absolutely, and as a share of it.
+TOLERANCE = (0.02, 0.02)
+
+#: GradientExplainer seeds NumPy's global generator; its runs take turns and leave the generator as it was.
+_GLOBAL_SEED = threading.Lock()
+
+
+def shap(
+    subject: Subject, progress: Progress | None = None, *, explainer: str = "auto", background: int = 16, samples: int | None = None, seed: int = 0
+) -> Relevance:
+    """Each pixel's contribution to the class's logit (with `versus`, to the difference of logits), against average neutral faces.
+
+    "deep" is DeepLIFT's rescale rule over `background` faces, whose contributions sum to the difference of the logits: the score
+    `additivity` is what is missing of it. "gradient" is expected gradients (Erion et al. 2021, arXiv:1906.10670) with `samples` draws
+    (200 unless told), "partition" the Owen values of nested rectangles against the blurred face with `samples` runs of the network
+    (500), for networks that are not torch's. "auto" takes the first that holds for the network. Raises InputError for one that does not.
+    """
+    if explainer not in EXPLAINERS:
+        raise InputError(f"explainer={explainer!r}; choose from {', '.join(EXPLAINERS)}")
+    if samples is not None and samples < 20:
+        raise InputError(f"samples={samples}: fewer than 20 say nothing")
+    is_torch = isinstance(subject.predictor.backend, TorchBackend)
+    if explainer in ("deep", "gradient") and not is_torch:
+        raise InputError(f"explainer={explainer!r} differentiates the network and this predictor runs without torch; use explainer='partition'")
+    if explainer == "partition" or not is_torch:
+        return _partition(subject, progress, samples or 500)
+    faces = background_faces(background)
+    if explainer != "gradient":
+        found = _deep(subject, faces, progress, must=explainer == "deep")
+        if isinstance(found, Relevance):
+            return found
+        if explainer == "deep":
+            raise InputError(f"shap's Deep cannot follow {subject.predictor.name}: {found}; use explainer='gradient'")
+        log.info("shap's Deep cannot follow %s (%s); expected gradients answer instead", subject.predictor.name, found)
+    return _gradient(subject, faces, samples or 200, seed, progress)
+
+
+@lru_cache(maxsize=4)
+def background_faces(count: int = 16) -> tuple[Image.Image, ...]:
+    """The first `count` average neutral faces, mode L, 48 pixels; raises InputError for more than there are.
+
+    Each is the mean of one cluster of neutral training faces, the clusters in the order that keeps the first ones far apart.
+    """
+    row = Image.open(BACKGROUND_FILE).convert("L")
+    have = row.width // GRID
+    if not isinstance(count, int) or not 1 <= count <= have:
+        raise InputError(f"background={count!r}: there are 1 to {have} average faces to compare with")
+    return tuple(row.crop((i * GRID, 0, (i + 1) * GRID, GRID)) for i in range(count))
+
+
+def deep_can_follow(network: nn.Module, pixels: torch.Tensor) -> str:
+    """Why shap's Deep cannot explain this network, or nothing; `network` is a private copy, `pixels` one prepared face (1, C, S, S).
+
+    Deep knows layers by their class and keeps one input a layer, so that a layer that runs twice in one pass (the ReLU of a residual block) is
+    taken for its last run.
+    """
+    leaves = [m for m in network.modules() if not list(m.children())]
+    if unknown := sorted({type(m).__name__ for m in leaves} - set(_rules())):
+        return f"it has no rule for {', '.join(unknown)}"
+    runs: Counter[nn.Module] = Counter()
+    handles = [m.register_forward_hook(lambda m, *_: runs.update([m])) for m in leaves]
+    try:
+        with torch.no_grad():
+            network(pixels)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if twice := sorted({type(m).__name__ for m, n in runs.items() if n > 1}):
+        return f"its {', '.join(twice)} layers run more than once a pass"
+    return ""
+
+
+def _rules() -> dict[str, Callable[..., object]]:
+    """shap's table of layers, with the activations it lacks: the rescale rule holds for every function of one value."""
+    from shap.explainers._deep.deep_pytorch import op_handler
+
+    for name in ("Hardsigmoid", "Hardswish", "ReLU6", "SiLU"):
+        op_handler.setdefault(name, op_handler["ReLU"])
+    return op_handler
+
+
+class _Quantity(nn.Module):
+    """The network with the explained logit, or difference of two, as its only output: (N, 1)."""
+
+    def __init__(self, network: nn.Module, target: int, versus: int | None, step: Callable[[int], None] = lambda count: None) -> None:
+        super().__init__()
+        self.network, self.target, self.versus, self.step = network, target, versus, step
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        self.step(len(pixel_values))
+        logits = self.network(pixel_values)
+        value = logits[:, self.target] if self.versus is None else logits[:, self.target] - logits[:, self.versus]
+        return value[:, None]
+
+
+def _deep(subject: Subject, faces: Sequence[Image.Image], progress: Progress | None, *, must: bool) -> Relevance | str:
+    """The answer, or why there is none."""
+    backend = subject.predictor.backend
+    x = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
+    data = torch.from_numpy(subject.predictor.preprocessor.batch(faces)).to(backend.device)
+    done = 0.0
+    with private_copy(backend.classifier.network) as private:
+        if reason := deep_can_follow(private, x):
+            return reason
+        from shap import DeepExplainer
+
+        own = {module: set(module._parameters) for module in private.modules()}
+        quantity = _Quantity(private, subject.target, subject.versus)
+        signed, expected = np.zeros((subject.size, subject.size)), 0.0
+        for part in data.split(max(1, 64 * 48 * 48 // subject.size**2)):  # the mean over the background, a few faces at a time for their memory
+            explainer = DeepExplainer(quantity, part)
+            share = len(part) / len(data)
+            signed += share * _as_map(explainer.shap_values(x, check_additivity=False))
+            expected += share * float(np.ravel(explainer.explainer.expected_value)[0])
+            done += share
+            if progress:
+                progress(min(1.0, done))
+        for module, names in own.items():  # shap leaves the tensors it kept inside the layers
+            for name in set(module._parameters) - names:
+                del module._parameters[name]
+    difference = float(subject.logits(subject.pixel_values[None])[0]) - expected
+    gap = abs(difference - float(signed.sum()))
+    if not must and gap > TOLERANCE[0] + TOLERANCE[1] * abs(difference):
+        return f"its contributions miss {gap:.3f} of a difference of {difference:.3f}"
+    return Relevance(
+        signed=signed.astype(np.float32), parameters={"explainer": "deep", "background": len(faces), "difference": difference}, scores={"additivity": gap}
+    )
+
+
+def _gradient(subject: Subject, faces: Sequence[Image.Image], samples: int, seed: int, progress: Progress | None) -> Relevance:
+    from shap import GradientExplainer
+
+    backend = subject.predictor.backend
+    x = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
+    data = torch.from_numpy(subject.predictor.preprocessor.batch(faces)).to(backend.device)
+    batch = max(1, 50 * 48 * 48 // subject.size**2)
+    done = -len(faces)  # the explainer's own look at the background
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(min(1.0, max(0, done) / samples))
+
+    with private_copy(backend.classifier.network) as private:
+        quantity = _Quantity(private, subject.target, subject.versus, step)
+        with _GLOBAL_SEED:
+            state = np.random.get_state()
+            try:
+                values = GradientExplainer(quantity, data, batch_size=batch).shap_values(x, nsamples=samples, rseed=seed)
+            finally:
+                np.random.set_state(state)
+    return Relevance(
+        signed=_as_map(values).astype(np.float32), parameters={"explainer": "gradient", "background": len(faces), "samples": samples, "seed": seed}
+    )
+
+
+def _partition(subject: Subject, progress: Progress | None, samples: int) -> Relevance:
+    from shap import PartitionExplainer
+    from shap.maskers import Image as ImageMasker
+
+    done = 0
+    batch = max(1, 64 * 48 * 48 // subject.size**2)
+
+    def value(masks: np.ndarray) -> np.ndarray:
+        """float64, (N,), of masks (N, GRID, GRID, 1): which cells of the face are shown."""
+        nonlocal done
+        answers = [subject.logits(subject.keep(masks[i : i + batch, ..., 0] > 0.5)) for i in range(0, len(masks), batch)]
+        done += len(masks)
+        if progress:
+            progress(min(1.0, done / samples))
+        return np.concatenate(answers)
+
+    shown = np.ones((GRID, GRID, 1))
+    explainer = PartitionExplainer(value, ImageMasker(np.zeros_like(shown), shown.shape))
+    values = explainer(shown[None], max_evals=samples, batch_size=64, silent=True).values
+    cells = np.asarray(values, dtype=np.float64).reshape(GRID, GRID)
+    index = np.arange(subject.size) * GRID // subject.size
+    ends = subject.logits(np.stack([subject.pixel_values, subject.blurred]))
+    difference = float(ends[0] - ends[1])
+    spread = (subject.size / GRID) ** -2  # a cell's contribution is shared by its pixels, so that the map's sum stays
+    signed = (cells * spread)[index[:, None], index[None, :]].astype(np.float32)
+    gap = abs(difference - float(cells.sum()))
+    return Relevance(signed=signed, parameters={"explainer": "partition", "samples": samples, "difference": difference}, scores={"additivity": gap})
+
+
+def _as_map(values: np.ndarray) -> np.ndarray:
+    """float64, (S, S): the sum over the channels of (1, C, S, S[, 1])."""
+    return np.asarray(values, dtype=np.float64).reshape(np.shape(values)[:4])[0].sum(axis=0)

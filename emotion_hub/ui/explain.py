@@ -1,0 +1,184 @@
+"""The Explain tab: why each pipeline said it. CAMs come at once; LIME and SHAP on request, with a progress bar, and can be cancelled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gradio as gr
+
+from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
+from emotion_hub.errors import EmotionHubError, ImageError
+from emotion_hub.explainers import METHODS, Explanation, explain_face
+from emotion_hub.explainers.several import Task, tasks
+from emotion_hub.predictor import embedded_predictor
+from emotion_hub.ui.explain_render import explanation_rows, progress_line
+from emotion_hub.ui.photo import example_photos, photo_input, scene_of
+from emotion_hub.ui.predict import NO_FACE, NO_PHOTO, REFUSED
+from emotion_hub.ui.render import message
+
+__all__ = ["explain_tab"]
+
+WAITING = message("Give it a photo with a face. Grad-CAM and Grad-CAM++ answer at once; tick LIME or SHAP for a slower, closer look.")
+QUICK = ("gradcam", "gradcam++")
+SHOWN = ("gradcam", "gradcam++", "lime", "shap")
+BOTH, PREDICTED, NOTHING = "both", "the predicted one", "nothing"
+
+#: Seconds between two looks at the progress.
+TICK = 0.2
+
+#: The running explanation's stop signal, by browser session.
+_RUNNING: dict[str, threading.Event] = {}
+
+
+class Cancelled(Exception):  # noqa: N818  a signal between two threads, not an error
+    """Ends a method from its progress callback."""
+
+
+def explain_stream(
+    photo: str | bytes | None,
+    methods: Sequence[str],
+    model: str,
+    target: str,
+    versus: str,
+    samples: int,
+    full: bool,
+    whole: bool,
+    request: gr.Request | None = None,
+) -> Iterator[tuple[Any, Any]]:
+    """(progress, answer) as HTML, again and again until all maps are there; what is wrong is said in place of the answer."""
+    if photo is None:
+        yield "", WAITING
+        return
+    stop = threading.Event()
+    session = getattr(request, "session_hash", None) or ""
+    _RUNNING[session] = stop
+    try:
+        scene = scene_of(photo, whole)
+        if not scene.faces:
+            yield "", message(NO_FACE)
+            return
+        predictors = [embedded_predictor(name) for name in _networks(model)]
+        planned = list(
+            tasks(
+                scene.faces[0].image,
+                methods or QUICK,
+                predictors,
+                None if target == PREDICTED else target,
+                versus=None if versus == NOTHING else versus,
+                scoring="full" if full else "fast",
+                options={"samples": int(samples), "seed": 0},
+            )
+        )
+        yield from _run(planned, stop, whole_sheet=set(methods) == set(SHOWN))
+    except EmotionHubError as error:
+        yield "", message(str(error), kind="error", title=REFUSED if isinstance(error, ImageError) else "")
+    finally:
+        stop.set()  # a closed page ends the method at its next batch
+        if _RUNNING.get(session) is stop:
+            del _RUNNING[session]
+
+
+def _run(planned: Sequence[Task], stop: threading.Event, *, whole_sheet: bool) -> Iterator[tuple[Any, Any]]:
+    done: list[Explanation] = []
+    with ThreadPoolExecutor(1) as worker:
+        try:
+            for number, task in enumerate(planned, 1):
+                share = [0.0]
+                job = worker.submit(task.run, _progress(share, stop))
+                title = f"{METHODS[task.method].title} on {task.predictor.name}"
+                while not job.done():
+                    yield progress_line(title, share[0], number, len(planned)), gr.skip()
+                    time.sleep(TICK if task.method not in QUICK else TICK / 10)
+                done.append(job.result())
+                last = number == len(planned)
+                yield progress_line(title, 1.0, number, len(planned)), explanation_rows(done, download=last and whole_sheet)
+        except Cancelled:
+            note = message(f"Cancelled. {len(done)} of {len(planned)} maps were finished.")
+            yield note, explanation_rows(done) if done else WAITING
+            return
+        finally:
+            stop.set()
+    yield "", gr.skip()
+
+
+def _progress(share: list[float], stop: threading.Event) -> Callable[[float], None]:
+    def report(done: float) -> None:
+        if stop.is_set():
+            raise Cancelled
+        share[0] = done
+
+    return report
+
+
+def cancel(request: gr.Request) -> str:
+    """Stop this browser's running explanation; says so."""
+    stop = _RUNNING.get(request.session_hash or "")
+    if stop is None:
+        return message("Nothing is running.")
+    stop.set()
+    return message("Stopping after the current batch.")
+
+
+def explain_json(photo: str | bytes | None, method: str, model: str, target: str, versus: str, samples: int, whole: bool) -> dict[str, Any]:
+    """The API's answer: one explanation of the largest face, with its maps as nested lists."""
+    if photo is None:
+        raise gr.Error(NO_PHOTO, print_exception=False)
+    try:
+        scene = scene_of(photo, whole)
+        if not scene.faces:
+            raise gr.Error(NO_FACE, print_exception=False)
+        options = {"samples": int(samples)} if method == "lime" else {}
+        wanted = None if target in ("", PREDICTED) else target
+        against = None if versus in ("", NOTHING) else versus
+        return explain_face(scene.faces[0].image, embedded_predictor(_networks(model)[0]), method, wanted, versus=against, **options).to_dict(maps=True)
+    except EmotionHubError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def _networks(model: str) -> list[str]:
+    return ["native48", "upscale224"] if model == BOTH else [model]
+
+
+def explain_tab() -> None:
+    """Build the tab inside the current Blocks."""
+    labels = checkpoint_summary("native48")["labels"]
+    with gr.Row():
+        with gr.Column(scale=2, min_width=260):
+            photo = photo_input("explain-photo")
+            choices = [(METHODS[name].title, name) for name in SHOWN]
+            methods = gr.CheckboxGroup(choices, value=list(QUICK), label="Methods", elem_id="explain-methods")
+            model = gr.Radio([BOTH, *embedded_checkpoints()], value=BOTH, label="Networks", elem_id="explain-model")
+            with gr.Row():
+                target = gr.Dropdown([PREDICTED, *labels], value=PREDICTED, label="Why this expression", min_width=120, elem_id="explain-target")
+                versus = gr.Dropdown([NOTHING, *labels], value=NOTHING, label="Rather than", min_width=120, elem_id="explain-versus")
+            samples = gr.Slider(100, 2000, 400, step=100, label="LIME's samples", info="More are slower and steadier.", elem_id="explain-samples")
+            full = gr.Checkbox(label="All scores (runs each method five more times)", elem_id="explain-full")
+            whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="explain-whole")
+            run = gr.Button("Explain", variant="primary", elem_id="explain-run")
+            with gr.Row():
+                compare = gr.Button("Compare all methods", min_width=120, elem_id="explain-all")
+                halt = gr.Button("Cancel", variant="stop", min_width=90, elem_id="explain-cancel")
+            example_photos(photo)
+        with gr.Column(scale=3, min_width=260):
+            progress = gr.HTML("", elem_id="explain-progress")
+            answer = gr.HTML(WAITING, elem_id="explain-answer")
+    settings = [model, target, versus, samples, full, whole]
+    outputs = [progress, answer]
+    options = {"api_visibility": "private", "concurrency_id": "explanations", "concurrency_limit": 1, "show_progress": "hidden"}
+    run.click(explain_stream, [photo, methods, *settings], outputs, **options)
+    quick = gr.State(list(QUICK))
+    photo.change(explain_stream, [photo, quick, *settings], outputs, trigger_mode="always_last", **options)
+    compare.click(explain_stream, [photo, gr.State(list(SHOWN)), *settings], outputs, **options)
+    halt.click(cancel, None, progress, api_visibility="private", queue=False, show_progress="hidden")
+    gr.Button(visible=False).click(
+        explain_json,
+        [photo, gr.Textbox("gradcam", visible=False), gr.Textbox("native48", visible=False), target, versus, samples, whole],
+        gr.JSON(visible=False),
+        api_name="explain",
+        api_description="Why a network gave the largest face its label: heatmap, signed map and scores. method is gradcam, gradcam++, lime or shap.",
+        concurrency_id="explanations",
+    )

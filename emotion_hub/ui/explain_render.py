@@ -1,0 +1,102 @@
+"""Explanations as HTML: the maps, their scores with one line on how to read each, the sheet to take away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from emotion_hub.explainers import METHODS, Explanation, scores
+from emotion_hub.explainers.overlay import colour_bar, overlay, sheet
+from emotion_hub.ui.render import data_url
+
+__all__ = ["explanation_rows", "progress_line"]
+
+#: Maps are drawn with this many pixels a side.
+SIDE = 224
+
+
+def progress_line(title: str, share: float, number: int, total: int) -> str:
+    """What is being computed and how far it is."""
+    done = (number - 1 + min(max(share, 0.0), 1.0)) / total
+    return (
+        f'<div class="eh-progress" role="status"><span>{escape(title)}: {share:.0%} · map {number} of {total}</span>'
+        f'<progress max="1" value="{done:.3f}" data-share="{share:.3f}"></progress></div>'
+    )
+
+
+def explanation_rows(explanations: Sequence[Explanation], *, download: bool = False) -> str:
+    """One section a network: what it saw and said, then its maps; with `download` a link to all of it as one picture."""
+    rows: dict[str, list[Explanation]] = {}
+    for explanation in explanations:
+        rows.setdefault(explanation.model, []).append(explanation)
+    sections = "".join(_row(name, row) for name, row in rows.items())
+    link = ""
+    if download:
+        ordered = [e for row in rows.values() for e in row]
+        picture = data_url(sheet(ordered, title="Why this expression?"))
+        link = f'<p><a class="eh-download" download="emotion_hub_explanations.png" href="{picture}">Download the sheet</a></p>'
+    return f"{link}{sections}{_legend(explanations)}"
+
+
+def _row(name: str, row: Sequence[Explanation]) -> str:
+    first = row[0]
+    rather = f" rather than <strong>{escape(first.versus)}</strong>" if first.versus else ""
+    heading = (
+        f'<h3><span><span class="eh-key eh-{escape(name)}"></span>{escape(name)}: why <strong>{escape(first.target)}</strong>{rather}</span>'
+        f'<span class="eh-confidence">{first.confidence:.1%}</span></h3>'
+    )
+    side = first.prepared.width
+    seen = (
+        f'<figure class="eh-map"><img class="eh-seen{" eh-pixels" if side < SIDE else ""}" src="{data_url(first.prepared)}" alt="What {escape(name)} saw">'
+        f"<figcaption><strong>What it saw</strong> {side}×{side}</figcaption></figure>"
+    )
+    return (
+        f'<section class="eh-card eh-why" data-model="{escape(name)}" data-target="{escape(first.target)}">{heading}'
+        f'<div class="eh-maps">{seen}{"".join(map(_map, row))}</div>{_agreement(row)}</section>'
+    )
+
+
+def _map(explanation: Explanation) -> str:
+    title = METHODS[explanation.method].title
+    alt = f"{title} map of {explanation.model} for {explanation.target}"
+    rows = "".join(f'<dt title="{escape(how)}">{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value, how in scores.describe(explanation.scores))
+    reading = escape(METHODS[explanation.method].summary)
+    note = '<p class="eh-flat">Nothing in this face speaks for it.</p>' if explanation.empty else ""
+    return (
+        f'<figure class="eh-map" data-method="{escape(explanation.method)}" data-model="{escape(explanation.model)}">'
+        f'<img class="eh-seen" src="{data_url(overlay(explanation, SIDE))}" alt="{escape(alt)}">'
+        f'<figcaption><strong>{escape(title)}</strong> {_time(explanation.milliseconds)}<br><span class="eh-soft">{reading}</span>{note}'
+        f"<dl>{rows}</dl>{_regions(explanation)}</figcaption></figure>"
+    )
+
+
+def _regions(explanation: Explanation) -> str:
+    shares = explanation.scores.get("regions")
+    if not shares or explanation.empty:
+        return ""
+    shown = {"eyes and brows": shares["eyes"] + shares["brows"], "mouth": shares["mouth"], "background": shares["background"]}
+    return '<p class="eh-soft">' + ", ".join(f"{name} {share:.0%}" for name, share in shown.items()) + " of the relevance</p>"
+
+
+def _agreement(row: Sequence[Explanation]) -> str:
+    """The mean over all pairs of methods."""
+    if len(row) < 2:
+        return ""
+    table = scores.agreement(row)
+    pairs = [table[i][j] for i in range(len(row)) for j in range(i) if table[i][j] is not None]
+    if not pairs:
+        return ""
+    mean = sum(pairs) / len(pairs)
+    return f'<p class="eh-soft">These maps agree by {mean:.2f} (mean rank correlation: 1 the same order of pixels, 0 none).</p>'
+
+
+def _legend(explanations: Sequence[Explanation]) -> str:
+    readings = {name: how for explanation in explanations for name, _, how in scores.describe(explanation.scores)}
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(how)}</dd>" for name, how in readings.items())
+    bar = f'<span class="eh-bar"><span>no relevance</span><img src="{data_url(colour_bar(160))}" alt=""><span>strongest</span></span>'
+    caution = "A map says which pixels the network used, not whether it was right to."
+    return f'<section class="eh-legend">{bar}<p>{caution}</p><dl>{rows}</dl></section>'
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.0f}&nbsp;ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f}&nbsp;s"

@@ -1,0 +1,202 @@
+"""Explanations as pictures, in the demo and on the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from emotion_hub.__main__ import main
+from emotion_hub.errors import InputError
+from emotion_hub.explainers import METHODS, Explanation, explain, list_methods
+from emotion_hub.explainers.overlay import colour_bar, overlay, sheet
+from emotion_hub.explainers.several import explain_all, methods_for
+from emotion_hub.labels import FER2013
+from emotion_hub.predictor import embedded_predictor
+from emotion_hub.ui import explain as tab
+from emotion_hub.ui.explain import BOTH, NOTHING, PREDICTED, cancel, explain_json, explain_stream
+
+
+@pytest.fixture
+def face(face_image: Image.Image, tmp_path: Path) -> str:
+    path = tmp_path / "face.png"
+    face_image.convert("L").resize((48, 48)).save(path)
+    return str(path)
+
+
+def made(heatmap: np.ndarray, signed: np.ndarray | None = None, method: str = "gradcam", **scores: object) -> Explanation:
+    side = heatmap.shape[0]
+    face = Image.new("L", (side, side), 128)
+    return Explanation(heatmap, signed, method, "native48", "happy", None, 0.5, {}, scores, 1.0, face)
+
+
+def half(side: int = 48) -> np.ndarray:
+    values = np.zeros((side, side), np.float32)
+    values[:, : side // 2] = 1
+    return values
+
+
+def test_overlay_colours_the_relevant_half_and_leaves_the_other_bare() -> None:
+    picture = np.asarray(overlay(made(half()), 96)).astype(int)
+    assert picture.shape == (96, 96, 3)
+    assert np.ptp(picture[:, 60:], axis=-1).max() <= 1
+    assert np.ptp(picture[:, :36], axis=-1).min() > 40
+
+
+def test_overlay_shows_both_signs_in_two_colours_and_refuses_where_there_is_no_sign() -> None:
+    signed = half() * 2 - 1
+    picture = np.asarray(overlay(made(half(), signed, "shap"), signed=True)).astype(int)
+    assert np.abs(picture[24, 4] - picture[24, 44]).sum() > 60
+    with pytest.raises(InputError, match="Grad-CAM knows no sign"):
+        overlay(made(half()), signed=True)
+    with pytest.raises(InputError, match="opacity=2"):
+        overlay(made(half()), opacity=2)
+
+
+def test_one_outlier_does_not_hide_the_rest() -> None:
+    values = half() * 0.05
+    values[0, 0] = 1
+    picture = np.asarray(overlay(made(values))).astype(int)
+    assert np.ptp(picture[24, 5]) > 40
+
+
+def test_colours_grow_lighter_evenly() -> None:
+    light = np.asarray(colour_bar(64).convert("L")).astype(int)[0]
+    steps = np.diff(light)
+    assert (steps >= 0).all()
+    assert steps.max() <= 8
+    signed = np.asarray(colour_bar(65, signed=True).convert("L")).astype(int)[0]
+    assert signed[32] < signed[0]
+    assert signed[32] < signed[-1]
+
+
+def test_sheet_grows_with_networks_and_methods() -> None:
+    one, other = made(half()), made(half(224))
+    small = sheet([one])
+    wide = sheet([one, one])
+    tall = sheet([one, Explanation(**{**vars(other), "model": "upscale224"})])
+    assert wide.width > small.width
+    assert wide.height == small.height
+    assert tall.height > small.height
+    with pytest.raises(InputError, match="at least one"):
+        sheet([])
+
+
+def test_methods_for_keeps_the_order_and_names_the_alternatives() -> None:
+    predictor = embedded_predictor("native48")
+    assert methods_for(["shap", "gradcam", "shap"], predictor) == ["shap", "gradcam"]
+    assert methods_for(["all"], predictor) == ["gradcam", "gradcam++", "lime", "shap"] == list_methods(predictor)
+    with pytest.raises(InputError, match=r"no method 'cam'; choose from gradcam, gradcam\+\+, lime, shap, rollout, all"):
+        methods_for(["cam"], predictor)
+
+
+def test_explain_all_is_explain_method_by_method(face: str) -> None:
+    found = explain_all(face, ["gradcam", "lime"], samples=100)
+    assert [(e.model, e.method) for e in found] == [(m, k) for m in ("native48", "upscale224") for k in ("gradcam", "lime")]
+    np.testing.assert_array_equal(found[1].heatmap, explain(face, "lime", samples=100).heatmap)
+    with pytest.raises(InputError, match="models is empty"):
+        explain_all(face, models=[])
+
+
+def test_stream_shows_progress_then_maps_then_clears_the_progress(face: str) -> None:
+    seen = list(explain_stream(face, ["gradcam", "lime"], "native48", PREDICTED, NOTHING, 200, False, False))
+    assert seen[-1][0] == ""
+    assert any("map 2 of 2" in str(progress) for progress, _ in seen)
+    answers = [answer for _, answer in seen if isinstance(answer, str)]
+    assert answers[0].count("<figure") == 2  # what it saw and the first map: CAMs do not wait for LIME
+    assert 'data-method="lime"' in answers[-1]
+    assert "eh-download" not in answers[-1]
+    assert "probability left as marked parts are blurred" in answers[-1]
+
+
+def test_all_methods_end_with_a_sheet_to_download(face: str) -> None:
+    *_, (_, last) = [pair for pair in explain_stream(face, list(tab.SHOWN), "native48", "sad", "happy", 100, False, False) if isinstance(pair[1], str)]
+    assert 'download="emotion_hub_explanations.png"' in last
+    assert "rather than <strong>happy</strong>" in last
+
+
+def test_cancel_ends_the_method_and_keeps_what_was_finished(face: str) -> None:
+    request = gr.Request(session_hash="visitor")
+    stream = explain_stream(face, ["gradcam", "lime"], "native48", PREDICTED, NOTHING, 2000, False, False, request)
+    seen = []
+    for progress, answer in stream:
+        seen.append((progress, answer))
+        if "LIME" in str(progress) and "0%" not in str(progress):
+            assert "Stopping" in cancel(request)
+    assert "Cancelled. 1 of 2 maps were finished." in seen[-1][0]
+    assert 'data-method="gradcam"' in seen[-1][1]
+    assert 'data-method="lime"' not in seen[-1][1]
+    assert "Nothing is running" in cancel(request)
+    assert cancel(gr.Request(session_hash="another")) == cancel(request)
+
+
+def test_a_closed_page_stops_the_work(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = explain_stream(face, ["lime"], "native48", PREDICTED, NOTHING, 2000, False, False)
+    next(stream)
+    stream.close()
+    assert not tab._RUNNING
+    assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor") and t.is_alive()]
+
+
+def test_what_is_wrong_is_said_in_place_of_the_answer(face: str, tmp_path: Path) -> None:
+    def last(*args: object) -> str:
+        return list(explain_stream(*args))[-1][1]
+
+    rest = (100, False, False)
+    assert "Grad-CAM++ answer at once" in last(None, [], BOTH, PREDICTED, NOTHING, *rest)
+    assert "both &#x27;happy&#x27;" in last(face, [], "native48", "happy", "happy", *rest)
+    (tmp_path / "x.png").write_text("no picture")
+    assert "This picture cannot be read." in last(str(tmp_path / "x.png"), [], BOTH, PREDICTED, NOTHING, *rest)
+    plain = tmp_path / "plain.png"
+    Image.new("RGB", (200, 160), "teal").save(plain)
+    assert "No face was found" in last(str(plain), [], BOTH, PREDICTED, NOTHING, *rest)
+
+
+def test_json_is_one_explanation_with_its_maps(face: str) -> None:
+    answer = explain_json(face, "shap", "native48", PREDICTED, NOTHING, 400, False)
+    assert json.loads(json.dumps(answer)) == answer
+    assert np.shape(answer["heatmap"]) == np.shape(answer["signed"]) == (48, 48)
+    assert answer["target"] in FER2013.labels
+    for method, target in (("nonsense", PREDICTED), ("gradcam", "bored")):
+        with pytest.raises(gr.Error, match=f"{'nonsense' if method == 'nonsense' else 'bored'}"):
+            explain_json(face, method, "native48", target, NOTHING, 400, False)
+
+
+def test_command_line_writes_a_sheet_and_names_what_is_wrong(face: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "sheet.png"
+    assert main(["explain", face, "--model", "native48", "--method", "gradcam", "--out", str(out)]) == 0
+    assert "native48" in capsys.readouterr().out
+    with Image.open(io.BytesIO(out.read_bytes())) as image:
+        assert image.format == "PNG"
+    assert main(["explain", face, "--method", "gradcam", "--method", "gradcam++", "--json", "--scoring", "none", "--out", str(out)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [e["method"] for e in answer["explanations"]] == ["gradcam", "gradcam++"]
+    for argv, words in (
+        (["--method", "cam"], "choose from gradcam"),
+        (["--target", "bored"], "bored"),
+        (["--out", "sheet.gif"], ".png"),
+        (["--out", str(tmp_path / "nowhere" / "x.png")], "folder that exists"),
+        (["--scoring", "some"], "none, fast, full"),
+    ):
+        assert main(["explain", face, "--out", str(out), *argv]) == 2
+        assert words in capsys.readouterr().err
+    (tmp_path / "x.png").write_text("no picture")
+    assert main(["explain", str(tmp_path / "x.png"), "--out", str(out)]) == 1
+
+
+def test_missing_package_names_the_pip_command(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from emotion_hub.errors import MissingDependencyError
+
+    monkeypatch.setitem(__import__("sys").modules, "lime.lime_image", None)
+    with pytest.raises(MissingDependencyError, match=r"LIME needs a package that is missing .*pip install 'emotion-hub\[explain\]'"):
+        explain(face, "lime")
+
+
+def test_every_method_has_a_line_that_says_what_it_shows() -> None:
+    assert all(method.summary and method.title for method in METHODS.values())

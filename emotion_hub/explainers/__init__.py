@@ -19,12 +19,9 @@ from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import InputError, MissingDependencyError
-from emotion_hub.explainers import cam, scores
+from emotion_hub.explainers import scores
 from emotion_hub.explainers.base import Explanation, Progress, Relevance, Subject
-from emotion_hub.explainers.lime import lime
 from emotion_hub.explainers.regions import shares
-from emotion_hub.explainers.rollout import rollout
-from emotion_hub.explainers.shap import shap
 from emotion_hub.images import ImageSource
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor, locate
 
@@ -33,10 +30,10 @@ __all__ = ["METHODS", "SCORING", "Explanation", "Method", "Progress", "explain",
 
 @dataclass(frozen=True)
 class Method:
-    """A way to explain: its title, what computes it and with which package, whether it has to look inside the network."""
+    """A way to explain: its title, the module and function that compute it, the package they use, whether they look inside the network."""
 
     title: str
-    run: Callable[..., Relevance]
+    home: str
     package: str | None
     needs_torch: bool
     summary: str
@@ -51,17 +48,23 @@ class Method:
             raise MissingDependencyError(f"{self.title} needs a package that is missing ({error}): pip install 'emotion-hub[explain]'") from error
 
     @property
+    def run(self) -> Callable[..., Relevance]:
+        """The function itself; its module is imported now, since most need torch, which takes seconds."""
+        module, _, name = self.home.partition(":")
+        return getattr(import_module(f"emotion_hub.explainers.{module}"), name)
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Names of the keyword options."""
         return tuple(p.name for p in inspect.signature(self.run).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 METHODS: dict[str, Method] = {
-    "gradcam": Method("Grad-CAM", cam.gradcam, "pytorch_grad_cam", True, "where the last convolutions answered the class"),
-    "gradcam++": Method("Grad-CAM++", cam.gradcam_plusplus, "pytorch_grad_cam", True, "the same, small regions kept apart"),
-    "lime": Method("LIME", lime, "lime.lime_image", False, "patches whose blurring changes the probability"),
-    "shap": Method("SHAP", shap, "shap", False, "each pixel's part of the logit, against average neutral faces"),
-    "rollout": Method("Attention rollout", rollout, None, True, "what a vision transformer's attention let through"),
+    "gradcam": Method("Grad-CAM", "cam:gradcam", "pytorch_grad_cam", True, "where the last convolutions answered the class"),
+    "gradcam++": Method("Grad-CAM++", "cam:gradcam_plusplus", "pytorch_grad_cam", True, "the same, small regions kept apart"),
+    "lime": Method("LIME", "lime:lime", "lime.lime_image", False, "patches whose blurring changes the probability"),
+    "shap": Method("SHAP", "shap:shap", "shap", False, "each pixel's part of the logit, against average neutral faces"),
+    "rollout": Method("Attention rollout", "rollout:rollout", None, True, "what a vision transformer's attention let through"),
 }
 
 #: What is measured of a map: nothing; what costs a few passes of the network; everything, which runs the method five more times.

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from emotion_hub.explainers.base import GRID, Explanation, Relevance, Subject, on_grid
-from emotion_hub.explainers.pool import shuffled_predictor
 
 __all__ = [
     "UNCHANGED",
@@ -133,6 +132,8 @@ def randomisation(subject: Subject, explain: Explain, found: Relevance) -> float
 
     From `UNCHANGED` up the map shows the picture, not the network.
     """
+    from emotion_hub.explainers.pool import shuffled_predictor  # here, because it loads torch
+
     return rank_correlation(_values(found), _values(explain(subject.with_predictor(shuffled_predictor(subject.predictor)))))
 
 

@@ -168,11 +168,12 @@ def explain_tab() -> None:
             answer = gr.HTML(WAITING, elem_id="explain-answer")
     settings = [model, target, versus, samples, full, whole]
     outputs = [progress, answer]
-    options = {"api_visibility": "private", "concurrency_id": "explanations", "concurrency_limit": 1, "show_progress": "hidden"}
-    run.click(explain_stream, [photo, methods, *settings], outputs, **options)
+    options = {"api_visibility": "private", "show_progress": "hidden"}
+    slow = {**options, "concurrency_id": "explanations", "concurrency_limit": 1}  # nobody's CAMs wait for another's LIME
     quick = gr.State(list(QUICK))
-    photo.change(explain_stream, [photo, quick, *settings], outputs, trigger_mode="always_last", **options)
-    compare.click(explain_stream, [photo, gr.State(list(SHOWN)), *settings], outputs, **options)
+    photo.change(explain_stream, [photo, quick, *settings], outputs, trigger_mode="always_last", concurrency_id="networks", **options)
+    run.click(explain_stream, [photo, methods, *settings], outputs, **slow)
+    compare.click(explain_stream, [photo, gr.State(list(SHOWN)), *settings], outputs, **slow)
     halt.click(cancel, None, progress, api_visibility="private", queue=False, show_progress="hidden")
     gr.Button(visible=False).click(
         explain_json,

@@ -50,7 +50,7 @@ def predict_tab() -> None:
         with gr.Column(scale=2, min_width=260):
             photo: PhotoInput = photo_input("predict-photo")
             names = list(embedded_checkpoints())
-            model = gr.Radio(names, value=names[0], label="Network", elem_id="predict-model")
+            model = gr.Radio(names, value="native48", label="Network", elem_id="predict-model")
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="predict-whole")
             run = gr.Button("Read the expression", variant="primary", elem_id="predict-run")
             example_photos(photo)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import CheckpointError, InputError, MissingDependencyError
+from emotion_hub.labels import LabelSet
+from emotion_hub.onnx_export import INPUT, METADATA_KEY, OUTPUT
+from emotion_hub.preprocess import PreprocessConfig
 
 if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
     import torch
 
     from emotion_hub.models.classifier import EmotionClassifier
 
-__all__ = ["Backend", "TorchBackend"]
+__all__ = ["Backend", "OnnxBackend", "TorchBackend"]
 
 
 class Backend(Protocol):
@@ -48,3 +53,37 @@ class TorchBackend:
 
         with torch.inference_mode():
             return self.classifier(torch.from_numpy(pixel_values).to(self.device)).float().cpu().numpy()
+
+
+class OnnxBackend:
+    """A file that `emotion_hub.onnx_export` wrote, on ONNX Runtime; torch is not imported.
+
+    `labels` and `preprocess` are what the file's metadata says.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        """`threads` of one call, by default the machine's cores. Raises CheckpointError for a file that is none of ours."""
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingDependencyError("the ONNX backend needs ONNX Runtime: pip install onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3  # errors
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors share no base but Exception
+            raise CheckpointError(f"{Path(path).name!r} cannot be opened as an ONNX file: {str(error).splitlines()[0]}") from error
+        try:
+            record = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+            self.labels = LabelSet.of(record["labels"])
+            self.preprocess = PreprocessConfig.from_dict(record["preprocess"])
+            self.num_parameters, self.model, self.weights = int(record["parameters"]), str(record["model"]), str(record["weights"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"{Path(path).name!r} does not say how to use it (its metadata {METADATA_KEY!r}: {error}); write it with emotion_hub.onnx_export.export_onnx"
+            ) from error
+
+    def logits(self, pixel_values: np.ndarray) -> np.ndarray:
+        """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""
+        return self.session.run([OUTPUT], {INPUT: pixel_values})[0]

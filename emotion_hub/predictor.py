@@ -73,6 +73,17 @@ class EmotionPredictor:
         backend = TorchBackend(classifier, device)
         return cls(backend, classifier.labels, classifier.preprocessor, name=str(name_or_folder_or_hub_id), detector=detector)
 
+    @classmethod
+    def from_onnx(cls, path: str | Path, *, name: str | None = None, detector: FaceDetector | None = None) -> EmotionPredictor:
+        """The predictor of a file that `emotion_hub.onnx_export.export_onnx` wrote, on ONNX Runtime, without torch.
+
+        Raises CheckpointError for a file that is none of ours and MissingDependencyError without ONNX Runtime.
+        """
+        from emotion_hub.backends import OnnxBackend
+
+        backend = OnnxBackend(path)
+        return cls(backend, backend.labels, Preprocessor(backend.preprocess), name=name or Path(path).stem, detector=detector)
+
     def with_upsample(self, upsample: str) -> EmotionPredictor:
         """The same network fed through another upsampling filter; raises ConfigError for an unknown one.
 

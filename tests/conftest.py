@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageDraw
@@ -44,3 +50,57 @@ def face_image() -> Image.Image:
     draw.line((60, 55, 57, 72, 63, 73), fill=(160, 110, 90), width=2)
     draw.chord((44, 74, 78, 100), 10, 170, fill=(150, 40, 50))
     return image
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub on this machine, empty, that the Hub's libraries in this process take for the real one; see hub_server.LocalHub.
+
+    Signed in as "tester" (`hub_server.TOKEN`). Caches lie in tmp_path / "home". Subprocesses get all this from os.environ.
+    Waits between the client's retries are cut to milliseconds. Code from a repository (trust_remote_code) belongs in a
+    subprocess: transformers decides at import where it keeps such code.
+    """
+    import hub_server
+    import huggingface_hub
+
+    with hub_server.serve() as server, _hub_libraries(server.environment(tmp_path / "home"), monkeypatch):
+        yield server
+        huggingface_hub.close_session()
+
+
+@contextmanager
+def _hub_libraries(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment for this process too: the libraries read it at import, so what they read is read again, and put back."""
+    import huggingface_hub
+    from huggingface_hub import constants, file_download, hf_api
+    from huggingface_hub.utils import _cache_manager, _http
+
+    loaded = {name: dict(vars(sys.modules[name])) for name in ("huggingface_hub.constants", "datasets.config") if name in sys.modules}
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    for name in loaded:
+        importlib.reload(sys.modules[name])
+    huggingface_hub.close_session()  # an open client may hold a proxy of the old environment
+    brief = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.02))})
+    monkeypatch.setattr(_http, "time", brief)
+    monkeypatch.setattr(file_download, "time", brief)
+    monkeypatch.setattr(_cache_manager, "HF_HUB_CACHE", constants.HF_HUB_CACHE)
+    monkeypatch.setattr(hf_api.api, "endpoint", constants.ENDPOINT)
+    _forget_transformers_client()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        for name, values in loaded.items():
+            vars(sys.modules[name]).update(values)
+        if "datasets.config" in sys.modules and "datasets.config" not in loaded:
+            importlib.reload(sys.modules["datasets.config"])
+        _forget_transformers_client()
+
+
+def _forget_transformers_client() -> None:
+    """transformers keeps one client, with the address of its first use."""
+    if "transformers.utils.hub" in sys.modules:
+        sys.modules["transformers.utils.hub"]._hf_api = None

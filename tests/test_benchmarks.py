@@ -23,7 +23,16 @@ def test_feeding_compares_real_batches_with_ready_ones(tmp_path, monkeypatch):
         return make(self, indices)
 
     monkeypatch.setattr(PlaneDataset, "__getitems__", watch)
-    command = ["--recipe", str(ROOT / "training" / "runs" / "emotion_cnn_plain.toml"), "--steps", "2", "--rounds", "2", "--json", str(tmp_path / "feeding.json")]
+    command = [
+        "--recipe",
+        str(ROOT / "training" / "runs" / "emotion_cnn_plain.toml"),
+        "--steps",
+        "2",
+        "--rounds",
+        "2",
+        "--json",
+        str(tmp_path / "feeding.json"),
+    ]
     [row] = benchmarks.feeding.main(command)["rows"]
     assert fed == [128] * 6, "one round to warm up and two measured ones of two steps"
     assert json.loads((tmp_path / "feeding.json").read_text()) == [row]

@@ -15,8 +15,7 @@ from emotion_hub.detectors import FaceDetector, YuNetDetector
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.regions import LANDMARKS_FILE
 from training.data import load_split
-from training.framing_study import detections
-from training.robustness import ENLARGE, PAD
+from training.robustness import ENLARGE, PAD, detections
 
 __all__ = ["main", "mean_landmarks"]
 

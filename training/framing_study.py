@@ -16,24 +16,18 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from emotion_hub.detectors import Detection, FaceDetector, Framing, LbpDetector, YuNetDetector
 from emotion_hub.errors import InputError
 from emotion_hub.images import crop
 from training.data import load_split
-from training.robustness import ENLARGE, FRAME, PAD, enlarged
+from training.robustness import ENLARGE, FRAME, PAD, detections, enlarged
 
-__all__ = ["FACTORS", "accuracy_by_scale", "detections", "main", "measure"]
+__all__ = ["FACTORS", "accuracy_by_scale", "main", "measure"]
 
 FACTORS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.5)
 
 Predict = Callable[[list[Image.Image]], np.ndarray]
-
-
-def detections(detector: FaceDetector, faces: Sequence[Image.Image]) -> list[Detection | None]:
-    """The largest detection in each enlarged face, in its pixels; None where the detector finds nothing."""
-    return [max(detector.detect(enlarged(face)), key=lambda d: d.area, default=None) for face in tqdm(faces, desc=f"{detector.name}: detect", disable=None)]
 
 
 def measure(detector: FaceDetector, faces: Sequence[Image.Image], found: list[Detection | None] | None = None) -> dict[str, Any]:

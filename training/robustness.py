@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from emotion_hub.backends import TorchBackend
-from emotion_hub.detectors import FaceDetector
+from emotion_hub.detectors import Detection, FaceDetector
 from emotion_hub.errors import InputError
 from emotion_hub.images import crop
 from emotion_hub.predictor import EmotionPredictor, softmax
@@ -30,6 +30,7 @@ __all__ = [
     "Corruption",
     "corrupt",
     "detected_crops",
+    "detections",
     "detector_slice",
     "enlarged",
     "fgsm_probs",
@@ -149,14 +150,15 @@ def enlarged(face: Image.Image) -> Image.Image:
     return crop(large, (-pad, -pad, side + pad, side + pad))
 
 
+def detections(detector: FaceDetector, faces: Sequence[Image.Image]) -> list[Detection | None]:
+    """The largest detection in each enlarged face, in its pixels; None where the detector finds nothing."""
+    return [max(detector.detect(enlarged(face)), key=lambda d: d.area, default=None) for face in tqdm(faces, desc=f"{detector.name}: detect", disable=None)]
+
+
 def detected_crops(detector: FaceDetector, faces: Sequence[Image.Image]) -> list[Image.Image | None]:
     """The largest face a detector finds in each enlarged face, cut as serving cuts it; None where it finds nothing."""
-    crops: list[Image.Image | None] = []
-    for face in tqdm(faces, desc=f"{detector.name}: detect", disable=None):
-        photo = enlarged(face)
-        best = max(detector.detect(photo), key=lambda d: d.area, default=None)
-        crops.append(None if best is None else crop(photo, detector.framing.square(best.bbox)))
-    return crops
+    found = detections(detector, faces)
+    return [None if best is None else crop(enlarged(face), detector.framing.square(best.bbox)) for face, best in zip(faces, found, strict=True)]
 
 
 def detector_slice(predictor: EmotionPredictor, faces: Sequence[Image.Image], labels: np.ndarray, detector: FaceDetector) -> dict[str, Any]:

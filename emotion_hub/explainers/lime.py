@@ -60,7 +60,7 @@ def superpixels(prepared: Image.Image, segments: int = 50) -> np.ndarray:
     if gray.size != (GRID, GRID):
         gray = gray.resize((GRID, GRID), Image.Resampling.BOX)
     pixels = np.asarray(gray, dtype=np.float64) / 255
-    found = slic(pixels, n_segments=segments, compactness=0.1, channel_axis=None, start_label=0)
+    found = slic(pixels, n_segments=segments, compactness=0.3, channel_axis=None, start_label=0)
     return np.unique(found, return_inverse=True)[1].reshape(GRID, GRID)
 
 

@@ -1,0 +1,145 @@
+"""ONNX files: equal to torch, self-describing, whole or not there at all, and read without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emotion_hub.backends import OnnxBackend
+from emotion_hub.errors import CheckpointError, ConfigError
+from emotion_hub.explainers import explain_face, list_methods
+from emotion_hub.labels import REPORT6
+from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
+from emotion_hub.onnx_export import METADATA_KEY, drawn_faces, export_onnx, weights_hash
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> EmotionClassifier:
+    torch.manual_seed(0)
+    return EmotionClassifier(ClassifierConfig("emotion_cnn", REPORT6.labels)).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tiny: EmotionClassifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_onnx(tiny, tmp_path_factory.mktemp("onnx") / "tiny.onnx").path
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+@pytest.mark.parametrize("name", ["native48", "upscale224"])
+def test_embedded_checkpoints_give_the_same_probabilities(name: str, storage: str, face_image: Image.Image, tmp_path: Path) -> None:
+    predictor = embedded_predictor(name)
+    made = export_onnx(predictor.backend.classifier, tmp_path / f"{name}.onnx", storage=storage, faces=[face_image])
+    assert made.difference < 1e-4
+    assert made.opset == 17
+    assert made.bytes == made.path.stat().st_size < (16 * 2**20 if storage == "float16" else 2**26)
+    faces = [*drawn_faces(3), face_image]
+    ours, theirs = predictor.predict_faces(faces), EmotionPredictor.from_onnx(made.path).predict_faces(faces)
+    for a, b in zip(ours, theirs, strict=True):
+        assert list(a.probs) == list(b.probs)
+        np.testing.assert_allclose(list(a.probs.values()), list(b.probs.values()), atol=1e-5)
+
+
+def test_the_file_says_how_to_use_it(tiny: EmotionClassifier, exported: Path) -> None:
+    backend = OnnxBackend(exported)
+    assert backend.labels.labels == REPORT6.labels
+    assert backend.preprocess == tiny.config.preprocess
+    assert (backend.model, backend.num_parameters, backend.weights) == ("emotion_cnn", tiny.num_parameters, weights_hash(tiny))
+    model = onnx.load(str(exported))
+    assert [i.name for i in model.graph.input] == ["input"]
+    assert [o.name for o in model.graph.output] == ["logits"]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert model.opset_import[0].version == 17
+
+
+def test_any_batch_goes_through(exported: Path) -> None:
+    backend = OnnxBackend(exported)
+    pixels = np.random.default_rng(0).normal(size=(5, 1, 48, 48)).astype(np.float32)
+    np.testing.assert_allclose(backend.logits(pixels)[3:4], backend.logits(pixels[3:4]), atol=1e-5)
+
+
+def test_the_older_operator_set_answers_alike(tiny: EmotionClassifier, exported: Path, tmp_path: Path) -> None:
+    older = export_onnx(tiny, tmp_path / "older.onnx", opset=11)
+    assert onnx.load(str(older.path)).opset_import[0].version == 11 == older.opset
+    pixels = np.random.default_rng(0).normal(size=(2, 1, 48, 48)).astype(np.float32)
+    np.testing.assert_allclose(OnnxBackend(older.path).logits(pixels), OnnxBackend(exported).logits(pixels), atol=1e-5)
+
+
+def test_falls_back_to_the_older_operator_set(tiny: EmotionClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = torch.onnx.export
+
+    def fails_at_17(*args: object, opset_version: int, **kwargs: object) -> object:
+        if opset_version == 17:
+            raise RuntimeError("no such operator")
+        return write(*args, opset_version=opset_version, **kwargs)
+
+    monkeypatch.setattr(torch.onnx, "export", fails_at_17)
+    assert export_onnx(tiny, tmp_path / "x.onnx").opset == 11
+    with pytest.raises(CheckpointError, match="opset 17: no such operator"):
+        export_onnx(tiny, tmp_path / "y.onnx", opset=17)
+
+
+def test_other_logits_than_torchs_are_refused_and_the_old_file_stays(tiny: EmotionClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(b"the old one")
+    monkeypatch.setattr("emotion_hub.onnx_export._difference", lambda *args: 3e-4)
+    with pytest.raises(CheckpointError, match=r"differ from torch's by 0\.0003"):
+        export_onnx(tiny, path)
+    monkeypatch.setattr("emotion_hub.onnx_export._difference", lambda *args: float("nan"))
+    with pytest.raises(CheckpointError, match="nan"):
+        export_onnx(tiny, path)
+    assert path.read_bytes() == b"the old one"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.onnx"]
+
+
+def test_wrong_calls_name_the_choices(tiny: EmotionClassifier, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="storage='int4'; choose from float32, float16"):
+        export_onnx(tiny, tmp_path / "x.onnx", storage="int4")
+    with pytest.raises(ConfigError, match="opset=9; this export writes 11 to 17"):
+        export_onnx(tiny, tmp_path / "x.onnx", opset=9)
+
+
+def test_files_of_others_are_refused_with_what_is_missing(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(CheckpointError, match=r"'text\.onnx' cannot be opened as an ONNX file"):
+        OnnxBackend(tmp_path / "text.onnx")
+    model = onnx.load(str(exported))
+    del model.metadata_props[:]
+    onnx.save(model, str(tmp_path / "bare.onnx"))
+    with pytest.raises(CheckpointError, match=METADATA_KEY):
+        OnnxBackend(tmp_path / "bare.onnx")
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps({"labels": ["a"], "preprocess": {"mean": 3}})})
+    onnx.save(model, str(tmp_path / "odd.onnx"))
+    with pytest.raises(CheckpointError, match="does not say how to use it"):
+        OnnxBackend(tmp_path / "odd.onnx")
+
+
+def test_prediction_through_onnx_imports_no_torch(exported: Path, tmp_path: Path) -> None:
+    Image.new("L", (48, 48), 90).save(tmp_path / "face.png")
+    code = (
+        "import sys; from emotion_hub import EmotionPredictor; "
+        f"p = EmotionPredictor.from_onnx({str(exported)!r}).predict({str(tmp_path / 'face.png')!r})[0]; "
+        "print(p.label, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    label, loaded = done.stdout.split()
+    assert label in REPORT6.labels
+    assert loaded == "False"
+
+
+def test_what_runs_on_onnx_is_explained_without_looking_inside(exported: Path) -> None:
+    predictor = EmotionPredictor.from_onnx(exported)
+    assert list_methods(predictor) == ["lime", "shap"]
+    found = explain_face(drawn_faces(1)[0], predictor, "shap", samples=50)
+    assert found.parameters["explainer"] == "partition"
+    assert found.scores["additivity"] < 1e-3

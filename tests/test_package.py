@@ -20,7 +20,7 @@ TRAINING = sorted((ROOT / "training").glob("*.py"))
 
 #: The library from the bottom up: a module imports from its own layer and those before it.
 LAYERS = ["errors", "labels", "images", "detectors", "faces", "preprocess", "checkpoints", "models", "onnx_export", "backends", "prediction"]
-LAYERS += ["predictor", "explainers", "hub", "ui", "__main__"]
+LAYERS += ["predictor", "explainers", "hub", "serve", "ui", "__main__"]
 
 #: Layers that stand before another one and are still none of its business: {importer: forbidden}.
 APART = {"preprocess": {"faces", "labels"}, "images": {"labels"}, "detectors": {"labels"}, "faces": {"labels"}, "prediction": {"faces", "models", "backends"}}

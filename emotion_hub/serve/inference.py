@@ -1,0 +1,102 @@
+"""The Inference API's image classification: bytes or JSON in, a list of {"label", "score"} out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion_hub.errors import InputError
+from emotion_hub.images import ImageSource
+from emotion_hub.predictor import EmotionPredictor, locate, softmax
+
+__all__ = ["FUNCTIONS", "EndpointHandler", "InferenceRequest", "read_request"]
+
+#: What may turn logits into scores; `none` returns the logits.
+FUNCTIONS = ("softmax", "sigmoid", "none")
+
+_PARAMETERS = ("top_k", "function_to_apply", "whole")
+
+
+@dataclass(frozen=True)
+class InferenceRequest:
+    """One picture and how to answer: the `top_k` best labels (None: all), the function behind their scores, whether the picture is a face already."""
+
+    image: ImageSource
+    top_k: int | None = None
+    function_to_apply: str = "softmax"
+    whole: bool = False
+
+    @classmethod
+    def of(cls, inputs: Any, parameters: Any = None) -> InferenceRequest:
+        """The request for `inputs` (bytes, base64 text, a PIL image) and `parameters`; raises InputError naming what is wrong."""
+        if isinstance(inputs, str):
+            try:
+                inputs = base64.b64decode(inputs.partition(",")[2] if inputs.startswith("data:") else inputs, validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise InputError(f"inputs is no base64 text: {error}; send the picture's bytes, or their base64 encoding") from error
+        if inputs is None:
+            raise InputError('there is no picture; send its bytes, or {"inputs": base64, "parameters": {...}}')
+        parameters = {} if parameters is None else parameters
+        if not isinstance(parameters, Mapping):
+            raise InputError(f"parameters={parameters!r}: an object with {', '.join(_PARAMETERS)}")
+        if unknown := sorted(set(parameters) - set(_PARAMETERS)):
+            raise InputError(f"no parameter {', '.join(map(repr, unknown))}; there are {', '.join(_PARAMETERS)}")
+        given = {key: value for key, value in parameters.items() if value is not None}
+        top_k, function, whole = given.get("top_k"), given.get("function_to_apply", "softmax"), given.get("whole", False)
+        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+            raise InputError(f"top_k={top_k!r}: a whole number of at least 1")
+        if function not in FUNCTIONS:
+            raise InputError(f"function_to_apply={function!r}; choose from {', '.join(FUNCTIONS)}")
+        if not isinstance(whole, bool):
+            raise InputError(f"whole={whole!r}: true or false")
+        return cls(inputs, top_k, function, whole)
+
+
+def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
+    """The request in an HTTP body: JSON where the content type says so, else the picture itself. Raises InputError."""
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        return InferenceRequest.of(body or None)
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is not JSON, as its content type says: {error}") from error
+    if not isinstance(values, Mapping):
+        raise InputError(f'the body is a JSON {type(values).__name__}; send {{"inputs": base64, "parameters": {{...}}}}')
+    if not isinstance(values.get("inputs"), str):
+        raise InputError(f"inputs={values.get('inputs')!r}: the picture as base64 text")
+    return InferenceRequest.of(values["inputs"], values.get("parameters"))
+
+
+class EndpointHandler:
+    """Answers requests in the shape of the Hub's Inference API; what an Inference Endpoint calls, and what our own server calls.
+
+    The largest face is answered for; a picture without a face gives an empty list. `whole` takes the picture as the face, as `transformers.pipeline`
+    does.
+    """
+
+    def __init__(self, path: str | Path = "native48", *, predictor: EmotionPredictor | None = None) -> None:
+        """`path` is a checkpoint's folder, an embedded name or a Hub id; a ready predictor goes first."""
+        self.predictor = predictor or EmotionPredictor.from_pretrained(path)
+
+    def __call__(self, data: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """`data` is {"inputs": ..., "parameters": {...}}; raises InputError for anything else and ImageError for what is no picture."""
+        if not isinstance(data, Mapping):
+            raise InputError(f'{type(data).__name__} came; send {{"inputs": ..., "parameters": {{...}}}}')
+        return self.answer(InferenceRequest.of(data.get("inputs"), data.get("parameters")))
+
+    def answer(self, request: InferenceRequest) -> list[dict[str, Any]]:
+        """[{"label", "score"}], the best first; raises ImageError for what is no picture."""
+        scene = locate(request.image, self.predictor.detector, whole=request.whole)
+        if not scene.faces:
+            return []
+        logits = self.predictor.backend.logits(self.predictor.preprocessor(scene.faces[0].image)[None])[0].astype(np.float64)
+        scores = {"softmax": softmax, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "none": lambda x: x}[request.function_to_apply](logits)
+        best = np.argsort(-scores, kind="stable")[: request.top_k]
+        return [{"label": self.predictor.labels.labels[i], "score": float(scores[i])} for i in best]

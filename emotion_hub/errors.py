@@ -11,6 +11,7 @@
     │   └── UnknownModelError (KeyError)  a name the model registry does not have
     ├── CheckpointError                   files of a checkpoint: missing, unsafe or of another network
     ├── DetectorError                     a face detector that cannot be built
+    ├── PublishError                      the Hub refused or lost an upload
     └── MissingDependencyError (ImportError)  an optional package is not installed
 
 Every message names the value that came, the rule it broke and the next step.
@@ -30,6 +31,7 @@ __all__ = [
     "LeakError",
     "ManifestError",
     "MissingDependencyError",
+    "PublishError",
     "UnknownModelError",
 ]
 
@@ -79,6 +81,10 @@ class CheckpointError(EmotionHubError):
 
 class DetectorError(EmotionHubError):
     """A face detector cannot be built from what was given."""
+
+
+class PublishError(EmotionHubError):
+    """The Hub refused or lost an upload; the message says what stands there now and what to do."""
 
 
 class MissingDependencyError(EmotionHubError, ImportError):

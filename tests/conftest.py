@@ -6,10 +6,9 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from PIL import Image, ImageDraw
@@ -62,42 +61,48 @@ def hub(tmp_path, monkeypatch):
     """
     import hub_server
     import huggingface_hub
-
-    with hub_server.serve() as server, _hub_libraries(server.environment(tmp_path / "home"), monkeypatch):
-        yield server
-        huggingface_hub.close_session()
-
-
-@contextmanager
-def _hub_libraries(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment for this process too: the libraries read it at import, so what they read is read again, and put back."""
-    import huggingface_hub
     from huggingface_hub import constants, file_download, hf_api
     from huggingface_hub.utils import _cache_manager, _http
 
-    loaded = {name: dict(vars(sys.modules[name])) for name in ("huggingface_hub.constants", "datasets.config") if name in sys.modules}
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(environment)
-    for name in loaded:
-        importlib.reload(sys.modules[name])
-    huggingface_hub.close_session()  # an open client may hold a proxy of the old environment
-    brief = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.02))})
-    monkeypatch.setattr(_http, "time", brief)
-    monkeypatch.setattr(file_download, "time", brief)
-    monkeypatch.setattr(_cache_manager, "HF_HUB_CACHE", constants.HF_HUB_CACHE)
-    monkeypatch.setattr(hf_api.api, "endpoint", constants.ENDPOINT)
-    _forget_transformers_client()
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        for name, values in loaded.items():
-            vars(sys.modules[name]).update(values)
-        if "datasets.config" in sys.modules and "datasets.config" not in loaded:
-            importlib.reload(sys.modules["datasets.config"])
+    with hub_server.serve() as server, warnings.catch_warnings():
+        # huggingface_hub's own way of sending large files over plain HTTP
+        warnings.filterwarnings("ignore", "Use 'content=<...>' to upload raw bytes", DeprecationWarning)
+        before, ours = dict(os.environ), server.environment(tmp_path / "home")
+        for name in before.keys() - ours.keys():
+            monkeypatch.delenv(name)
+        for name, value in ours.items():
+            monkeypatch.setenv(name, value)
+        _read_environment_again(constants, monkeypatch)
+        had_datasets = "datasets.config" in sys.modules
+        if had_datasets:
+            _read_environment_again(sys.modules["datasets.config"], monkeypatch)
+        brief = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.02))})
+        monkeypatch.setattr(_http, "time", brief)
+        monkeypatch.setattr(file_download, "time", brief)
+        monkeypatch.setattr(_cache_manager, "HF_HUB_CACHE", constants.HF_HUB_CACHE)
+        monkeypatch.setattr(hf_api.api, "endpoint", constants.ENDPOINT)
+        huggingface_hub.close_session()  # an open client may hold a proxy of the old environment
         _forget_transformers_client()
+        yield server
+        huggingface_hub.close_session()
+        _forget_transformers_client()
+        if "datasets.config" in sys.modules and not had_datasets:  # the test imported it: it took this Hub for the real one
+            with pytest.MonkeyPatch.context() as patch:
+                for name in ours.keys() - before.keys():
+                    patch.delenv(name, raising=False)
+                for name, value in before.items():
+                    patch.setenv(name, value)
+                importlib.reload(sys.modules["datasets.config"])
+
+
+def _read_environment_again(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module's values as an import would find them now, until the test is over."""
+    before = dict(vars(module))
+    now = dict(vars(importlib.reload(module)))
+    vars(module).update(before)
+    for name, value in now.items():
+        if not name.startswith("__") and not callable(value) and value != before.get(name):
+            monkeypatch.setattr(module, name, value, raising=False)
 
 
 def _forget_transformers_client() -> None:

@@ -1,0 +1,64 @@
+"""Push to the Hub in one commit: `python -m training.publish dataset --data D --repo USER/NAME ...` (`--dry-run FOLDER` writes, and sends nothing)."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from emotion_hub.errors import InputError
+from emotion_hub.labels import FER2013, LABEL_SETS
+from training.dataset_folder import Terms, write_dataset_folder
+from training.duplicates import THRESHOLD
+from training.repository import Pushed, push_folder
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> Pushed | Path:
+    """What was pushed, or the folder that a dry run wrote."""
+    args = _parser().parse_args(argv)
+    if args.dry_run is not None:
+        args.build(args, args.dry_run)
+        print(f"{args.kind} for {args.repo} -> {args.dry_run}; nothing was sent")
+        return args.dry_run
+    with tempfile.TemporaryDirectory() as folder:
+        args.build(args, Path(folder))
+        done = push_folder(Path(folder), args.repo, kind=args.kind, private=args.private, create_pr=args.create_pr, message=args.message)
+    what = done.pull_request or (f"commit {done.commit[:12]}" if done.changed else f"unchanged at {done.commit[:12]}")
+    print(f"{done.url}: {what}")
+    return done
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__.splitlines()[0])
+    kinds = parser.add_subparsers(required=True, dest="kind")
+    data = kinds.add_parser("dataset", help="parquet with ClassLabel, a card with counts and the audit; publish only what its terms allow")
+    data.add_argument("--data", required=True, help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests")
+    data.add_argument("--title", required=True, help="the data set's name")
+    data.add_argument("--licence", required=True, help="an identifier of the Hub's, such as cc-by-4.0 or other")
+    data.add_argument("--source", required=True, help="where the pictures come from and under which terms: a sentence or more for the card")
+    data.add_argument("--annotation", required=True, help="who labelled them, how, and how much they agreed: a sentence or more for the card")
+    data.add_argument("--labels", choices=tuple(LABEL_SETS), default=FER2013.name, help="label set; rows with other labels are counted and left out")
+    data.add_argument("--near", type=float, metavar="CORRELATION", help=f"look for near copies too, which takes minutes ({THRESHOLD:g} is what training uses)")
+    data.set_defaults(build=_dataset)
+    for kind in (data,):
+        kind.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; it is made if it is not there")
+        kind.add_argument("--private", action="store_true", help="make a new repository private")
+        kind.add_argument("--create-pr", action="store_true", help="propose the commit as a pull request")
+        kind.add_argument("--message", default="Publish with emotion_hub", help="the commit's message")
+        kind.add_argument("--dry-run", type=Path, metavar="FOLDER", help="write the exact folder there and send nothing")
+    return parser
+
+
+def _dataset(args: argparse.Namespace, out: Path) -> None:
+    if args.near is not None and not 0 < args.near <= 1:
+        raise InputError(f"--near {args.near}: a correlation above 0, at most 1")
+    terms = Terms(args.title, args.licence, args.source, args.annotation)
+    rows = write_dataset_folder(args.data, out, terms, labels=LABEL_SETS[args.labels], near=args.near)
+    print("rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()))
+
+
+if __name__ == "__main__":
+    main()

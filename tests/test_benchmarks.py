@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import benchmarks.explain
 import benchmarks.feeding
 from training.dataset import PlaneDataset
 
@@ -40,3 +41,14 @@ def test_feeding_compares_real_batches_with_ready_ones(tmp_path, monkeypatch):
     assert len(row["shares"]) == 2
     assert row["share"] == pytest.approx(sum(row["shares"]) / 2, abs=1e-3)
     assert row["fed_images_per_second"] > 0
+
+
+@pytest.mark.slow
+def test_a_cam_costs_at_most_four_forward_passes_and_threads_change_no_map(tmp_path):
+    result = benchmarks.explain.main(["--repeats", "2", "--json", str(tmp_path / "costs.json")])
+    assert json.loads((tmp_path / "costs.json").read_text()) == result
+    for name, row in result["checkpoints"].items():
+        assert set(row["methods"]) == {"gradcam", "gradcam++", "lime", "shap"}
+        assert row["methods"]["gradcam"]["forward_passes"] <= 4, name
+    assert result["sheet_seconds"] < 60
+    assert all(all(agreed.values()) for agreed in result["threads"].values())

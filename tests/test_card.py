@@ -120,16 +120,24 @@ def test_the_epoch_named_is_the_one_that_was_chosen(folders):
     assert "Best epoch 2: 40.00%" in card.training_text(folders["native48"])
 
 
-def test_a_third_checkpoint_gets_its_card_and_row(folders, tmp_path):
-    folders["emotion_cnn"] = Path(shutil.copytree(folders["native48"], tmp_path / "emotion_cnn"))
-    assert len(card.figures_table().splitlines()) == 5
-    with pytest.raises(CheckpointError, match=r"does not know emotion_cnn.*training\.photo_study"):
-        card.card("emotion_cnn")
+def test_another_checkpoint_gets_its_card_and_row(folders, tmp_path):
+    folders["another"] = Path(shutil.copytree(folders["native48"], tmp_path / "another"))
+    assert len(card.figures_table().splitlines()) == 2 + len(folders)
+    with pytest.raises(CheckpointError, match=r"does not know another.*training\.photo_study"):
+        card.card("another")
     study = json.loads(card.PHOTO_STUDY.read_text())
-    study["detectors"]["YuNet"]["right"]["emotion_cnn"] = 2
+    study["detectors"]["YuNet"]["right"]["another"] = 2
     card.PHOTO_STUDY.write_text(json.dumps(study))
-    assert "# emotion_hub emotion_cnn" in card.card("emotion_cnn")
-    assert "## emotion_cnn" in card.overview()
+    assert "# emotion_hub another" in card.card("another")
+    assert "## another" in card.overview()
+
+
+def test_the_training_record_names_the_teachers(folders):
+    path = folders["native48"] / TRAINING_FILE
+    [stage] = json.loads(path.read_text())["stages"][-1:]
+    stage["recipe"]["distill"] = 0.6
+    _change(path, stages=[{**stage, "teachers": [{"name": "larger", "sha256": "0123456789abcdef"}]}])
+    assert "60% of its targets are the answers of `larger` (01234567…)." in card.training_text(folders["native48"])
 
 
 @pytest.mark.parametrize(

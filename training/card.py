@@ -87,10 +87,12 @@ def training_text(folder: Path) -> str:
         environment = stage.get("environment")
         machine = f" on {environment['device']} in {environment['dtype']}, {environment['threads']} threads" if environment else ""
         side = recipe["train_size"] or recipe["preprocess"]["size"]
+        teachers = ", ".join(f"`{t['name']}` ({t['sha256'][:8]}…)" for t in stage.get("teachers") or [])
+        taught = f" {recipe['distill']:.0%} of its targets are the answers of {teachers}." if teachers else ""
         lines.append(
             f"- `training/runs/{recipe['name']}.toml`: {recipe['model']} at {side} pixels, {len(epochs)} epochs of {data['kept']:,} images, "
             f"{recipe['optimizer']} at {recipe['lr']:g}, batch {recipe['batch_size']}, {hours:.1f} hours{machine}. "
-            f"Best epoch {best['epoch']}: {best['val_accuracy']:.2%} on {data['validation']:,} validation images."
+            f"Best epoch {best['epoch']}: {best['val_accuracy']:.2%} on {data['validation']:,} validation images.{taught}"
         )
     data = training["stages"][-1]["data"]
     near = f"{data['near_copies_in_evaluation']:,} with a near copy there, " if data.get("near_copies_in_evaluation") else ""

@@ -6,8 +6,10 @@ One method a file over `base`; `pool` lends private copies of the networks, `sco
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -39,11 +41,15 @@ class Method:
     summary: str
 
     def load(self) -> None:
-        """Import the method's package, which takes seconds the first time; raises MissingDependencyError where it is not installed."""
-        if self.package is None:
+        """Import the method's package, which takes seconds the first time; raises MissingDependencyError where it is not installed.
+
+        On a stack of its own: shap keeps the errors of optional imports that failed, and with their traceback every frame below, a face in it.
+        """
+        if self.package is None or sys.modules.get(self.package):
             return
         try:
-            import_module(self.package)
+            with ThreadPoolExecutor(1) as apart:
+                apart.submit(import_module, self.package).result()
         except ImportError as error:
             raise MissingDependencyError(f"{self.title} needs a package that is missing ({error}): pip install 'emotion-hub[explain]'") from error
 

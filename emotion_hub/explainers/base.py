@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from emotion_hub.errors import InputError
 from emotion_hub.predictor import EmotionPredictor, softmax
 
-__all__ = ["GRID", "Explanation", "Progress", "Relevance", "Subject", "on_grid"]
+__all__ = ["GRID", "Explanation", "Progress", "Relevance", "Subject", "check_seed", "on_grid"]
 
 #: Maps are compared, and pixels taken away, on this many cells a side: what the native face has.
 GRID = 48
@@ -159,6 +159,12 @@ class Explanation:
         if maps:
             values |= {"heatmap": self.heatmap.tolist(), "signed": None if self.signed is None else self.signed.tolist()}
         return values
+
+
+def check_seed(seed: object) -> None:
+    """Raises InputError for what does not seed NumPy's generators."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise InputError(f"seed={seed!r}: a seed is a whole number from 0 to {2**32 - 1}")
 
 
 def on_grid(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import Progress, Relevance, Subject
 from emotion_hub.explainers.layers import TargetLayer, target_layers
 from emotion_hub.explainers.pool import private_copy
@@ -40,9 +41,9 @@ def _cam(subject: Subject, kind: type, layer: str | None) -> Relevance:
         layers = target_layers(network, layer)
         pixels = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
         with _leaves(layers) as maps:
-            cam = kind(network, [t.module for t in layers], lambda output: maps[output.shape](output))
+            cam = kind(network, [t.module for t in layers], lambda output: maps[output.shape](output).clone())
             try:  # not its context manager, which prints IndexErrors and goes on
-                positive = cam(pixels, [_Quantity(subject.target, subject.versus)])[0]
+                positive = cam(pixels, [_Quantity(subject.target, subject.versus, layers)])[0]
             finally:
                 cam.activations_and_grads.release()
     return Relevance(positive=positive.astype(np.float32), parameters={"layer": ", ".join(t.name for t in layers)})
@@ -51,10 +52,12 @@ def _cam(subject: Subject, kind: type, layer: str | None) -> Relevance:
 class _Quantity:
     """The scalar that is differentiated: a logit, or the difference of two."""
 
-    def __init__(self, target: int, versus: int | None) -> None:
-        self.target, self.versus = target, versus
+    def __init__(self, target: int, versus: int | None, layers: list[TargetLayer]) -> None:
+        self.target, self.versus, self.layers = target, versus, layers
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        if not logits.requires_grad:  # the graph begins at the layers
+            raise InputError(f"the class's logit does not depend on layer {', '.join(repr(t.name) for t in self.layers)}; leave it out, or name another one")
         return logits[self.target] if self.versus is None else logits[self.target] - logits[self.versus]
 
 
@@ -82,4 +85,5 @@ class _Leaf:
     def __call__(self, module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         self.layer.maps(output)  # raises for an output that has no maps
         self.maps[output.shape] = self.layer.maps
-        return output if output.requires_grad else output.detach().requires_grad_()
+        # cloned, as the maps are, because what follows may write over it: a residual block adds to its last norm's output in place
+        return output if output.requires_grad else output.detach().requires_grad_().clone()

@@ -54,11 +54,12 @@ def target_layers(network: nn.Module, layer: str | None = None) -> list[TargetLa
 
 
 def transformer_of(network: nn.Module) -> nn.Module | None:
-    """timm's VisionTransformer inside the network, None where there is none."""
+    """timm's VisionTransformer inside the network, None where there is none or its blocks have several attentions side by side."""
     from timm.models.vision_transformer import VisionTransformer
 
     backbone = network.backbone if isinstance(network, TimmAt224) else network
-    return backbone if isinstance(backbone, VisionTransformer) else None
+    usual = isinstance(backbone, VisionTransformer) and all(hasattr(block, "attn") and hasattr(block, "norm1") for block in backbone.blocks)
+    return backbone if usual else None
 
 
 def _of_timm(backbone: nn.Module, prefix: str = "") -> TargetLayer:

@@ -8,12 +8,15 @@ import numpy as np
 from PIL import Image
 
 from emotion_hub.errors import InputError
-from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject
+from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject, check_seed
 
 __all__ = ["lime", "superpixels"]
 
 #: Samples a run of the network gets: more fills the cache, fewer leaves a cancelled run waiting.
 _PIXELS_A_BATCH = 128 * 48 * 48
+
+#: What the regression's rounding leaves of answers that are all the same, in probability: no relevance.
+_ROUNDING = 1e-12
 
 
 def lime(subject: Subject, progress: Progress | None = None, *, samples: int = 1000, segments: int = 50, seed: int = 0) -> Relevance:
@@ -22,10 +25,11 @@ def lime(subject: Subject, progress: Progress | None = None, *, samples: int = 1
     Seeded: the same `seed` gives the same map. `signed` is in probability; the score `fit` is the regression's weighted R² and says how
     far it may be believed. Raises InputError for a budget that cannot fit the superpixels.
     """
-    if not isinstance(samples, int) or samples < 2 * segments:
-        raise InputError(f"samples={samples!r}: a regression on {segments} superpixels needs at least {2 * segments} samples")
     if not isinstance(segments, int) or segments < 4:
         raise InputError(f"segments={segments!r}: fewer than 4 superpixels explain nothing")
+    if not isinstance(samples, int) or samples < 2 * segments:
+        raise InputError(f"samples={samples!r}: a regression on {segments} superpixels needs at least {2 * segments} samples")
+    check_seed(seed)
     cells = superpixels(subject.prepared, segments)
     explainer = _explainer(subject, cells, progress, seed)
     found = explainer.explain_instance(
@@ -41,11 +45,11 @@ def lime(subject: Subject, progress: Progress | None = None, *, samples: int = 1
     )
     weights = np.zeros(int(cells.max()) + 1, dtype=np.float32)
     for segment, weight in found.local_exp[0]:
-        weights[segment] = weight
+        weights[segment] = weight if abs(weight) > _ROUNDING else 0
     index = np.arange(subject.size) * GRID // subject.size
     signed = weights[cells[index[:, None], index[None, :]]]
     used = {"samples": samples, "segments": len(weights), "seed": seed}
-    return Relevance(signed=signed, parameters=used, scores={"fit": float(found.score)})
+    return Relevance(signed=signed, parameters=used, scores={"fit": float(found.score) if weights.any() else 0.0})
 
 
 def superpixels(prepared: Image.Image, segments: int = 50) -> np.ndarray:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.utils.weak import WeakIdRef
 
 from emotion_hub.backends import TorchBackend
 from emotion_hub.predictor import EmotionPredictor
@@ -74,14 +75,14 @@ def private_copy(network: nn.Module) -> Iterator[nn.Module]:
     """
     with _LOCK:
         pool = _POOLS.setdefault(network, _Pool())
-    private, version = pool.take(network)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():  # around the copying too: what is copied in inference mode cannot be differentiated
+        private, version = pool.take(network)
+        try:
             yield private
-    except BaseException:
-        pool.give_up(version)
-        raise
-    pool.give_back(private, version)
+        except BaseException:
+            pool.give_up(version)
+            raise
+        pool.give_back(private, version)
 
 
 def shuffled_predictor(predictor: EmotionPredictor, seed: int = 0) -> EmotionPredictor:
@@ -108,8 +109,11 @@ def shuffled_predictor(predictor: EmotionPredictor, seed: int = 0) -> EmotionPre
 
 
 def _version(network: nn.Module) -> tuple[object, ...]:
-    """Changes whenever a weight or statistic is written or replaced."""
-    return tuple((tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version) for tensor in (*network.parameters(), *network.buffers()))
+    """Changes whenever a weight or statistic is written or replaced, but for writes through `.data`, which torch does not count.
+
+    Not by address: the allocator gives a freed tensor's to the next one.
+    """
+    return tuple((WeakIdRef(tensor), -1 if tensor.is_inference() else tensor._version) for tensor in (*network.parameters(), *network.buffers()))
 
 
 def _prepared(network: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ __all__ = ["rollout"]
 
 
 def rollout(subject: Subject, progress: Progress | None = None) -> Relevance:
-    """How much of each patch reaches the classifying token through all blocks: attention averaged over heads, half of it the residual.
+    """How much of each patch reaches the classifying token, or all patches where the head reads those, through all blocks: attention averaged over heads, half of it the residual.
 
     It asks for no class: every target has the same map. Raises InputError for a network without attention.
     """
@@ -24,7 +24,7 @@ def rollout(subject: Subject, progress: Progress | None = None) -> Relevance:
     attentions: list[torch.Tensor] = []
     with private_copy(backend.classifier.network) as private, torch.no_grad():
         vit = transformer_of(private)
-        handles = []
+        handles, fused = [], [getattr(block.attn, "fused_attn", False) for block in vit.blocks]
         try:
             for block in vit.blocks:
                 block.attn.fused_attn = False  # the fused kernel never forms the matrix
@@ -33,12 +33,15 @@ def rollout(subject: Subject, progress: Progress | None = None) -> Relevance:
         finally:
             for handle in handles:
                 handle.remove()
+            for block, was in zip(vit.blocks, fused, strict=True):  # the copy computes what it did, to the last bit
+                block.attn.fused_attn = was
         prefix, grid = vit.num_prefix_tokens, vit.patch_embed.grid_size
     flow = torch.eye(attentions[0].shape[-1], device=attentions[0].device)
     for attention in attentions:
         mixed = attention.float().mean(dim=1)[0] + torch.eye(flow.shape[0], device=flow.device)
         flow = (mixed / mixed.sum(dim=-1, keepdim=True)) @ flow
-    rows = flow[0, prefix:] if prefix else flow.mean(dim=0)  # without a classifying token the mean of all is what the head reads
+    reader = flow[0] if vit.global_pool == "token" else flow[prefix:].mean(dim=0)  # without a classifying token the head reads the patches, not the registers
+    rows = reader[prefix:]
     patches = rows.reshape(1, 1, *grid) - rows.min()
     positive = torch.nn.functional.interpolate(patches, size=(subject.size, subject.size), mode="bilinear", align_corners=False)[0, 0]
     return Relevance(positive=positive.cpu().numpy().astype(np.float32), parameters={"blocks": len(attentions)})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import nn
 
 from emotion_hub.backends import TorchBackend
 from emotion_hub.errors import InputError
-from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject
+from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject, check_seed
 from emotion_hub.explainers.pool import private_copy
 
 __all__ = ["BACKGROUND_FILE", "EXPLAINERS", "background_faces", "deep_can_follow", "shap"]
@@ -31,8 +32,8 @@ BACKGROUND_FILE = Path(__file__).with_name("neutral_faces.png")
 #: Deep's attributions may miss the difference of the logits they promise to sum to by this much: absolutely, and as a share of it.
 TOLERANCE = (0.02, 0.02)
 
-#: GradientExplainer seeds NumPy's global generator; its runs take turns and leave the generator as it was.
-_GLOBAL_SEED = threading.Lock()
+#: GradientExplainer and PartitionExplainer draw from NumPy's global generator; their runs take turns. One may begin inside another's progress.
+_GLOBAL_SEED = threading.RLock()
 
 
 def shap(
@@ -47,13 +48,14 @@ def shap(
     """
     if explainer not in EXPLAINERS:
         raise InputError(f"explainer={explainer!r}; choose from {', '.join(EXPLAINERS)}")
-    if samples is not None and samples < 20:
-        raise InputError(f"samples={samples}: fewer than 20 say nothing")
+    if samples is not None and (not isinstance(samples, int) or samples < 20):
+        raise InputError(f"samples={samples!r}: a whole number, and fewer than 20 say nothing")
+    check_seed(seed)
     is_torch = isinstance(subject.predictor.backend, TorchBackend)
     if explainer in ("deep", "gradient") and not is_torch:
         raise InputError(f"explainer={explainer!r} differentiates the network and this predictor runs without torch; use explainer='partition'")
     if explainer == "partition" or not is_torch:
-        return _partition(subject, progress, samples or 500)
+        return _partition(subject, samples or 500, seed, progress)
     faces = background_faces(background)
     if explainer != "gradient":
         found = _deep(subject, faces, progress, must=explainer == "deep")
@@ -65,17 +67,22 @@ def shap(
     return _gradient(subject, faces, samples or 200, seed, progress)
 
 
-@lru_cache(maxsize=4)
 def background_faces(count: int = 16) -> tuple[Image.Image, ...]:
     """The first `count` average neutral faces, mode L, 48 pixels; raises InputError for more than there are.
 
     Each is the mean of one cluster of neutral training faces, the clusters in the order that keeps the first ones far apart.
     """
-    row = Image.open(BACKGROUND_FILE).convert("L")
-    have = row.width // GRID
-    if not isinstance(count, int) or not 1 <= count <= have:
-        raise InputError(f"background={count!r}: there are 1 to {have} average faces to compare with")
-    return tuple(row.crop((i * GRID, 0, (i + 1) * GRID, GRID)) for i in range(count))
+    faces = _all_background_faces()
+    if not isinstance(count, int) or not 1 <= count <= len(faces):
+        raise InputError(f"background={count!r}: there are 1 to {len(faces)} average faces to compare with")
+    return faces[:count]
+
+
+@lru_cache(maxsize=1)
+def _all_background_faces() -> tuple[Image.Image, ...]:
+    with Image.open(BACKGROUND_FILE) as file:
+        row = file.convert("L")
+    return tuple(row.crop((left, 0, left + GRID, GRID)) for left in range(0, row.width, GRID))
 
 
 def deep_can_follow(network: nn.Module, pixels: torch.Tensor) -> str:
@@ -126,10 +133,10 @@ class _Quantity(nn.Module):
 def _deep(subject: Subject, faces: Sequence[Image.Image], progress: Progress | None, *, must: bool) -> Relevance | str:
     """The answer, or why there is none."""
     backend = subject.predictor.backend
-    x = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
-    data = torch.from_numpy(subject.predictor.preprocessor.batch(faces)).to(backend.device)
     done = 0.0
     with private_copy(backend.classifier.network) as private:
+        x = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
+        data = torch.from_numpy(subject.predictor.preprocessor.batch(faces)).to(backend.device)
         if reason := deep_can_follow(private, x):
             return reason
         from shap import DeepExplainer
@@ -161,8 +168,6 @@ def _gradient(subject: Subject, faces: Sequence[Image.Image], samples: int, seed
     from shap import GradientExplainer
 
     backend = subject.predictor.backend
-    x = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
-    data = torch.from_numpy(subject.predictor.preprocessor.batch(faces)).to(backend.device)
     batch = max(1, 50 * 48 * 48 // subject.size**2)
     done = -len(faces)  # the explainer's own look at the background
 
@@ -173,19 +178,17 @@ def _gradient(subject: Subject, faces: Sequence[Image.Image], samples: int, seed
             progress(min(1.0, max(0, done) / samples))
 
     with private_copy(backend.classifier.network) as private:
+        x = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
+        data = torch.from_numpy(subject.predictor.preprocessor.batch(faces)).to(backend.device)
         quantity = _Quantity(private, subject.target, subject.versus, step)
-        with _GLOBAL_SEED:
-            state = np.random.get_state()
-            try:
-                values = GradientExplainer(quantity, data, batch_size=batch).shap_values(x, nsamples=samples, rseed=seed)
-            finally:
-                np.random.set_state(state)
+        with _global_seed(seed):
+            values = GradientExplainer(quantity, data, batch_size=batch).shap_values(x, nsamples=samples, rseed=seed)
     return Relevance(
         signed=_as_map(values).astype(np.float32), parameters={"explainer": "gradient", "background": len(faces), "samples": samples, "seed": seed}
     )
 
 
-def _partition(subject: Subject, progress: Progress | None, samples: int) -> Relevance:
+def _partition(subject: Subject, samples: int, seed: int, progress: Progress | None) -> Relevance:
     from shap import PartitionExplainer
     from shap.maskers import Image as ImageMasker
 
@@ -203,7 +206,8 @@ def _partition(subject: Subject, progress: Progress | None, samples: int) -> Rel
 
     shown = np.ones((GRID, GRID, 1))
     explainer = PartitionExplainer(value, ImageMasker(np.zeros_like(shown), shown.shape))
-    values = explainer(shown[None], max_evals=samples, batch_size=64, silent=True).values
+    with _global_seed(seed):  # it draws which of two equal patches is divided first
+        values = explainer(shown[None], max_evals=samples, batch_size=64, silent=True).values
     cells = np.asarray(values, dtype=np.float64).reshape(GRID, GRID)
     index = np.arange(subject.size) * GRID // subject.size
     ends = subject.logits(np.stack([subject.pixel_values, subject.blurred]))
@@ -211,7 +215,19 @@ def _partition(subject: Subject, progress: Progress | None, samples: int) -> Rel
     spread = (subject.size / GRID) ** -2  # a cell's contribution is shared by its pixels, so that the map's sum stays
     signed = (cells * spread)[index[:, None], index[None, :]].astype(np.float32)
     gap = abs(difference - float(cells.sum()))
-    return Relevance(signed=signed, parameters={"explainer": "partition", "samples": samples, "difference": difference}, scores={"additivity": gap})
+    return Relevance(signed=signed, parameters={"explainer": "partition", "samples": samples, "seed": seed, "difference": difference}, scores={"additivity": gap})
+
+
+@contextmanager
+def _global_seed(seed: int) -> Iterator[None]:
+    """NumPy's global generator seeded for this run alone, and as it was before afterwards."""
+    with _GLOBAL_SEED:
+        state = np.random.get_state()
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
 
 
 def _as_map(values: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ __all__ = ["rollout"]
 
 
 def rollout(subject: Subject, progress: Progress | None = None) -> Relevance:
-    """How much of each patch reaches the classifying token, or all patches where the head reads those, through all blocks: attention averaged over heads, half of it the residual.
+    """How much of each patch reaches what the head reads, through all blocks: attention averaged over heads, half of it the residual.
 
-    It asks for no class: every target has the same map. Raises InputError for a network without attention.
+    The head reads the classifying token or, where there is none, the patches, of which the mean is taken. No class is asked for: every target
+    has the same map. Raises InputError for a network without attention.
     """
     backend = subject.predictor.backend
     if transformer_of(backend.classifier.network) is None:

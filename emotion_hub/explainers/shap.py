@@ -49,7 +49,7 @@ def shap(
     if explainer not in EXPLAINERS:
         raise InputError(f"explainer={explainer!r}; choose from {', '.join(EXPLAINERS)}")
     if samples is not None and (not isinstance(samples, int) or samples < 20):
-        raise InputError(f"samples={samples!r}: a whole number, and fewer than 20 say nothing")
+        raise InputError(f"samples={samples!r}: a whole number of at least 20 is needed, fewer say nothing")
     check_seed(seed)
     is_torch = isinstance(subject.predictor.backend, TorchBackend)
     if explainer in ("deep", "gradient") and not is_torch:
@@ -215,7 +215,9 @@ def _partition(subject: Subject, samples: int, seed: int, progress: Progress | N
     spread = (subject.size / GRID) ** -2  # a cell's contribution is shared by its pixels, so that the map's sum stays
     signed = (cells * spread)[index[:, None], index[None, :]].astype(np.float32)
     gap = abs(difference - float(cells.sum()))
-    return Relevance(signed=signed, parameters={"explainer": "partition", "samples": samples, "seed": seed, "difference": difference}, scores={"additivity": gap})
+    return Relevance(
+        signed=signed, parameters={"explainer": "partition", "samples": samples, "seed": seed, "difference": difference}, scores={"additivity": gap}
+    )
 
 
 @contextmanager

@@ -28,8 +28,7 @@ __all__ = ["ClassifierConfig", "EmotionClassifier"]
 #: Keys other readers of the same file may need; they are allowed, checked where they repeat ours, and not used.
 _TRANSFORMERS_KEYS = frozenset(
     ["architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "num_labels", "problem_type", "torch_dtype", "transformers_version"]
-    + ["use_cache"]  # transformers.Trainer puts it into every model's configuration
-)
+) | {"use_cache"}  # transformers.Trainer writes it into every model's configuration
 _OWN_KEYS = ("model", "labels", "preprocess", "options")
 
 #: Types a checkpoint's floating-point tensors may be stored in.

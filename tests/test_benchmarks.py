@@ -26,7 +26,7 @@ def test_feeding_compares_real_batches_with_ready_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(PlaneDataset, "__getitems__", watch)
     command = [
         "--recipe",
-        str(ROOT / "training" / "runs" / "emotion_cnn_plain.toml"),
+        str(ROOT / "training" / "runs" / "native48.toml"),
         "--steps",
         "2",
         "--rounds",

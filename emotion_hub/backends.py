@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from emotion_hub.errors import CheckpointError, InputError, MissingDependencyError
 from emotion_hub.labels import LabelSet
-from emotion_hub.onnx_export import INPUT, METADATA_KEY, OUTPUT
+from emotion_hub.onnx_export import INPUT, OUTPUT, record_of
 from emotion_hub.preprocess import PreprocessConfig
 
 if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
@@ -74,15 +73,14 @@ class OnnxBackend:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no base but Exception
             raise CheckpointError(f"{Path(path).name!r} cannot be opened as an ONNX file: {str(error).splitlines()[0]}") from error
+        record = record_of(self.session.get_modelmeta().custom_metadata_map, Path(path).name)
         try:
-            record = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA_KEY])
             self.labels = LabelSet.of(record["labels"])
             self.preprocess = PreprocessConfig.from_dict(record["preprocess"])
             self.num_parameters, self.model, self.weights = int(record["parameters"]), str(record["model"]), str(record["weights"])
+            self.file: str | None = record.get("file")  # the SHA-256 of the safetensors file it was made of, where that is known
         except (KeyError, ValueError, TypeError) as error:
-            raise CheckpointError(
-                f"{Path(path).name!r} does not say how to use it (its metadata {METADATA_KEY!r}: {error}); write it with emotion_hub.onnx_export.export_onnx"
-            ) from error
+            raise CheckpointError(f"{Path(path).name!r} has metadata that break a rule: {error}; write it again with export_onnx") from error
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
         """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from emotion_hub.errors import CheckpointError, ConfigError, MissingDependencyEr
 if TYPE_CHECKING:
     from emotion_hub.models.classifier import EmotionClassifier
 
-__all__ = ["INPUT", "METADATA_KEY", "OPSETS", "OUTPUT", "STORAGE", "TOLERANCE", "Export", "drawn_faces", "export_onnx", "weights_hash"]
+__all__ = ["INPUT", "METADATA_KEY", "OPSETS", "OUTPUT", "STORAGE", "TOLERANCE", "Export", "drawn_faces", "export_onnx", "record_of", "weights_hash"]
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,15 @@ def export_onnx(
     opset: int | None = None,
     storage: str = "float32",
     faces: Sequence[Image.Image] = (),
+    weights_file: str | Path | None = None,
 ) -> Export:
     """Write the classifier to `path` and check it against torch on `faces` (drawn ones unless given).
 
     `opset` 17, and 11 where that fails, unless one is named. The batch is dynamic, constants are folded, and the file appears whole or not at all.
     With float16 `storage` batch norms are left to the runtime to fold, so that the weights of a float16 checkpoint are stored as they are; others
     are rounded. Raises CheckpointError for a network that cannot be exported or whose logits differ, ConfigError for an unknown storage or operator
-    set, MissingDependencyError without onnx.
+    set, MissingDependencyError without onnx. `weights_file` is where the classifier was loaded from; its hash then stands in the metadata, and
+    `EmotionPredictor.from_pretrained` refuses the export beside other weights.
     """
     if storage not in STORAGE:
         raise ConfigError(f"storage={storage!r}; choose from {', '.join(STORAGE)}")
@@ -88,7 +90,7 @@ def export_onnx(
         model = onnx.load(str(partial))
         if storage == "float16":
             _store_halves(model)
-        onnx.helper.set_model_props(model, _metadata(classifier, used, storage))
+        onnx.helper.set_model_props(model, _metadata(classifier, used, storage, weights_file))
         onnx.checker.check_model(model)
         onnx.save(model, str(partial))
         difference = _difference(classifier, partial, pixels)
@@ -151,7 +153,7 @@ def _write(classifier: EmotionClassifier, pixels: np.ndarray, path: Path, opsets
     raise CheckpointError(f"{classifier.config.model} cannot be exported to ONNX: {'; '.join(failures)}")
 
 
-def _metadata(classifier: EmotionClassifier, opset: int, storage: str) -> dict[str, str]:
+def _metadata(classifier: EmotionClassifier, opset: int, storage: str, weights_file: str | Path | None) -> dict[str, str]:
     from emotion_hub import __version__
 
     config = classifier.config
@@ -161,11 +163,23 @@ def _metadata(classifier: EmotionClassifier, opset: int, storage: str) -> dict[s
         "preprocess": config.preprocess.to_dict(),
         "parameters": classifier.num_parameters,
         "weights": weights_hash(classifier),
+        "file": hashlib.sha256(Path(weights_file).read_bytes()).hexdigest() if weights_file else None,
         "storage": storage,
         "opset": opset,
         "version": __version__,
     }
     return {METADATA_KEY: json.dumps(record), "labels": json.dumps(record["labels"])}
+
+
+def record_of(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Our entry of an ONNX file's metadata; raises CheckpointError, naming the file, where there is none."""
+    try:
+        record = json.loads(metadata[METADATA_KEY])
+        return {**record, "preprocess": dict(record["preprocess"]), "labels": list(record["labels"])}
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{name!r} does not say how to use it (its metadata {METADATA_KEY!r}: {error}); write it with emotion_hub.onnx_export.export_onnx"
+        ) from error
 
 
 def _store_halves(model: Any) -> None:

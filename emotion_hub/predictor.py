@@ -25,7 +25,11 @@ from emotion_hub.preprocess import Preprocessor
 if TYPE_CHECKING:
     from emotion_hub.backends import Backend
 
-__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
+__all__ = ["BACKENDS", "EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
+
+
+#: What may run the network.
+BACKENDS = ("torch", "onnx")
 
 
 @dataclass(frozen=True)
@@ -59,19 +63,41 @@ class EmotionPredictor:
         revision: str | None = None,
         device: str | None = None,
         *,
+        backend: str = "torch",
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
         detector: FaceDetector | None = None,
     ) -> EmotionPredictor:
         """The predictor of an embedded checkpoint ("native48", "upscale224"), a folder or a Hub id.
 
-        `revision` pins a Hub id's branch, tag or commit. `device` is torch's name of one, by default the accelerator or the
-        CPU. Raises what `EmotionClassifier.from_pretrained` raises.
+        `revision` pins a Hub id's branch, tag or commit; `token`, `cache_dir` and `local_files_only` are as in huggingface_hub. With
+        `backend="onnx"` ONNX Runtime predicts on the CPU and torch is not imported: the checkpoint's `model.onnx` is used or, where there is
+        none, an export that is made once (`emotion_hub.onnx_files`). With torch, `device` is its name of one, by default the accelerator or
+        the CPU. Raises what `EmotionClassifier.from_pretrained` raises, and InputError for another backend.
         """
+        source = str(name_or_folder_or_hub_id)
+        where = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        if backend not in BACKENDS:
+            raise InputError(f"backend={backend!r}; choose from {', '.join(BACKENDS)}")
+        if backend == "onnx":
+            if device not in (None, "cpu"):
+                raise InputError(f"device={device!r}: ONNX Runtime predicts on the CPU here; leave device out, or use backend='torch'")
+            return cls._of_onnx_file(name_or_folder_or_hub_id, where, detector)
         from emotion_hub.backends import TorchBackend
         from emotion_hub.models.classifier import EmotionClassifier
 
-        classifier = EmotionClassifier.from_pretrained(name_or_folder_or_hub_id, revision=revision)
-        backend = TorchBackend(classifier, device)
-        return cls(backend, classifier.labels, classifier.preprocessor, name=str(name_or_folder_or_hub_id), detector=detector)
+        classifier = EmotionClassifier.from_pretrained(name_or_folder_or_hub_id, **where)
+        return cls(TorchBackend(classifier, device), classifier.labels, classifier.preprocessor, name=source, detector=detector)
+
+    @classmethod
+    def _of_onnx_file(cls, source: str | Path, where: Mapping[str, Any], detector: FaceDetector | None) -> EmotionPredictor:
+        from emotion_hub.onnx_files import check_beside, onnx_file
+
+        path = onnx_file(source, **where)
+        predictor = cls.from_onnx(path, name=str(source), detector=detector)
+        check_beside(path, predictor.backend.file, str(source))
+        return predictor
 
     @classmethod
     def from_onnx(cls, path: str | Path, *, name: str | None = None, detector: FaceDetector | None = None) -> EmotionPredictor:
@@ -234,15 +260,15 @@ def compare_scene(
 _LOADING = threading.Lock()
 
 
-def embedded_predictor(name: str) -> EmotionPredictor:
+def embedded_predictor(name: str, backend: str = "torch") -> EmotionPredictor:
     """The shared predictor of an embedded checkpoint, loaded once a process, also when several threads ask at once."""
     with _LOADING:
-        return _embedded_predictor(name)
+        return _embedded_predictor(name, backend)
 
 
 @lru_cache(maxsize=8)
-def _embedded_predictor(name: str) -> EmotionPredictor:
-    return EmotionPredictor.from_pretrained(name)
+def _embedded_predictor(name: str, backend: str) -> EmotionPredictor:
+    return EmotionPredictor.from_pretrained(name, backend=backend)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

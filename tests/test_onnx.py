@@ -12,12 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
+from emotion_hub import onnx_export
 from emotion_hub.backends import OnnxBackend
-from emotion_hub.errors import CheckpointError, ConfigError
+from emotion_hub.errors import CheckpointError, ConfigError, InputError
 from emotion_hub.explainers import explain_face, list_methods
 from emotion_hub.labels import REPORT6
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.onnx_export import METADATA_KEY, drawn_faces, export_onnx, weights_hash
+from emotion_hub.onnx_files import CACHE_VARIABLE
+from emotion_hub.onnx_quantize import quantize_onnx
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 
 onnx = pytest.importorskip("onnx")
@@ -120,7 +123,7 @@ def test_files_of_others_are_refused_with_what_is_missing(exported: Path, tmp_pa
         OnnxBackend(tmp_path / "bare.onnx")
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps({"labels": ["a"], "preprocess": {"mean": 3}})})
     onnx.save(model, str(tmp_path / "odd.onnx"))
-    with pytest.raises(CheckpointError, match="does not say how to use it"):
+    with pytest.raises(CheckpointError, match="metadata that break a rule"):
         OnnxBackend(tmp_path / "odd.onnx")
 
 
@@ -143,3 +146,130 @@ def test_what_runs_on_onnx_is_explained_without_looking_inside(exported: Path) -
     found = explain_face(drawn_faces(1)[0], predictor, "shap", samples=50)
     assert found.parameters["explainer"] == "partition"
     assert found.scores["additivity"] < 1e-3
+
+
+# a checkpoint's file: its own, or one kept in the cache
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache" / "onnx"
+
+
+@pytest.fixture
+def saved(tiny: EmotionClassifier, tmp_path: Path) -> Path:
+    tiny.save_pretrained(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def _exports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Where each export of the test goes."""
+    seen = []
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda model, path, **more: seen.append(path) or export_onnx(model, path, **more))
+    return seen
+
+
+def test_a_checkpoint_without_onnx_is_exported_once_and_again_when_it_changes(tiny, saved: Path, cache: Path, monkeypatch) -> None:
+    exports = _exports(monkeypatch)
+    faces = drawn_faces(3)
+    expected = [face.probs for face in EmotionPredictor.from_pretrained(saved).predict_faces(faces)]
+    for _ in range(2):
+        predictor = EmotionPredictor.from_pretrained(saved, backend="onnx")
+        assert isinstance(predictor.backend, OnnxBackend)
+        for answer, probs in zip(predictor.predict_faces(faces), expected, strict=True):
+            assert answer.probs == pytest.approx(probs, abs=1e-5)
+            assert answer.model == str(saved)
+    assert len(exports) == 1
+    assert list(cache.iterdir()) == exports
+    changed = EmotionClassifier.from_pretrained(saved)
+    with torch.no_grad():
+        next(changed.parameters()).mul_(0.5)
+    changed.save_pretrained(saved)
+    assert EmotionPredictor.from_pretrained(saved, backend="onnx").backend.weights == weights_hash(changed) != weights_hash(tiny)
+    config = json.loads((saved / "config.json").read_text())
+    config["preprocess"]["mean"] = [0.4]
+    (saved / "config.json").write_text(json.dumps(config))
+    assert EmotionPredictor.from_pretrained(saved, backend="onnx").preprocessor.config.mean == (0.4,)
+    assert len(exports) == 3
+
+
+def test_a_file_beside_the_weights_goes_first_and_must_be_of_them(tiny, saved: Path, cache: Path, monkeypatch) -> None:
+    export_onnx(tiny, saved / "model.onnx", weights_file=saved / "model.safetensors")
+    exports = _exports(monkeypatch)
+    assert EmotionPredictor.from_pretrained(saved, backend="onnx").backend.weights == weights_hash(tiny)
+    assert exports == []
+    changed = EmotionClassifier.from_pretrained(saved)
+    with torch.no_grad():
+        next(changed.parameters()).mul_(0.5)
+    changed.save_pretrained(saved)
+    with pytest.raises(CheckpointError, match=r"model.onnx of .* was made of weights with SHA-256 .*python -m emotion_hub export"):
+        EmotionPredictor.from_pretrained(saved, backend="onnx")
+
+
+def test_a_killed_export_leaves_nothing_that_is_taken_for_one(saved: Path, cache: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom emotion_hub import EmotionPredictor, onnx_export\n"
+        "onnx_export._difference = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "EmotionPredictor.from_pretrained(sys.argv[1], backend='onnx')"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(saved)], capture_output=True, check=False)
+    assert killed.returncode == -9
+    assert not list(cache.glob("*.onnx"))
+    assert EmotionPredictor.from_pretrained(saved, backend="onnx").predict_faces(drawn_faces(1))
+
+
+def test_a_cache_that_cannot_be_written_to_costs_time_and_no_answer(saved: Path, tmp_path: Path, monkeypatch, caplog) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
+    assert EmotionPredictor.from_pretrained(saved, backend="onnx").predict_faces(drawn_faces(1))
+    assert "cannot be written to" in caplog.text
+    assert CACHE_VARIABLE in caplog.text
+
+
+def test_wrong_backends_and_devices_are_named(saved: Path) -> None:
+    with pytest.raises(InputError, match=r"backend='tensorflow'; choose from torch, onnx"):
+        EmotionPredictor.from_pretrained(saved, backend="tensorflow")
+    with pytest.raises(InputError, match=r"device='cuda': ONNX Runtime predicts on the CPU"):
+        EmotionPredictor.from_pretrained(saved, device="cuda", backend="onnx")
+
+
+def test_the_second_prediction_of_a_checkpoint_imports_no_torch(saved: Path, cache: Path) -> None:
+    code = (
+        "import sys\nfrom emotion_hub import EmotionPredictor\nfrom emotion_hub.onnx_export import drawn_faces\n"
+        "EmotionPredictor.from_pretrained(sys.argv[1], backend='onnx').predict_faces(drawn_faces(1))\n"
+        "print(sorted({'torch', 'timm', 'onnx', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    answers = [subprocess.run([sys.executable, "-c", code, str(saved)], capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert "torch" in answers[0]
+    assert answers[1] == "[]\n"
+
+
+# eight bits
+
+
+def test_eight_bits_keep_the_answers_in_half_the_bytes_of_float16(face_image: Image.Image, tmp_path: Path) -> None:
+    classifier = embedded_predictor("native48").backend.classifier
+    full, half = (export_onnx(classifier, tmp_path / f"{kind}.onnx", storage=kind) for kind in ("float32", "float16"))
+    made = quantize_onnx(full.path, tmp_path / "int8.onnx", drawn_faces(64))
+    assert made.bytes == made.path.stat().st_size < 0.55 * half.bytes
+    assert made.faces == 64
+    faces = [*drawn_faces(100)[64:], face_image]
+    ours, theirs = (EmotionPredictor.from_onnx(path).predict_faces(faces) for path in (full.path, made.path))
+    assert np.mean([abs(a.probs[k] - b.probs[k]) for a, b in zip(ours, theirs, strict=True) for k in a.probs]) < 0.03
+    assert sum(a.label == b.label for a, b in zip(ours, theirs, strict=True)) >= 0.85 * len(faces)
+    record = json.loads(OnnxBackend(made.path).session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    assert (record["storage"], record["calibration_faces"]) == ("int8", 64)
+    kinds = {onnx.TensorProto.DataType.Name(t.data_type) for t in onnx.load(str(made.path)).graph.initializer if len(t.dims) > 1}
+    assert kinds == {"INT8"}
+
+
+def test_a_calibration_needs_faces_and_a_file_of_ours(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="31 faces to calibrate on: give at least 32"):
+        quantize_onnx(exported, tmp_path / "int8.onnx", drawn_faces(31))
+    bare = onnx.load(str(exported))
+    del bare.metadata_props[:]
+    onnx.save(bare, str(tmp_path / "bare.onnx"))
+    with pytest.raises(CheckpointError, match="does not say how to use it"):
+        quantize_onnx(tmp_path / "bare.onnx", tmp_path / "int8.onnx", drawn_faces(32))
+    assert [p.name for p in tmp_path.iterdir()] == ["bare.onnx"]

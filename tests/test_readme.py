@@ -14,6 +14,8 @@ from PIL import Image
 
 from emotion_hub.checkpoints import embedded_checkpoints
 from training import card
+from training.card_sections import report_of
+from training.cards import embedded_card
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -98,5 +100,5 @@ def test_card_of_a_checkpoint_is_readable_by_the_hub(name: str, licence: str) ->
 
     data = ModelCard((embedded_checkpoints()[name] / "README.md").read_text()).data
     assert data.license == licence
-    assert data.eval_results[0].metric_value == pytest.approx(card.report_of(embedded_checkpoints()[name])["accuracy"], abs=1e-4)
-    assert "out of scope" in card.card(name).lower()
+    assert data.eval_results[0].metric_value == pytest.approx(report_of(embedded_checkpoints()[name])["accuracy"], abs=1e-4)
+    assert "out of scope" in embedded_card(name).lower()

@@ -650,6 +650,9 @@ def test_timm_gives_our_logits_on_our_pixels(written, pictures):
     assert [list(data["mean"]), list(data["std"]), list(data["input_size"])] == [[0.5] * 3, [0.5] * 3, [3, 224, 224]]
     assert (data["interpolation"], data["crop_pct"]) == ("lanczos", 1.0)
     assert theirs.pretrained_cfg["label_names"] == list(FER2013.labels)
+    same = EmotionClassifier.from_pretrained(written["timms own"])
+    assert same.config == ours.config, "our reader reads the same folder"
+    assert torch.equal(_logits(same, pixels), _logits(ours, pixels))
 
 
 def test_transformers_reads_timms_layout_without_remote_code_and_agrees_on_gray_48_pixel_faces_alone(ours, probed, pictures):
@@ -669,7 +672,7 @@ def test_a_network_that_timm_does_not_build_is_refused(config, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_timms_files_do_not_overwrite_a_checkpoint_of_ours(folder, tmp_path):
+def test_timms_files_do_not_take_the_place_of_those_for_remote_code(folder, tmp_path):
     before = (folder / CONFIG_FILE).read_bytes()
     with pytest.raises(ConfigError, match="folder of their own"):
         write_timm_files("upscale224", folder)

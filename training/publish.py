@@ -1,4 +1,4 @@
-"""Push to the Hub in one commit: `python -m training.publish dataset --data D --repo USER/NAME ...` (`--dry-run FOLDER` writes, and sends nothing)."""
+"""Push to the Hub in one commit: `python -m training.publish model|dataset|space --repo USER/NAME ...` (`--dry-run FOLDER` writes, and sends nothing)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LABEL_SETS
 from training.dataset_folder import Terms, write_dataset_folder
 from training.duplicates import THRESHOLD
+from training.model_folder import PACKAGE, write_model_folder
 from training.repository import Pushed, push_folder
+from training.space_folder import space_variables, write_space_folder
 
 __all__ = ["main"]
 
@@ -25,7 +27,10 @@ def main(argv: Sequence[str] | None = None) -> Pushed | Path:
         return args.dry_run
     with tempfile.TemporaryDirectory() as folder:
         args.build(args, Path(folder))
-        done = push_folder(Path(folder), args.repo, kind=args.kind, private=args.private, create_pr=args.create_pr, message=args.message)
+        extra = {"private": args.private, "create_pr": args.create_pr, "message": args.message}
+        if args.kind == "space":
+            extra |= {"space_sdk": "gradio", "variables": _variables(args)}
+        done = push_folder(Path(folder), args.repo, kind=args.kind, **extra)
     what = done.pull_request or (f"commit {done.commit[:12]}" if done.changed else f"unchanged at {done.commit[:12]}")
     print(f"{done.url}: {what}")
     return done
@@ -43,7 +48,16 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--labels", choices=tuple(LABEL_SETS), default=FER2013.name, help="label set; rows with other labels are counted and left out")
     data.add_argument("--near", type=float, metavar="CORRELATION", help=f"look for near copies too, which takes minutes ({THRESHOLD:g} is what training uses)")
     data.set_defaults(build=_dataset)
-    for kind in (data,):
+    model = kinds.add_parser("model", help="a checkpoint for every reader: safetensors, transformers' or timm's files, ONNX, handler, card")
+    model.add_argument("--checkpoint", required=True, help="an embedded name, or a folder with its report.json and training.json")
+    model.add_argument("--package", default=PACKAGE, metavar="REQUIREMENT", help=f"what pip installs emotion_hub from (default: {PACKAGE})")
+    model.set_defaults(build=_model)
+    space = kinds.add_parser("space", help="this repository's demo; the models' ids become variables of the Space")
+    space.add_argument("--native48", metavar="ID", help="OWNER/NAME or OWNER/NAME@REVISION that reads 48-pixel faces first (default: the embedded one)")
+    space.add_argument("--upscale224", metavar="ID", help="the same of the upscaled faces")
+    space.add_argument("--models", metavar="ID", action="append", default=[], help="one more to choose from; may be repeated")
+    space.set_defaults(build=_space)
+    for kind in (model, data, space):
         kind.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; it is made if it is not there")
         kind.add_argument("--private", action="store_true", help="make a new repository private")
         kind.add_argument("--create-pr", action="store_true", help="propose the commit as a pull request")
@@ -58,6 +72,19 @@ def _dataset(args: argparse.Namespace, out: Path) -> None:
     terms = Terms(args.title, args.licence, args.source, args.annotation)
     rows = write_dataset_folder(args.data, out, terms, labels=LABEL_SETS[args.labels], near=args.near)
     print("rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()))
+
+
+def _model(args: argparse.Namespace, out: Path) -> None:
+    print("files: " + ", ".join(write_model_folder(args.checkpoint, out, args.repo, package=args.package)))
+
+
+def _space(args: argparse.Namespace, out: Path) -> None:
+    variables = _variables(args)
+    print(f"{len(write_space_folder(out, variables))} files; variables: " + (", ".join(f"{k}={v}" for k, v in variables.items()) or "none"))
+
+
+def _variables(args: argparse.Namespace) -> dict[str, str]:
+    return space_variables(args.native48, args.upscale224, args.models)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,21 @@ from typing import Any
 
 from emotion_hub.errors import CheckpointError, UnknownModelError
 
-__all__ = ["CONFIG_FILE", "REPORT_FILE", "TRAINING_FILE", "WEIGHTS_FILE", "checkpoint_summary", "embedded_checkpoints", "resolve_file"]
+__all__ = [
+    "CONFIG_FILE",
+    "ONNX_FILE",
+    "REPORT_FILE",
+    "TRAINING_FILE",
+    "WEIGHTS_FILE",
+    "checkpoint_summary",
+    "embedded_checkpoints",
+    "local_folder",
+    "resolve_file",
+]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
 REPORT_FILE = "report.json"
 TRAINING_FILE = "training.json"
 
@@ -32,6 +43,12 @@ def checkpoint_summary(name: str) -> dict[str, Any]:
     return {"name": name, "model": config["model"], "labels": config["labels"], "preprocess": config["preprocess"], **figures}
 
 
+def local_folder(source: str | Path) -> Path | None:
+    """The folder of an embedded name or of a path that is one; None for anything else, which may be a Hub id."""
+    folder = embedded_checkpoints().get(str(source), Path(source))
+    return folder if folder.is_dir() and str(source) else None  # Path("") is the working folder
+
+
 def resolve_file(
     source: str | Path,
     filename: str,
@@ -47,17 +64,17 @@ def resolve_file(
     `source` is an embedded name, a folder, or a Hub id `owner/name` (downloaded once and cached). Raises
     UnknownModelError for a bare name that is none of these and CheckpointError for a file that cannot be had.
     """
-    embedded = embedded_checkpoints()
-    folder = embedded.get(str(source), Path(source))
-    if folder.is_dir() and str(source):  # Path("") is the working folder
+    if (folder := local_folder(source)) is not None:
         if revision is not None:
             raise CheckpointError(f"revision={revision!r} belongs to a Hub id; {str(source)!r} is a local checkpoint, leave it out")
         if not (folder / filename).is_file():
             raise CheckpointError(f"{str(source)!r} has no {filename}; {_present(folder)}")
         return folder / filename
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise UnknownModelError(f"no checkpoint {str(source)!r}; use {', '.join(embedded) or 'none embedded'}, an existing folder or a Hub id 'owner/name'")
-    return _download(str(source), filename, revision, cache_dir, force_download, token, local_files_only)
+        raise UnknownModelError(
+            f"no checkpoint {str(source)!r}; use {', '.join(embedded_checkpoints()) or 'none embedded'}, an existing folder or a Hub id 'owner/name'"
+        )
+    return download_file(str(source), filename, revision, cache_dir, force_download, token, local_files_only)
 
 
 def _present(folder: Path) -> str:
@@ -68,7 +85,7 @@ def _present(folder: Path) -> str:
     return f"it holds {', '.join(names[:8]) or 'nothing'}"
 
 
-def _download(
+def download_file(
     repo_id: str,
     filename: str,
     revision: str | None,

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from emotion_hub.hub.export import write_timm_files, write_transformers_files
+from emotion_hub.hub.export import is_timm_network, write_timm_files, write_transformers_files
 
-__all__ = ["write_timm_files", "write_transformers_files"]
+__all__ = ["is_timm_network", "write_timm_files", "write_transformers_files"]

@@ -1,8 +1,8 @@
 """Files for other libraries beside our weights: `config.json` and `model.safetensors` stay the ones that `EmotionClassifier` reads.
 
 A folder of `write_transformers_files` serves two readers, `EmotionClassifier.from_pretrained` and transformers with
-`trust_remote_code=True`; what the pipeline does of its own is said at the top of `adapter`. A folder of `write_timm_files` serves timm, and
-transformers without remote code, and lacks our preprocessing; see there.
+`trust_remote_code=True`; what the pipeline does of its own is said at the top of `adapter`. A folder of `write_timm_files` serves our reader,
+timm, and transformers without remote code; the last two lack our preprocessing, see there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from emotion_hub.errors import ConfigError
 from emotion_hub.hub.standalone import AUTO_MAP, write_code
 from emotion_hub.models.classifier import EmotionClassifier
 
-__all__ = ["write_timm_files", "write_transformers_files"]
+__all__ = ["is_timm_network", "write_timm_files", "write_transformers_files"]
 
 PROCESSOR_FILE = "preprocessor_config.json"
 
@@ -41,24 +41,31 @@ def write_transformers_files(classifier_or_folder: EmotionClassifier | str | Pat
     return [weights, _json(folder / CONFIG_FILE, shared), _json(folder / PROCESSOR_FILE, processor), write_code(folder, classifier.config)]
 
 
-def write_timm_files(classifier_or_folder: EmotionClassifier | str | Path, folder: str | Path) -> list[Path]:
-    """The paths written: timm's own `config.json`, and the weights, whose names are timm's already.
+def is_timm_network(classifier: EmotionClassifier) -> bool:
+    """Whether `timm.create_model` alone builds the network, so that `write_timm_files` may be used."""
+    return type(classifier.network).__module__.startswith("timm.")
+
+
+def write_timm_files(classifier_or_folder: EmotionClassifier | str | Path, folder: str | Path, *, licence: str = "mit") -> list[Path]:
+    """The paths written: a `config.json` with timm's keys and ours, and the weights, whose names are timm's already.
 
     `timm.create_model("local-dir:FOLDER", pretrained=True)`, `"hf-hub:OWNER/NAME"` and transformers' pipeline, without remote code, give the
     logits of our prepared pixels. What timm's preprocessing cannot say: the gray 48-pixel face that every picture passes first (a 48x48 gray
     picture comes out equal, colours and other sizes do not), and the padding of a picture that is not square (its middle is cut out instead).
 
-    Raises ConfigError for a network that `timm.create_model` does not build, and for a folder that holds a checkpoint of ours: its
-    `config.json` would be lost.
+    Raises ConfigError for a network that `timm.create_model` does not build, and for a folder of `write_transformers_files`, whose readers
+    would be lost.
     """
     classifier, folder = _classifier(classifier_or_folder), Path(folder)
     theirs: dict[str, Any] = getattr(classifier.network, "pretrained_cfg", None) or {}
-    if not type(classifier.network).__module__.startswith("timm."):
+    if not is_timm_network(classifier):
         raise ConfigError(f"{classifier.config.model} is no network of timm's own; use write_transformers_files, which copies the network's code")
-    if (folder / CONFIG_FILE).is_file() and "pretrained_cfg" not in json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")):
-        raise ConfigError(f"{folder} has a {CONFIG_FILE} that is not timm's; write timm's files to a folder of their own")
+    if (folder / CONFIG_FILE).is_file() and "auto_map" in json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")):
+        raise ConfigError(f"{folder} has a {CONFIG_FILE} for transformers' remote code; write timm's files to a folder of their own")
     prep, labels = classifier.config.preprocess, list(classifier.labels.labels)
+    own = classifier.config.to_dict()
     config = {
+        **{key: own[key] for key in ("model", "labels", "preprocess", "options")},
         "architecture": theirs["architecture"],
         "num_classes": len(labels),
         "num_features": classifier.network.num_features,
@@ -76,7 +83,7 @@ def write_timm_files(classifier_or_folder: EmotionClassifier | str | Path, folde
             "num_classes": len(labels),
             "first_conv": theirs["first_conv"],
             "classifier": theirs["classifier"],
-            "license": "mit",
+            "license": licence,
         },
     }
     return [_weights(classifier_or_folder, folder), _json(folder / CONFIG_FILE, config)]

@@ -29,6 +29,9 @@ __all__ = ["ClassifierConfig", "EmotionClassifier"]
 _TRANSFORMERS_KEYS = frozenset(
     ["architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "num_labels", "problem_type", "torch_dtype", "transformers_version"]
 ) | {"use_cache"}  # transformers.Trainer writes it into every model's configuration
+
+#: Keys of timm's own `config.json`, which stand beside ours where timm reads the same file.
+_TIMM_KEYS = frozenset(["architecture", "label_names", "num_classes", "num_features", "pretrained_cfg"])
 _OWN_KEYS = ("model", "labels", "preprocess", "options")
 
 #: Types a checkpoint's floating-point tensors may be stored in.
@@ -78,7 +81,7 @@ class ClassifierConfig:
         """The configuration a dict describes; raises ConfigError for unknown, missing or contradicting keys."""
         if not isinstance(values, Mapping):
             raise ConfigError(f"a configuration is a JSON object, not {type(values).__name__}")
-        if unknown := sorted(set(values) - set(_OWN_KEYS) - _TRANSFORMERS_KEYS):
+        if unknown := sorted(set(values) - set(_OWN_KEYS) - _TRANSFORMERS_KEYS - _TIMM_KEYS):
             raise ConfigError(f"unknown configuration key {', '.join(map(repr, unknown))}; ours are {', '.join(_OWN_KEYS)}")
         if missing := [k for k in _OWN_KEYS[:3] if k not in values]:
             raise ConfigError(f"the configuration lacks {', '.join(map(repr, missing))}; it is no emotion_hub checkpoint, or an edited one")
@@ -86,7 +89,8 @@ class ClassifierConfig:
             raise ConfigError(f"preprocess={values['preprocess']!r}: the preprocessing is a JSON object")
         config = cls(values["model"], values["labels"], PreprocessConfig.from_dict(values["preprocess"]), values.get("options", {}))
         ours = config.to_dict()
-        for key, own in {"id2label": ours["id2label"], "label2id": ours["label2id"], "num_labels": len(config.labels)}.items():
+        said = {"id2label": ours["id2label"], "label2id": ours["label2id"], "label_names": ours["labels"]}
+        for key, own in {**said, **dict.fromkeys(("num_labels", "num_classes"), len(config.labels))}.items():
             theirs = values.get(key)
             if isinstance(theirs, Mapping):  # JSON turns the numbers of id2label into strings
                 theirs = {str(k): v for k, v in theirs.items()}

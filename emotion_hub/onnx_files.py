@@ -1,0 +1,102 @@
+"""The ONNX file of a checkpoint: the one beside its weights, or an export kept in this machine's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, local_folder, resolve_file
+from emotion_hub.errors import CheckpointError
+
+__all__ = ["CACHE_VARIABLE", "check_beside", "file_hash", "onnx_cache", "onnx_file"]
+
+log = logging.getLogger(__name__)
+
+#: Names another folder for exports than the user's cache.
+CACHE_VARIABLE = "EMOTION_HUB_CACHE"
+
+#: Exports of another generation are made anew.
+GENERATION = 1
+
+
+def onnx_file(source: str | Path, **where: Any) -> Path:
+    """The path of the ONNX file of an embedded name, a folder or a Hub id; `where` is as in `resolve_file`.
+
+    A `model.onnx` of the checkpoint is used as it is. A checkpoint without one is exported, in float32, into `onnx_cache()` under the hash of its
+    weights and configuration, so that the next call finds it. Raises what `EmotionClassifier.from_pretrained` and `export_onnx` raise.
+    """
+    folder = local_folder(source)
+    if folder is not None:
+        if (folder / ONNX_FILE).is_file():
+            return resolve_file(source, ONNX_FILE, **where)
+    elif (there := _of_hub(source, where)) is not None:
+        return there
+    config, weights = (resolve_file(source, name, **where) for name in (CONFIG_FILE, WEIGHTS_FILE))
+    key = hashlib.sha256(f"{GENERATION} {file_hash(weights)} {file_hash(config)}".encode()).hexdigest()[:32]
+    target = onnx_cache() / f"{key}.onnx"
+    if not target.is_file():
+        _export(source, weights, target, where)
+    return target
+
+
+def onnx_cache() -> Path:
+    """The folder for exports, made if it is not there: EMOTION_HUB_CACHE, or `emotion_hub/onnx` in the user's cache.
+
+    Where neither can be written to, a folder of this process in the system's temporary one.
+    """
+    base = os.environ.get(CACHE_VARIABLE) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emotion_hub"
+    folder = Path(base) / "onnx"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        log.warning("%s cannot be written to (%s); exports are kept until this process ends. Set %s to another folder", folder, error, CACHE_VARIABLE)
+        return _fallback()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_beside(path: Path, said: str | None, source: str) -> None:
+    """Raise CheckpointError when the ONNX file at `path` was made of other weights, by their SHA-256, than those beside it."""
+    beside = path.with_name(WEIGHTS_FILE)
+    if path.name == ONNX_FILE and said is not None and beside.is_file() and said != (found := file_hash(beside)):
+        raise CheckpointError(
+            f"{ONNX_FILE} of {source!r} was made of weights with SHA-256 {said[:12]}…, {WEIGHTS_FILE} beside it has {found[:12]}…; "
+            f"write it again: python -m emotion_hub export {source}"
+        )
+
+
+def _of_hub(source: str | Path, where: dict[str, Any]) -> Path | None:
+    """The repository's own file; None where it has none."""
+    try:
+        return resolve_file(source, ONNX_FILE, **where)
+    except CheckpointError:
+        resolve_file(source, CONFIG_FILE, **where)  # a repository that cannot be had says so here
+        return None
+
+
+def _export(source: str | Path, weights: Path, target: Path, where: dict[str, Any]) -> None:
+    from emotion_hub.models.classifier import EmotionClassifier
+    from emotion_hub.onnx_export import export_onnx
+
+    log.info("exporting %s to ONNX, once; the next start finds it", source)
+    export_onnx(EmotionClassifier.from_pretrained(source, **where), target, weights_file=weights)
+
+
+def _fallback() -> Path:
+    global _temporary
+    if _temporary is None:
+        _temporary = tempfile.TemporaryDirectory(prefix="emotion_hub_onnx_")
+    return Path(_temporary.name)
+
+
+_temporary: tempfile.TemporaryDirectory[str] | None = None

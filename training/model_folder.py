@@ -1,0 +1,85 @@
+"""The folder of a model repository: one checkpoint for every reader, with its card, report, figure and example."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from emotion_hub import __version__
+from emotion_hub.checkpoints import ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, local_folder
+from emotion_hub.errors import InputError
+from emotion_hub.hub import is_timm_network, write_timm_files, write_transformers_files
+from emotion_hub.images import load_image
+from emotion_hub.models.classifier import EmotionClassifier
+from emotion_hub.onnx_export import export_onnx
+from training.architecture import draw_architecture
+from training.card_sections import apache, report_of, training_text
+from training.cards import EXAMPLES, FIGURE_FILE, repository_card
+
+__all__ = ["PACKAGE", "write_model_folder"]
+
+#: What pip installs the package from, for the Endpoint's handler and the card.
+PACKAGE = f"emotion-hub[onnx,serve,yunet]=={__version__}"
+
+ROOT = Path(__file__).parent.parent
+
+HANDLER = '''"""What an Inference Endpoint calls for this repository; emotion_hub finds the face and answers as the Inference API does."""
+
+from emotion_hub.serve.inference import EndpointHandler
+
+__all__ = ["EndpointHandler"]
+'''
+
+
+def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, package: str = PACKAGE) -> list[str]:
+    """The names of the files written to `out`, which must be empty or new.
+
+    `checkpoint` is an embedded name or a folder that holds `report.json` of the test split and `training.json` beside the weights. The weights are
+    copied byte for byte. Raises CheckpointError, with the command that makes it, for a missing or foreign report or record, and InputError for a
+    folder in use and for a checkpoint that is not on this machine.
+    """
+    folder = local_folder(checkpoint)
+    if folder is None:
+        raise InputError(f"--checkpoint {str(checkpoint)!r} is no embedded name and no folder; publish what is on this machine")
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out} holds files already; name a folder that is new or empty")
+    report_of(folder)
+    training_text(folder)
+    classifier = EmotionClassifier.from_pretrained(checkpoint)
+    timm = is_timm_network(classifier)
+    if timm:
+        write_timm_files(checkpoint, out, licence="apache-2.0" if apache(folder) else "mit")
+    else:
+        write_transformers_files(checkpoint, out)
+    export_onnx(classifier, out / ONNX_FILE, storage=_storage(folder / WEIGHTS_FILE), weights_file=folder / WEIGHTS_FILE)
+    for name in (REPORT_FILE, TRAINING_FILE):
+        shutil.copyfile(folder / name, out / name)
+    for name in ("LICENSE", *(["NOTICE"] if apache(folder) else [])):
+        shutil.copyfile(ROOT / name, out / name)
+    draw_architecture(classifier, out / FIGURE_FILE)
+    for name in EXAMPLES:
+        _write_example(out / name)
+    (out / "handler.py").write_text(HANDLER)
+    (out / "requirements.txt").write_text(package + "\n")
+    name = str(checkpoint) if folder != Path(checkpoint) else repo_id.split("/")[-1]
+    (out / "README.md").write_text(repository_card(name, folder, repo_id, timm=timm, package=package))
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+
+
+def _storage(weights: Path) -> str:
+    """How the ONNX file stores its weights: as the checkpoint does, where that is float16, else float32."""
+    with safe_open(weights, "pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118  not a dict
+    return "float16" if {kind for kind in kinds if kind.is_floating_point} == {torch.float16} else "float32"
+
+
+def _write_example(path: Path) -> None:
+    """The face in scikit-image's photo of Eileen Collins, which NASA put into the public domain."""
+    import skimage
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photo = load_image(Path(skimage.__file__).parent / "data" / "astronaut.png")
+    photo.crop((130, 20, 330, 220)).save(path, quality=90)

@@ -21,8 +21,8 @@ from PIL import Image
 
 from emotion_hub.errors import InputError
 from emotion_hub.predictor import embedded_predictor
-from emotion_hub.serve import EndpointHandler, create_app
-from emotion_hub.serve.app import MAX_BODY
+from emotion_hub.serve import EndpointHandler, ServeConfig, create_app
+from emotion_hub.serve.config import MAX_BODY
 from emotion_hub.serve.inference import read_request
 
 
@@ -31,7 +31,7 @@ def url() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(create_app(), port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(config=ServeConfig(backend="torch")), port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

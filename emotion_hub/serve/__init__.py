@@ -1,8 +1,10 @@
-"""HTTP: `create_app()` answers as the Hub's Inference API does."""
+"""HTTP: `create_app()` answers photos with predictions, comparisons and explanations, also in the shape of the Hub's Inference API."""
 
 from __future__ import annotations
 
 from emotion_hub.serve.app import create_app
+from emotion_hub.serve.config import ServeConfig
+from emotion_hub.serve.demo import mount_demo
 from emotion_hub.serve.inference import EndpointHandler
 
-__all__ = ["EndpointHandler", "create_app"]
+__all__ = ["EndpointHandler", "ServeConfig", "create_app", "mount_demo"]

@@ -1,65 +1,79 @@
-"""The FastAPI application: one handler a model, errors in one JSON shape."""
+"""The FastAPI application: routes, the layers around them, and what starts and ends with the server."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from emotion_hub import __version__
-from emotion_hub.checkpoints import embedded_checkpoints
-from emotion_hub.errors import ImageTooLargeError, InputError
-from emotion_hub.images import MAX_BYTES
-from emotion_hub.predictor import EmotionPredictor, embedded_predictor
-from emotion_hub.serve.inference import EndpointHandler, read_request
+from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.serve.access import OPEN_PATHS, ApiKey
+from emotion_hub.serve.config import ServeConfig
+from emotion_hub.serve.failures import install_failures
+from emotion_hub.serve.observe import REQUEST_ID, Observe
+from emotion_hub.serve.routes import photo_routes, status_routes
+from emotion_hub.serve.service import Service
 
 __all__ = ["create_app"]
 
-#: The largest body: a picture in base64 with some JSON around it.
-MAX_BODY = MAX_BYTES * 4 // 3 + 4096
+ABOUT = """Which expression does a face show? `POST /predict` with a photo answers; `POST /` and `POST /models/{name}` answer in the shape of the
+Hub's Inference API. Every refusal is `{"error": "why"}`; a 503 says in `Retry-After` when to come back. Pictures are not stored or logged."""
 
 
-def create_app(models: Mapping[str, EmotionPredictor] | None = None, default: str = "native48") -> FastAPI:
-    """The application for these predictors by name, the embedded ones unless given; `POST /` asks `default`.
+def create_app(models: Mapping[str, EmotionPredictor] | None = None, default: str | None = None, config: ServeConfig | None = None) -> FastAPI:
+    """The application for these predictors by name; without them for what `config.models` names, the embedded ones unless given.
 
-    `POST /models/{id}` and `POST /` take a picture's bytes, or JSON {"inputs": base64, "parameters": {"top_k", "function_to_apply", "whole"}}, as
-    `huggingface_hub.InferenceClient.image_classification` sends them.
+    `default` answers where a request names no model: native48, or the first. Models are loaded when the server starts, or for the first request; `/ready`
+    says when they are there. Raises InputError for a default that is not served.
     """
-    predictors = dict(models) if models is not None else {name: embedded_predictor(name) for name in embedded_checkpoints()}
-    if default not in predictors:
-        raise InputError(f"default={default!r} is none of the models {', '.join(predictors) or '(none)'}")
-    handlers = {name: EndpointHandler(predictor=predictor) for name, predictor in predictors.items()}
-    app = FastAPI(title="emotion_hub", version=__version__, description="Which expression does a face show?")
+    config = config or ServeConfig()
+    service = Service(models, default, config)
+    locked = config.api_key is not None
 
-    @app.exception_handler(InputError)
-    async def refuse(_: Request, error: InputError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 413 if isinstance(error, ImageTooLargeError) else 400)
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:  # the server has answered whom it let in; the threads may still finish work that was given up
+            await run_in_threadpool(service.close)
 
-    async def answer(name: str, request: Request) -> JSONResponse:
-        if name not in handlers:
-            return JSONResponse({"error": f"no model {name!r}; there are {', '.join(handlers)}"}, 404)
-        asked = read_request(await _body(request), request.headers.get("content-type", ""))
-        return JSONResponse(await run_in_threadpool(handlers[name].answer, asked))
-
-    @app.post("/", summary="The default model's answer")
-    async def root(request: Request) -> JSONResponse:
-        return await answer(default, request)
-
-    @app.post("/models/{name:path}", summary="One model's answer")
-    async def model(name: str, request: Request) -> JSONResponse:
-        return await answer(name, request)
-
+    layers = [Middleware(Observe, metrics=service.metrics)]
+    if config.cors:
+        layers.append(
+            Middleware(
+                CORSMiddleware, allow_origins=config.cors, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=[REQUEST_ID, "Retry-After"]
+            )
+        )
+    if config.api_key is not None:
+        layers.append(Middleware(ApiKey, key=config.api_key, on_rejection=service.metrics.rejection))
+    app = FastAPI(title="emotion_hub", version=__version__, description=ABOUT, lifespan=lifespan, middleware=layers)
+    app.state.service = service
+    install_failures(app)
+    app.include_router(photo_routes(service, locked=locked))
+    app.include_router(status_routes(service, locked=locked))
+    if locked:
+        _describe_key(app)
     return app
 
 
-async def _body(request: Request) -> bytes:
-    """The body, read no further than it may be long; raises ImageTooLargeError."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            raise ImageTooLargeError(f"the body is larger than {MAX_BODY // 2**20} MB; send a smaller picture")
-        parts.append(part)
-    return b"".join(parts)
+def _describe_key(app: FastAPI) -> None:
+    """Say in the OpenAPI document which operations want the key."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        document.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            if path not in OPEN_PATHS:
+                for operation in operations.values():
+                    operation["security"] = [{"key": []}]
+        return document
+
+    app.openapi = openapi

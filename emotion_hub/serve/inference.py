@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +12,11 @@ import numpy as np
 
 from emotion_hub.errors import InputError
 from emotion_hub.images import ImageSource
+from emotion_hub.labels import LabelSet
 from emotion_hub.predictor import EmotionPredictor, locate, softmax
+from emotion_hub.serve.requests import decode_base64
 
-__all__ = ["FUNCTIONS", "EndpointHandler", "InferenceRequest", "read_request"]
+__all__ = ["FUNCTIONS", "EndpointHandler", "InferenceRequest", "ranked", "read_request"]
 
 #: What may turn logits into scores; `none` returns the logits.
 FUNCTIONS = ("softmax", "sigmoid", "none")
@@ -38,9 +38,9 @@ class InferenceRequest:
         """The request for `inputs` (bytes, base64 text, a PIL image) and `parameters`; raises InputError naming what is wrong."""
         if isinstance(inputs, str):
             try:
-                inputs = base64.b64decode(inputs.partition(",")[2] if inputs.startswith("data:") else inputs, validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise InputError(f"inputs is no base64 text: {error}; send the picture's bytes, or their base64 encoding") from error
+                inputs = decode_base64(inputs)
+            except InputError as error:
+                raise InputError(f"inputs {error}") from error
         if inputs is None:
             raise InputError('there is no picture; send its bytes, or {"inputs": base64, "parameters": {...}}')
         parameters = {} if parameters is None else parameters
@@ -74,8 +74,16 @@ def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
     return InferenceRequest.of(values["inputs"], values.get("parameters"))
 
 
+def ranked(logits: np.ndarray, labels: LabelSet, request: InferenceRequest) -> list[dict[str, Any]]:
+    """[{"label", "score"}], the best first, from one face's logits, (num_classes,)."""
+    values = logits.astype(np.float64)
+    scores = {"softmax": softmax, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "none": lambda x: x}[request.function_to_apply](values)
+    best = np.argsort(-scores, kind="stable")[: request.top_k]
+    return [{"label": labels.labels[i], "score": float(scores[i])} for i in best]
+
+
 class EndpointHandler:
-    """Answers requests in the shape of the Hub's Inference API; what an Inference Endpoint calls, and what our own server calls.
+    """Answers requests in the shape of the Hub's Inference API; what an Inference Endpoint calls.
 
     The largest face is answered for; a picture without a face gives an empty list. `whole` takes the picture as the face, as `transformers.pipeline`
     does.
@@ -96,7 +104,5 @@ class EndpointHandler:
         scene = locate(request.image, self.predictor.detector, whole=request.whole)
         if not scene.faces:
             return []
-        logits = self.predictor.backend.logits(self.predictor.preprocessor(scene.faces[0].image)[None])[0].astype(np.float64)
-        scores = {"softmax": softmax, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "none": lambda x: x}[request.function_to_apply](logits)
-        best = np.argsort(-scores, kind="stable")[: request.top_k]
-        return [{"label": self.predictor.labels.labels[i], "score": float(scores[i])} for i in best]
+        logits = self.predictor.backend.logits(self.predictor.preprocessor(scene.faces[0].image)[None])[0]
+        return ranked(logits, self.predictor.labels, request)

@@ -1,0 +1,32 @@
+"""The demo in the same process, with the limits it has on its own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from emotion_hub.serve.observe import DEMO_PATH
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+__all__ = ["mount_demo"]
+
+
+def mount_demo(app: FastAPI, demo: gr.Blocks, options: Mapping[str, Any]) -> FastAPI:
+    """The app with `demo` at /demo; `options` are those of `Blocks.launch`, of which a mounted demo takes what `mount_gradio_app` knows.
+
+    Call it before the server starts. The app's API key guards the demo too.
+    """
+    import gradio as gr
+
+    known = inspect.signature(gr.mount_gradio_app).parameters
+    if not any(layer.cls is CORSMiddleware for layer in app.user_middleware):
+        # gradio answers every origin unless the app has this layer; without origins it allows none
+        app.user_middleware.insert(1, Middleware(CORSMiddleware, allow_origins=()))
+    return gr.mount_gradio_app(app, demo, path=DEMO_PATH, **{name: value for name, value in options.items() if name in known})

@@ -11,15 +11,14 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
+from benchmarks.timing import drawn_face, median
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.explainers import METHODS, explain_face, list_methods
 from emotion_hub.explainers.overlay import sheet
@@ -29,28 +28,6 @@ from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 __all__ = ["main", "measure", "threads_agree"]
 
 SAMPLES = 1000
-
-
-def drawn_face() -> Image.Image:
-    """RGB, 48 by 48: an oval with eyes and a mouth under noise."""
-    y, x = np.mgrid[0:48, 0:48]
-    gray = np.random.default_rng(0).normal(90, 12, (48, 48))
-    gray[((x - 24) / 17) ** 2 + ((y - 25) / 22) ** 2 < 1] += 70
-    for eye in (16, 32):
-        gray[((x - eye) / 4) ** 2 + ((y - 19) / 2) ** 2 < 1] -= 90
-    gray[(np.abs(y - 36 + ((x - 24) / 7) ** 2) < 1.5) & (np.abs(x - 24) < 9)] -= 90
-    return Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
-
-
-def median(run: Callable[[], object], repeats: int) -> float:
-    """Milliseconds, after one run that is not counted."""
-    run()
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - begun) * 1000)
-    return statistics.median(times)
 
 
 def measure(name: str, repeats: int) -> dict[str, Any]:

@@ -1,17 +1,20 @@
-"""The command line: `python -m emotion_hub predict IMAGE...`, `compare IMAGE...`, `explain IMAGE`, `models`."""
+"""The command line: `python -m emotion_hub predict IMAGE...`, `compare IMAGE...`, `explain IMAGE`,
+`score SOURCE`, `video FILE`, `export CHECKPOINT`, `models`, `serve`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_hub import __version__
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
-from emotion_hub.errors import EmotionHubError, InputError
+from emotion_hub.errors import EmotionHubError, InputError, MissingDependencyError
 from emotion_hub.prediction import Comparison, Prediction
 
 if TYPE_CHECKING:
@@ -61,10 +64,68 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("--json", action="store_true", help="print the explanations as JSON, without the maps")
     why.set_defaults(run=_explain)
 
+    _serve_options(commands.add_parser("serve", help="answer over HTTP", argument_default=argparse.SUPPRESS))
+
+    export = commands.add_parser("export", help="a checkpoint as an ONNX file, checked against torch; or its 8-bit form")
+    export.add_argument("checkpoint", help="embedded name, folder or Hub id")
+    export.add_argument("--out", metavar="ONNX", help="the file (default: model.onnx in the checkpoint's folder, or CHECKPOINT.onnx here)")
+    export.add_argument("--opset", type=int, help="17, or an older one down to 11 (default: 17, and 11 where that fails)")
+    export.add_argument("--storage", choices=("float32", "float16", "int8"), default="float32", help="how the weights are stored (default: float32)")
+    export.add_argument("--faces", metavar="FOLDER", help="training faces, at least 32 pictures below it, that set the ranges of int8")
+    export.set_defaults(run=_export)
+
+    many = commands.add_parser("score", help="every picture of a folder, archive, manifest, data set or video into one parquet file")
+    many.add_argument("source", metavar="SOURCE", help="folder, .zip, .tar(.gz), .csv with a path column, .parquet, video, or a data set's Hub id")
+    many.add_argument("--out", required=True, metavar="PARQUET", help="the result; the same command after a kill goes on where it was")
+    many.add_argument("--model", action="append", help="embedded name, folder or Hub id; again for more rows a face (default: native48)")
+    many.add_argument("--backend", default="torch", choices=["torch", "onnx"], help="what runs the networks (default: torch)")
+    many.add_argument("--batch-size", type=int, default=64, metavar="N", help="faces that go through a network at once (default: 64)")
+    many.add_argument("--whole", action="store_true", help="take each picture as one face")
+    many.add_argument("--workers", type=int, metavar="N", help="threads that read pictures, or Ray's actors (default: one a core)")
+    many.add_argument("--engine", default="local", choices=["local", "ray"], help="ray: the cluster of RAY_ADDRESS, or this machine (default: local)")
+    many.add_argument("--split", help="the split of a data set (default: all)")
+    many.add_argument("--column", help="the column of the picture, or of its path in a manifest")
+    many.add_argument("--rate", type=float, default=5.0, metavar="FPS", help="frames a second of a video (default: 5)")
+    many.add_argument("--restart", action="store_true", help="drop the parts or the result that an earlier run left at --out")
+    many.add_argument("--json", "--json-summary", action="store_true", help="print the summary as JSON")
+    many.set_defaults(run=_score)
+
+    video = commands.add_parser("video", help="a video's faces over time: timeline.csv, timeline.png, annotated.mp4")
+    video.add_argument("file", metavar="FILE", help="MP4, MOV, MKV, WebM, AVI, MPEG or Ogg")
+    video.add_argument("--model", default="native48", help="embedded name, folder or Hub id (default: native48)")
+    video.add_argument("--backend", default="torch", choices=["torch", "onnx"], help="what runs the network (default: torch)")
+    video.add_argument("--rate", type=float, default=5.0, metavar="FPS", help="frames a second to look at (default: 5)")
+    video.add_argument("--smoothing", type=float, default=0.5, metavar="SECONDS", help="time constant of the smoothing, 0 for none (default: 0.5)")
+    video.add_argument("--out", metavar="FOLDER", help="where the files go (default: FILE's name without its suffix)")
+    video.add_argument("--partial", action="store_true", help="of a damaged file keep what comes before the damage")
+    video.add_argument("--whole", action="store_true", help="take each frame as one face")
+    video.add_argument("--json", action="store_true", help="print the summary as JSON")
+    video.set_defaults(run=_video)
+
     models = commands.add_parser("models", help="the embedded checkpoints and the networks")
     models.add_argument("--json", action="store_true", help="print JSON")
     models.set_defaults(run=_models)
     return parser
+
+
+def _serve_options(server: argparse.ArgumentParser) -> None:
+    """What is left out is not set at all, so that the defaults stand in `ServeConfig` alone."""
+    server.add_argument("--host", help="address to listen on; 0.0.0.0 for every one (default: 127.0.0.1)")
+    server.add_argument("--port", type=int, help="0 for any free one (default: 8000)")
+    server.add_argument("--model", dest="models", action="append", help="embedded name, folder or Hub id; again for more (default: the embedded ones)")
+    server.add_argument("--default", metavar="MODEL", help="which model answers when none is named (default: native48, or the first)")
+    server.add_argument("--backend", help="torch or onnx (default: onnx where ONNX Runtime is installed)")
+    server.add_argument("--api-key", metavar="KEY", help="ask for this key; better set EMOTION_HUB_API_KEY, which other users cannot see")
+    server.add_argument("--cors", action="append", metavar="ORIGIN", help="let this origin's pages call; again for more, * for every page")
+    server.add_argument("--queue", type=int, metavar="N", help="requests in the house at once; more are told to come back (default: 64)")
+    server.add_argument("--workers", type=int, metavar="N", help="threads that decode and find faces (default: one a core)")
+    server.add_argument("--batch", type=int, metavar="N", help="faces that go through a network together, at most (default: 32)")
+    server.add_argument("--batch-wait", type=float, metavar="MS", help="milliseconds to wait for others to join a batch (default: 3)")
+    server.add_argument("--timeout", type=float, metavar="S", help="seconds a request may take (default: 30)")
+    server.add_argument("--explain-timeout", type=float, metavar="S", help="seconds an explanation may take (default: 120)")
+    server.add_argument("--max-body", type=int, metavar="BYTES", help="the largest request (default: a 10 MB picture in base64)")
+    server.add_argument("--no-demo", action="store_true", default=False, help="do not serve the demo at /demo")
+    server.set_defaults(run=_serve)
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -120,6 +181,47 @@ def _explanation_line(explanation: Explanation) -> str:
     return f"{explanation.model:10} {explanation.method:10} {why} ({explanation.confidence:.1%})  {scores}  {explanation.milliseconds:.0f} ms"
 
 
+def _score(args: argparse.Namespace) -> int:
+    """Exit status 1 when a picture could not be read."""
+    from emotion_hub.scoring import score
+
+    given = ("backend", "batch_size", "whole", "workers", "engine", "split", "column", "rate", "restart")
+    options = {name: getattr(args, name) for name in given}
+    done = score(args.source, args.out, models=args.model or ["native48"], progress=True, **options)
+    if args.json:
+        print(json.dumps(done.to_dict(), indent=2))
+    else:
+        print(f"{done.pictures} pictures ({done.resumed} from an earlier run): {done.faces} faces, {done.faceless} without one, {done.errors} unreadable")
+        print(f"-> {done.out}")
+    return 1 if done.errors else 0
+
+
+def _video(args: argparse.Namespace) -> int:
+    """Exit status 1 when the file is damaged and --partial kept its beginning."""
+    from emotion_hub.predictor import EmotionPredictor
+    from emotion_hub.video import analyse_video, probe_video
+
+    probe_video(args.file)  # before a folder is made for what is no video
+    out = Path(args.out or Path(args.file).stem)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {str(out)!r} is a file; name a folder")
+    out.mkdir(parents=True, exist_ok=True)
+    predictor = EmotionPredictor.from_pretrained(args.model, backend=args.backend)
+    options = {name: getattr(args, name) for name in ("rate", "smoothing", "whole", "partial")}
+    found = analyse_video(args.file, predictor, annotated=out / "annotated.mp4", progress=True, **options)
+    found.to_csv(out / "timeline.csv")
+    found.to_png(out / "timeline.png")
+    if args.json:
+        print(json.dumps({"out": str(out), **found.summary()}, indent=2))
+    else:
+        print(f"{found.video}: {found.frames} frames over {found.duration:.1f} s, {len(found.tracks)} face{'s' * (len(found.tracks) != 1)}")
+        for track in found.summary()["tracks"]:
+            shares = ", ".join(f"{label} {share:.0%}" for label, share in sorted(track["shares"].items(), key=lambda item: -item[1]))
+            print(f"  face {track['track']}  {track['begin']:.1f} to {track['end']:.1f} s  {shares}")
+        print(f"-> {out}" + (f"  ({found.damage})" if found.damage else ""))
+    return 1 if found.damage else 0
+
+
 def _each(args: argparse.Namespace, answer: Any, line: Any) -> int:
     """Run `answer` on every image; an image that cannot be read is reported and the others go on."""
     results, status = [], 0
@@ -155,6 +257,14 @@ def _comparison_line(face: Comparison) -> str:
     )
 
 
+def _export(args: argparse.Namespace) -> int:
+    from emotion_hub.onnx_command import export_file
+
+    out, lines = export_file(args.checkpoint, args.out, opset=args.opset, storage=args.storage, faces=args.faces)
+    print("\n".join([*lines, f"-> {out}"]))
+    return 0
+
+
 def _models(args: argparse.Namespace) -> int:
     from emotion_hub.models import list_models  # here, because it loads torch
 
@@ -168,6 +278,25 @@ def _models(args: argparse.Namespace) -> int:
         print(f"  {row['name']:12} {row['model']:16} {accuracy}")
     print("networks for create_model: " + ", ".join(list_models()))
     return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    try:
+        from emotion_hub.serve.command import config_of, serve
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(f"the server needs a package that is missing ({error.name}): pip install 'emotion-hub[serve]'") from error
+    given = {name: value for name, value in vars(args).items() if name not in ("run", "no_demo")}
+    with_demo = not args.no_demo and find_spec("gradio") is not None
+    return serve(config_of(given), _demo if with_demo else None)
+
+
+@contextmanager
+def _demo() -> Iterator[tuple[Any, dict[str, Any]]]:
+    from emotion_hub.ui import build_demo, launch_options
+    from emotion_hub.ui.uploads import upload_folder
+
+    with upload_folder():
+        yield build_demo(), launch_options()
 
 
 if __name__ == "__main__":

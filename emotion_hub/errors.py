@@ -6,7 +6,8 @@
     │   │   └── ImageTooLargeError        over the byte or pixel limit
     │   ├── LabelError                    a name outside a label set
     │   ├── LeakError                     an image stands in two splits
-    │   └── ManifestError                 a data set's file or row that cannot be used
+    │   ├── ManifestError                 a data set's file or row that cannot be used
+    │   └── VideoError                    not a video this package reads, or a damaged one
     ├── ConfigError (ValueError)          a configuration that breaks its own rules
     │   └── UnknownModelError (KeyError)  a name the model registry does not have
     ├── CheckpointError                   files of a checkpoint: missing, unsafe or of another network
@@ -33,6 +34,7 @@ __all__ = [
     "MissingDependencyError",
     "PublishError",
     "UnknownModelError",
+    "VideoError",
 ]
 
 
@@ -62,6 +64,10 @@ class LeakError(InputError):
 
 class ManifestError(InputError):
     """A file or row of a data set breaks a rule; the message names it."""
+
+
+class VideoError(InputError):
+    """The input is not a video this package reads, or it is damaged from some point on."""
 
 
 class ConfigError(EmotionHubError, ValueError):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import benchmarks.explain
 import benchmarks.feeding
+import benchmarks.run
+from benchmarks import limit, seeds, table, timing
+from emotion_hub.errors import InputError
+from emotion_hub.models.classifier import EmotionClassifier
 from training.dataset import PlaneDataset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,3 +57,113 @@ def test_a_cam_costs_at_most_four_forward_passes_and_threads_change_no_map(tmp_p
         assert row["methods"]["gradcam"]["forward_passes"] <= 4, name
     assert result["sheet_seconds"] < 60
     assert all(all(agreed.values()) for agreed in result["threads"].values())
+
+
+# all speed figures in one run
+
+
+def test_medians_alternate_between_what_is_compared():
+    order: list[str] = []
+    times = timing.in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2, repeats=3)
+    assert "".join(order) == "ab" + "aaabbb" * 2, "one run each to warm up, then in turn"
+    assert set(times) == {"a", "b"}
+    assert 0 < times["a"] < 50
+
+
+def test_the_machine_is_named_with_its_load_and_versions():
+    said = timing.machine("numpy")
+    assert said["cores"] >= 1
+    assert said["processor"]
+    assert set(said["versions"]) == {"numpy"}
+    assert said["load"] >= 0
+
+
+def test_flops_are_counted_from_the_layers():
+    # 3x3 convolutions of padding 1 after each of three pools, then 6*6*256... as the seed has it: 67.4 MFLOP
+    assert limit.flops(EmotionClassifier("emotion_cnn").eval()) / 1e6 == pytest.approx(67.4, abs=0.1)
+
+
+def _seed_figures() -> dict[str, Any]:
+    row = {"parameters": 8_424_775, "weights_without_unused": 8_424_775, "input_bytes": 27_648, "training_images_per_second": 100.0}
+    small = row | {"training_memory_mb": 100.0, "answer_ms": 13.0}
+    large = row | {"parameters": 121_938_759, "weights_without_unused": 121_938_759, "input_bytes": 602_112, "training_images_per_second": 10.0}
+    enhanced = row | {"parameters": 6_670_759, "input_bytes": 9_216, "training_images_per_second": 200.0, "training_memory_mb": 200.0, "answer_ms": 5.0}
+    networks = {"vgg16_48": small, "vgg16_224": large | {"training_memory_mb": 3000.0, "answer_ms": 130.0}, "enhanced_cnn48": enhanced, "emotion_cnn": small}
+    return {"networks": networks, "prepare_ms": {"native48": 0.02, "rgb48": 0.03, "upscale224": 1.0}}
+
+
+def test_claims_are_said_to_hold_only_where_they_do():
+    found = {row["claim"]: row for row in seeds.claims(_seed_figures())}
+    assert found["parameters, VGG16 at 48 against 224"] == {
+        "claim": "parameters, VGG16 at 48 against 224",
+        "claimed": "29×",
+        "measured": "14.5×",
+        "holds": False,
+    }
+    assert found["memory an input, 48 against 224, three channels each"]["measured"] == "21.8×"
+    assert found["memory an input, 48 against 224, three channels each"]["holds"], "22 is 21.8, rounded"
+    assert (found["inference, VGG16 at 48 against 224"]["measured"], found["inference, VGG16 at 48 against 224"]["holds"]) == ("10.0×", False)
+    assert found["preprocessing, native48 against upscale224"]["holds"]
+    savings = [row for row in found.values() if row["claimed"].endswith("%")]
+    assert [(row["measured"], row["holds"]) for row in savings] == [("94.5%", False), ("93.3%", True), ("95.0%", True)]
+
+
+def test_every_parameter_of_the_networks_compared_is_used():
+    classifier = EmotionClassifier("emotion_cnn").eval()
+    assert seeds._used_parameters(classifier) == classifier.num_parameters
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Path:
+    """A report of the part that is measured in a second, and figures of the others."""
+    path = tmp_path_factory.mktemp("results") / "run.json"
+    benchmarks.run.main(["--json", str(path), "--only", "faces"])
+    measured = json.loads(path.read_text())
+    assert set(measured) == {"machine", "faces"}
+    speeds = {"bare": 4300.0, "predict_batch": 3900.0, "predict_batch, torch": 1500.0}
+    batch = {"faces_per_second": speeds, "share_of_bare": 0.907, "limit": {"mflop_a_face": 67.4, "gflops": 290.0, "share": 0.95}}
+    more = {
+        "photo": {"pixels": [512, 512], "milliseconds": {"decode": 4.0, "detect, LBP cascade": 900.0, "crop": 0.01, "model, native48": 0.4}},
+        "batches": {"matmul_gflops": {"numpy": 300.0, "torch": 305.0}, "native48": batch},
+        "storages": {"native48": {"int8": {"bytes": 2**20, "milliseconds": 0.25, "faces_per_second": 5000.0}}},
+        "startup": {"prediction": {"native48": {"import_to_answer": 0.18, "process": 0.4, "torch_loaded": False}}, "app": {"empty": 2.0, "app": 3.0, "ratio": 1.5}},
+        "seeds": {**_seed_figures(), "claims": seeds.claims(_seed_figures())},
+    }
+    path.write_text(json.dumps({**measured, **more}))
+    return path
+
+
+def test_a_part_measured_anew_leaves_the_others_as_they_are(report, tmp_path):
+    before = json.loads(report.read_text())
+    after = benchmarks.run.main(["--json", str(report), "--only", "faces"])
+    assert {name: part for name, part in after.items() if name not in ("faces", "machine")} == {k: v for k, v in before.items() if k not in ("faces", "machine")}
+    assert after["faces"] != before["faces"]
+    assert report.with_name("stages.png").stat().st_size > 5000
+    other = tmp_path / "run.json"
+    other.write_text(json.dumps({**before, "machine": {**before["machine"], "processor": "another"}}))
+    with pytest.raises(InputError, match="was measured on another"):
+        benchmarks.run.main(["--json", str(other), "--only", "faces"])
+
+
+def test_readme_gets_the_measured_tables_between_its_marks(report, tmp_path):
+    figures = json.loads(report.read_text())
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{table.BEGIN}\nearlier figures\n{table.END}\nafter\n")
+    table.write_readme(figures, page)
+    text = page.read_text()
+    assert text.startswith(f"before\n{table.BEGIN}\n")
+    assert text.endswith(f"{table.END}\nafter\n")
+    assert "earlier" not in text
+    total = figures["faces"]["native48"]["onnx"]["total"]
+    for words in (f"**{total:.2f}**", "| `native48` | 3,900 | 91% | 1,500 | 95% of 305 GFLOP/s |", "| 29× | 14.5× | no |", "`native48` 0.18 s", "1.50 times"):
+        assert words in text, words
+    page.write_text("nothing")
+    with pytest.raises(InputError, match="lacks the lines"):
+        table.write_readme(figures, page)
+
+
+def test_readme_agrees_with_the_benchmarks_file():
+    committed = ROOT / "benchmarks" / "results" / "run.json"
+    text = (ROOT / "README.md").read_text()
+    shown = text.split(table.BEGIN)[1].split(table.END)[0].strip()
+    assert shown == table.markdown(json.loads(committed.read_text()))

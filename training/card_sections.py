@@ -67,6 +67,9 @@ def training_text(folder: Path) -> str:
     lines = []
     for stage in training["stages"]:
         recipe, epochs, data = stage["recipe"], stage["epochs"], stage["data"]
+        if "average" in stage:
+            lines.append(_average_line(stage))
+            continue
         best = max(epochs, key=lambda e: e[f"val_{recipe.get('select', 'accuracy')}"])
         hours = sum(e["seconds"] for e in epochs) / 3600
         environment = stage.get("environment")
@@ -92,6 +95,15 @@ def training_text(folder: Path) -> str:
         lines.append(f"- Temperature {training['calibration']['temperature']:.3f}, fitted on {on['n']:,} validation images: {changes} there.")
     lines.append(f"- Time and energy: {energy_text(training['stages'])}")
     return "\n".join(lines)
+
+
+def _average_line(stage: Mapping[str, Any]) -> str:
+    of = ", ".join(f"{part['weight']:.0%} of `{part['name']}`" for part in stage["average"]["of"])
+    [figures] = stage["epochs"]
+    return (
+        f"- `{stage['recipe']['name']}`: the mean of weights, {of}, by `training.average`; batch-norm statistics of "
+        f"{stage['average']['statistics']:,} training images: {figures['val_accuracy']:.2%} on {stage['data']['validation']:,} validation images."
+    )
 
 
 def energy_text(stages: Sequence[Mapping[str, Any]]) -> str:

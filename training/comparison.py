@@ -140,7 +140,7 @@ def _training(stages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     seconds = math.fsum(e["seconds"] for stage in stages for e in stage["epochs"])
     if seconds <= 0:
         return None
-    images = sum(stage["data"]["kept"] * len(stage["epochs"]) for stage in stages)
+    images = sum(stage["data"]["kept"] * len(stage["epochs"]) for stage in stages if "average" not in stage)
     return {"hours": seconds / 3600, "images_per_second": images / seconds, "device": stages[-1].get("environment", {}).get("device")}
 
 

@@ -9,12 +9,14 @@ import torch
 from safetensors import safe_open
 
 from emotion_hub import __version__
+from emotion_hub.backends import OnnxBackend
 from emotion_hub.checkpoints import ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, local_folder
 from emotion_hub.errors import InputError
 from emotion_hub.hub import is_timm_network, write_timm_files, write_transformers_files
 from emotion_hub.images import load_image
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import export_onnx
+from emotion_hub.onnx_files import check_beside
 from training.architecture import draw_architecture
 from training.card_sections import apache, report_of, training_text
 from training.cards import EXAMPLES, FIGURE_FILE, repository_card
@@ -54,7 +56,11 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
         write_timm_files(checkpoint, out, licence="apache-2.0" if apache(folder) else "mit")
     else:
         write_transformers_files(checkpoint, out)
-    export_onnx(classifier, out / ONNX_FILE, storage=_storage(folder / WEIGHTS_FILE), weights_file=folder / WEIGHTS_FILE)
+    if (folder / ONNX_FILE).is_file():
+        check_beside(folder / ONNX_FILE, OnnxBackend(folder / ONNX_FILE).file, str(checkpoint))
+        shutil.copyfile(folder / ONNX_FILE, out / ONNX_FILE)
+    else:
+        export_onnx(classifier, out / ONNX_FILE, storage=_storage(folder / WEIGHTS_FILE), weights_file=folder / WEIGHTS_FILE)
     for name in (REPORT_FILE, TRAINING_FILE):
         shutil.copyfile(folder / name, out / name)
     for name in ("LICENSE", *(["NOTICE"] if apache(folder) else [])):

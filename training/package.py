@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from emotion_hub.backends import TorchBackend
-from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
+from emotion_hub.checkpoints import ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models.classifier import EmotionClassifier
+from emotion_hub.onnx_export import export_onnx
 from emotion_hub.predictor import EmotionPredictor
 from training.calibration import calibration_record, fit_temperature, fold_temperature
 from training.data import load_split, shared_indices
@@ -25,7 +26,7 @@ LIMIT = 16 * 1024 * 1024
 
 
 def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str | Path | None = None) -> Path:
-    """Write config, float16 weights and the training record of the run's best epoch to `out`, and return it.
+    """Write config, float16 weights, the same as ONNX, and the training record of the run's best epoch to `out`, and return it.
 
     `earlier` are the runs it started from, for the record. With `data`, a temperature is fitted on its validation split and folded into the weights, and
     the record says so under `calibration`. Raises CheckpointError when the run has no best weights yet or the file would pass 16 MB.
@@ -36,6 +37,7 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str |
     stages = [json.loads((path / HISTORY_FILE).read_text()) for path in earlier or []]
     record = {"stages": [*stages, history], **({"calibration": calibrate(model, data)} if data else {})}
     model.half().save_pretrained(out)
+    export_onnx(EmotionClassifier.from_pretrained(out), out / ONNX_FILE, storage="float16", weights_file=out / WEIGHTS_FILE)
     (out / REPORT_FILE).unlink(missing_ok=True)  # it belongs to the weights that were there before
     (out / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n")
     return out

@@ -1,0 +1,104 @@
+"""All speed figures in one run: `python -m benchmarks.run --json` writes benchmarks/results/run.json, its drawing, and README's table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import limit, seeds, stages, startup
+from benchmarks.table import draw, write_readme
+from benchmarks.timing import machine
+from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
+from emotion_hub.errors import InputError
+from emotion_hub.models.classifier import EmotionClassifier
+from emotion_hub.onnx_export import STORAGE, export_onnx
+from emotion_hub.onnx_quantize import quantize_onnx
+
+__all__ = ["PARTS", "main"]
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "onnxruntime", "numpy", "pillow", "gradio")
+
+
+def _faces(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: stages.ready_face(name) for name in embedded_checkpoints()}
+
+
+def _photo(args: argparse.Namespace) -> dict[str, Any]:
+    return stages.photo_stages(list(embedded_checkpoints()), args.yunet)
+
+
+def _batches(args: argparse.Namespace) -> dict[str, Any]:
+    peak = limit.matmul_peak()
+    found: dict[str, Any] = {"matmul_gflops": peak}
+    for name in embedded_checkpoints():
+        row = stages.batches(name)
+        found[name] = row | {"limit": limit.share_of_peak(EmotionClassifier.from_pretrained(name), row["faces_per_second"]["bare"], peak)}
+    return found
+
+
+def _storages(args: argparse.Namespace) -> dict[str, Any]:
+    found = {}
+    for name in embedded_checkpoints():
+        classifier, weights = EmotionClassifier.from_pretrained(name), resolve_file(name, WEIGHTS_FILE)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = {s: export_onnx(classifier, Path(folder) / f"{s}.onnx", storage=s, weights_file=weights).path for s in STORAGE}
+            # the ranges do not change the time
+            paths["int8"] = quantize_onnx(paths["float32"], Path(folder) / "int8.onnx", stages.faces(64)).path
+            found[name] = stages.storages(paths)
+    return found
+
+
+def _startup(args: argparse.Namespace) -> dict[str, Any]:
+    return {"prediction": {name: startup.first_prediction(name) for name in embedded_checkpoints()}, "app": startup.app_start("native48")}
+
+
+def _seeds(args: argparse.Namespace) -> dict[str, Any]:
+    measured = seeds.compare()
+    return {**measured, "claims": seeds.claims(measured)}
+
+
+#: What can be measured, in this order; each part alone by `--only`.
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "faces": _faces,
+    "photo": _photo,
+    "batches": _batches,
+    "storages": _storages,
+    "startup": _startup,
+    "seeds": _seeds,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """The whole report. Parts that are not asked for keep the figures of the file that is there, when it comes from this processor."""
+    parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", nargs="?", type=Path, const=RESULTS / "run.json", help="where to write the figures (default: benchmarks/results/run.json)")
+    parser.add_argument("--only", action="append", choices=tuple(PARTS), help="measure this part; may be repeated (default: all)")
+    parser.add_argument("--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file, to measure it beside the LBP cascade")
+    parser.add_argument("--readme", action="store_true", help="write README's table from the figures")
+    args = parser.parse_args(argv)
+    here = machine(*PACKAGES)
+    earlier = json.loads(args.json.read_text()) if args.json and args.json.is_file() else {}
+    if args.only and earlier and earlier["machine"]["processor"] != here["processor"]:
+        raise InputError(f"{args.json} was measured on {earlier['machine']['processor']}, this is {here['processor']}: leave --only out and measure all of it")
+    report = {"machine": here, **{name: part for name, part in earlier.items() if name in PARTS and args.only}}
+    for name in args.only or PARTS:
+        print(f"measuring {name} ...", flush=True)
+        report[name] = PARTS[name](args)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        if set(PARTS) <= set(report):
+            draw(report, args.json.with_name("stages.png"))
+    if args.readme:
+        write_readme(report)
+    print(json.dumps(report, indent=1))
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The figures of `benchmarks.run` for people: README's tables and a drawing of where the time goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from emotion_hub.errors import InputError
+
+__all__ = ["BEGIN", "END", "draw", "markdown", "write_readme"]
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- speed: written by python -m benchmarks.run --json --readme -->", "<!-- end of speed -->"
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """README's tables."""
+    machine, faces, batches = report["machine"], report["faces"], report["batches"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if name in ("torch", "onnxruntime"))
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, {versions}. Medians in milliseconds; ratios are of rounds that alternate in one run.",
+        "",
+        "| one ready 48-pixel PNG | decode | preprocess | network | bytes to probabilities | of a bare call | through torch |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in faces.items():
+        onnx = row["onnx"]
+        lines.append(
+            f"| `{name}`, ONNX | {onnx['decode']:.2f} | {onnx['preprocess']:.2f} | {onnx['model']:.2f} | **{onnx['total']:.2f}** "
+            f"| {row['total_over_bare']:.2f}× | {row['torch']['total']:.2f} |"
+        )
+    lines += [
+        "",
+        "| batches of 64 | `predict_batch`, faces/s | of a bare loop | through torch | the loop's share of the matrix-multiplication peak |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in ((n, r) for n, r in batches.items() if n != "matmul_gflops"):
+        speeds = row["faces_per_second"]
+        lines.append(
+            f"| `{name}` | {speeds['predict_batch']:,.0f} | {row['share_of_bare']:.0%} | {speeds['predict_batch, torch']:,.0f} "
+            f"| {row['limit']['share']:.0%} of {max(batches['matmul_gflops'].values()):,.0f} GFLOP/s |"
+        )
+    lines += ["", "| weights stored in | file, MB | one face, ms | batches of 64, faces/s |", "|---|---|---|---|"]
+    for name, row in report["storages"].items():
+        for storage, figures in row.items():
+            lines.append(f"| `{name}`, {storage} | {figures['bytes'] / 2**20:.1f} | {figures['milliseconds']:.2f} | {figures['faces_per_second']:,.0f} |")
+    start = report["startup"]
+    first = ", ".join(f"`{name}` {row['import_to_answer']:.2f} s" for name, row in start["prediction"].items())
+    lines += ["", f"From `import emotion_hub` to the first ONNX prediction in a fresh process: {first}. The demo answers its first prediction after "]
+    lines[-1] += f"{start['app']['app']:.1f} s, {start['app']['ratio']:.2f} times as long as an empty Gradio app takes to answer anything."
+    lines += ["", "| claimed of 48 pixels against 224 | claimed | measured | holds |", "|---|---|---|---|"]
+    lines += [f"| {c['claim']} | {c['claimed']} | {c['measured']} | {'yes' if c['holds'] else 'no'} |" for c in report["seeds"]["claims"]]
+    return "\n".join(lines)
+
+
+def write_readme(report: dict[str, Any], path: Path = ROOT / "README.md") -> None:
+    """Replace README's tables; raises InputError where the lines around them are missing."""
+    text = path.read_text()
+    if BEGIN not in text or END not in text:
+        raise InputError(f"{path.name} lacks the lines {BEGIN!r} and {END!r} between which the tables stand")
+    before, rest = text.split(BEGIN, 1)
+    path.write_text(f"{before}{BEGIN}\n{markdown(report)}\n{END}{rest.split(END, 1)[1]}")
+
+
+def draw(report: dict[str, Any], path: Path) -> Path:
+    """Bars of a photo's stages, one a network, on a logarithmic scale."""
+    from matplotlib.figure import Figure
+
+    rows = report["photo"]["milliseconds"]
+    figure = Figure(figsize=(7.5, 0.42 * len(rows) + 1.2), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    colours = {"detect": "#c9d8f2", "model": "#2f5fb3", "preprocess": "#7fa3dc"}
+    names = list(rows)[::-1]
+    bars = axes.barh(names, [rows[name] for name in names], color=[colours.get(name.split(",")[0], "#9aa7b8") for name in names])
+    axes.bar_label(bars, fmt="%.2g ms", padding=3, fontsize=8)
+    axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.set_xlabel("milliseconds, logarithmic")
+    width, height = report["photo"]["pixels"]
+    axes.set_title(f"A photo of {width}×{height} pixels, stage by stage", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Software": None})
+    return path

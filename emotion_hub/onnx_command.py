@@ -1,0 +1,62 @@
+"""What `python -m emotion_hub export` does: a checkpoint to an ONNX file, in float32, float16 or int8."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, embedded_checkpoints, local_folder, resolve_file
+from emotion_hub.errors import InputError
+from emotion_hub.images import load_image
+from emotion_hub.scoring.pictures import is_image_name
+
+__all__ = ["export_file"]
+
+
+def export_file(checkpoint: str, out: str | None, *, opset: int | None, storage: str, faces: str | None) -> tuple[Path, list[str]]:
+    """The file written and what is to be said of it.
+
+    Without `out` a folder gets `model.onnx`, which `backend="onnx"` then uses; an embedded checkpoint or a Hub id a file in the working folder. Raises
+    InputError for int8 without faces or faces without int8, for a folder that is not there, and what `export_onnx` and `quantize_onnx` raise.
+    """
+    if (storage == "int8") != (faces is not None):
+        raise InputError("--storage int8 and --faces FOLDER go together: training faces set the ranges of its activations")
+    target = Path(out) if out else _default(checkpoint, storage)
+    if target.suffix != ".onnx" or not target.parent.is_dir():
+        raise InputError(f"--out {str(target)!r}: name an .onnx file in a folder that exists")
+    pictures = _pictures(Path(faces)) if faces else []
+    from emotion_hub.models.classifier import EmotionClassifier
+    from emotion_hub.onnx_export import export_onnx
+
+    classifier, weights = EmotionClassifier.from_pretrained(checkpoint), resolve_file(checkpoint, WEIGHTS_FILE)
+    if storage != "int8":
+        made = export_onnx(classifier, target, opset=opset, storage=storage, weights_file=weights)
+        said = (
+            f"{classifier.config.model}: {made.bytes / 2**20:.2f} MB, operator set {made.opset}, {storage} weights, largest difference of a logit from torch's"
+        )
+        return target, [f"{said} {made.difference:.1e}"]
+    from emotion_hub.onnx_quantize import quantize_onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        full = export_onnx(classifier, Path(folder) / ONNX_FILE, opset=opset, weights_file=weights)
+        small = quantize_onnx(full.path, target, pictures)
+        measure = "its accuracy is not known before it is measured: python -m training.onnx_study"
+        return target, [f"{classifier.config.model}: {small.bytes / 2**20:.2f} MB of {full.bytes / 2**20:.2f} MB, calibrated on {small.faces} faces; {measure}"]
+
+
+def _default(checkpoint: str, storage: str) -> Path:
+    folder = local_folder(checkpoint)
+    ending = "" if storage == "float32" else f"-{storage}"
+    if folder is not None and checkpoint not in embedded_checkpoints() and (folder / CONFIG_FILE).is_file() and not ending:
+        return folder / ONNX_FILE
+    return Path(f"{Path(checkpoint).name}{ending}.onnx")
+
+
+def _pictures(folder: Path) -> list[Image.Image]:
+    """The folder's pictures, of at most 2,000 files in the order of their names."""
+    if not folder.is_dir():
+        raise InputError(f"--faces {str(folder)!r} is no folder; name one with pictures of training faces below it")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_name(path.name))
+    return [load_image(path) for path in paths[:: max(1, len(paths) // 2000)]]

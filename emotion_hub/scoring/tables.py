@@ -1,0 +1,206 @@
+"""Pictures in tables: local parquet files by pyarrow, data sets of the Hub and of `save_to_disk` by datasets."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from emotion_hub.errors import ImageError, ImageTooLargeError, InputError, MissingDependencyError
+from emotion_hub.images import MAX_BYTES, ImageSource
+from emotion_hub.scoring.pictures import Picture, broken, file_stamp, shown_name
+
+__all__ = ["DatasetSource", "ParquetSource"]
+
+_COLUMNS = ("image", "img", "picture", "photo")
+_SPLIT = re.compile(r"(?:^|[/_.-])(train|training|validation|valid|val|dev|test|testing|publictest|privatetest)(?=[/_.-]|$)", re.IGNORECASE)
+
+#: Rows of a parquet file that are in memory at once.
+_ROWS = 64
+
+
+class ParquetSource:
+    """The pictures in a column of parquet files; rows are read a few at a time, row groups before `start` not at all."""
+
+    def __init__(self, folder: Path, names: list[str], split: str | None = None, column: str | None = None) -> None:
+        """`split` takes the files whose path names it. Raises InputError for a split or column that is not there and for what is no parquet file."""
+        self.folder, self.names = folder, names
+        if split is not None:
+            self.names = [name for name in names if split.lower() in _splits(name)]
+            if not self.names:
+                found = sorted({word for name in names for word in _splits(name)})
+                raise InputError(f"split={split!r} is in no file's name; found are {', '.join(found) or 'none'}")
+        self.rows = [self._open(name).metadata.num_rows for name in self.names]
+        schemas = {name: self._open(name).schema_arrow for name in self.names}
+        self.column = _column(schemas[self.names[0]].names, column, shown_name(self.names[0]))
+        for name, schema in schemas.items():
+            if self.column not in schema.names:
+                raise InputError(f"{name!r} has no column {self.column!r}, only {', '.join(schema.names)}; name the picture's column")
+        if not sum(self.rows):
+            raise InputError(f"{', '.join(self.names[:3])!r} has no row; give tables that hold pictures")
+        stamps = [[shown_name(name), *file_stamp(folder / name)] for name in self.names]
+        digest = hashlib.sha256(repr(stamps).encode()).hexdigest()
+        self.identity = {"kind": "parquet", "path": shown_name(folder.resolve()), "files": digest, "column": self.column}
+
+    def count(self) -> int:
+        return sum(self.rows)
+
+    def pictures(self, start: int = 0) -> Iterator[Picture]:
+        for name, rows in zip(self.names, self.rows, strict=True):
+            if start < rows:
+                yield from self._of_file(name, start)
+            start = max(0, start - rows)
+
+    def _of_file(self, name: str, start: int) -> Iterator[Picture]:
+        file, row = self._open(name), 0
+        groups = []
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            if not groups and row + size <= start:
+                row += size
+            else:
+                groups.append(group)
+        for batch in file.iter_batches(batch_size=_ROWS, row_groups=groups, columns=[self.column]):
+            for value in batch.column(0):
+                if row >= start:
+                    yield _picture(f"{shown_name(name)} row {row}", value.as_py(), self.folder)
+                row += 1
+
+    def _open(self, name: str) -> Any:
+        try:
+            import pyarrow
+            import pyarrow.parquet as parquet
+        except ImportError as error:
+            raise MissingDependencyError("parquet files need pyarrow: pip install 'emotion-hub[score]'") from error
+        try:
+            return parquet.ParquetFile(self.folder / name, pre_buffer=False)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise InputError(f"{name!r} cannot be read as a parquet file ({str(error).splitlines()[0]}); download or write it again") from error
+
+
+class DatasetSource:
+    """The pictures of a data set, split after split: streamed from the Hub, or read from a folder of `save_to_disk`."""
+
+    def __init__(self, identity: dict[str, Any], splits: dict[str, Callable[[int], Any]], counts: dict[str, int | None], column: str) -> None:
+        """`splits` gives for each split a function from a first row to its rows, which hold encoded pictures."""
+        self.splits, self.counts, self.column = splits, counts, column
+        self.identity = {**identity, "splits": list(splits), "column": column}
+
+    @classmethod
+    def from_hub(cls, repo_id: str, split: str | None = None, column: str | None = None) -> DatasetSource:
+        """The data set at its present commit, streamed. Raises InputError where the Hub gives none."""
+        datasets = _datasets()
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            commit = HfApi().dataset_info(repo_id).sha
+            loaded = datasets.load_dataset(repo_id, revision=commit, streaming=True)
+        except (HfHubHTTPError, OSError, ValueError) as error:
+            raise InputError(f"no data at {repo_id!r}: no such file here, and the Hub gives no such data set ({str(error).splitlines()[0]})") from error
+        chosen = _choose(dict(loaded), split, repo_id)
+        column = _column(list(next(iter(chosen.values())).features or ()), column, repo_id)
+        counts = {name: rows.info.splits[name].num_examples if rows.info.splits and name in rows.info.splits else None for name, rows in chosen.items()}
+        tables = {name: _encoded(rows, column) for name, rows in chosen.items()}
+        parts = {name: lambda start, rows=rows: _going_on(rows.skip(start), repo_id) for name, rows in tables.items()}
+        return cls({"kind": "hub", "id": repo_id, "commit": commit}, parts, {name: count or None for name, count in counts.items()}, column)
+
+    @classmethod
+    def from_disk(cls, folder: Path, split: str | None = None, column: str | None = None) -> DatasetSource:
+        """A folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote, mapped into memory."""
+        datasets = _datasets()
+        try:
+            loaded = datasets.load_from_disk(str(folder))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{str(folder)!r} cannot be read as a saved data set ({error}); save it again") from error
+        chosen = _choose(dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}, split, folder.name)
+        column = _column(next(iter(chosen.values())).column_names, column, folder.name)
+        stamps = [[shown_name(path.relative_to(folder)), *file_stamp(path)] for path in sorted(folder.rglob("*.arrow"))]
+        identity = {"kind": "saved", "path": shown_name(folder.resolve()), "files": hashlib.sha256(repr(stamps).encode()).hexdigest()}
+        tables = {name: _encoded(rows, column) for name, rows in chosen.items()}
+        parts = {name: lambda start, rows=rows: (rows[i] for i in range(start, len(rows))) for name, rows in tables.items()}
+        return cls(identity, parts, {name: len(rows) for name, rows in tables.items()}, column)
+
+    def count(self) -> int | None:
+        return None if None in self.counts.values() else sum(self.counts.values())
+
+    def pictures(self, start: int = 0) -> Iterator[Picture]:
+        for split, rows in self.splits.items():
+            if self.counts[split] is not None and start >= self.counts[split]:
+                start -= self.counts[split]
+                continue
+            first = start if self.counts[split] is not None else 0
+            for row, values in enumerate(rows(first), first):
+                if row >= start:
+                    yield _picture(f"{split} row {row}".strip(), values[self.column], Path())
+            start = max(0, start - row - 1)
+
+
+def _going_on(rows: Any, repo_id: str) -> Iterator[Any]:
+    """The rows; a connection that breaks is no picture's fault and ends the run, which can be resumed."""
+    try:
+        yield from rows
+    except OSError as error:  # the clients' connection errors are OSErrors
+        raise InputError(f"reading {repo_id!r} broke off ({str(error).splitlines()[0]}); run the same command again to go on") from error
+
+
+def _encoded(rows: Any, column: str) -> Any:
+    """Only the picture's column, as bytes and path: our own decoder reads them."""
+    from datasets import Image
+
+    return rows.select_columns([column]).cast_column(column, Image(decode=False))
+
+
+def _picture(name: str, value: Any, folder: Path) -> Picture:
+    """A cell: bytes, a path, or datasets' struct of both."""
+    data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (None, value) if isinstance(value, str) else (value, None)
+    if isinstance(data, bytes):
+        return Picture(name, data)
+    if isinstance(path, str) and path:
+        return Picture(name, (lambda: _remote(path)) if "://" in path else folder / path)
+    return broken(name, f"{name} holds no picture ({type(value).__name__}); pictures are bytes, or datasets' bytes and path")
+
+
+def _remote(path: str) -> ImageSource:
+    """The bytes of a file on the Hub that a streamed row names."""
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path!r} cannot be read ({str(error).splitlines()[0]})") from error
+    if len(data) > MAX_BYTES:
+        raise ImageTooLargeError(f"{path!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG")
+    return data
+
+
+def _splits(name: str) -> set[str]:
+    return {word.lower() for word in _SPLIT.findall(name.lower().removesuffix(".parquet"))}
+
+
+def _choose(loaded: dict[str, Any], split: str | None, what: str) -> dict[str, Any]:
+    if split is None:
+        return loaded
+    if split not in loaded:
+        raise InputError(f"split={split!r}: {what} has {', '.join(filter(None, loaded)) or 'no splits'}")
+    return {split: loaded[split]}
+
+
+def _column(names: list[str], column: str | None, what: str) -> str:
+    if column is not None and column not in names:
+        raise InputError(f"column={column!r}: {what} has {', '.join(names)}")
+    found = column or next((name for name in _COLUMNS if name in names), None)
+    if found is None:
+        raise InputError(f"{what} has the columns {', '.join(names) or 'of an unknown kind'}; name the picture's with --column")
+    return found
+
+
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependencyError("data sets of the Hub need datasets: pip install 'emotion-hub[train]'") from error
+    return datasets

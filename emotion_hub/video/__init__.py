@@ -1,0 +1,29 @@
+"""Videos: frames at a rate, faces tracked, probabilities smoothed, a timeline, an annotated copy.
+
+from emotion_hub import EmotionPredictor
+from emotion_hub.video import analyse_video
+analyse_video("clip.mp4", EmotionPredictor.from_pretrained("native48")).to_csv("clip.csv")
+"""
+
+from __future__ import annotations
+
+from emotion_hub.video.analysis import analyse_video
+from emotion_hub.video.frames import DEFAULT_RATE, VIDEO_SUFFIXES, Frame, VideoInfo, probe_video, read_frames
+from emotion_hub.video.smoothing import DEFAULT_SECONDS, Smoother
+from emotion_hub.video.timeline import Sighting, Timeline
+from emotion_hub.video.tracking import Tracker
+
+__all__ = [
+    "DEFAULT_RATE",
+    "DEFAULT_SECONDS",
+    "VIDEO_SUFFIXES",
+    "Frame",
+    "Sighting",
+    "Smoother",
+    "Timeline",
+    "Tracker",
+    "VideoInfo",
+    "analyse_video",
+    "probe_video",
+    "read_frames",
+]

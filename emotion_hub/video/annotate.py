@@ -1,0 +1,96 @@
+"""The frames that were looked at as a video again, with each face's box, number and expression drawn on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from emotion_hub.errors import InputError, MissingDependencyError
+from emotion_hub.video.timeline import Sighting
+
+__all__ = ["AnnotatedVideo", "draw_sightings"]
+
+#: A box colour a track, light enough for dark letters.
+_COLOURS = ("#ffd166", "#06d6a0", "#8ecae6", "#ff99c8", "#f4a261", "#cdb4db", "#b5e48c", "#ffffff")
+
+#: Timestamps count milliseconds.
+_CLOCK = Fraction(1, 1000)
+
+
+def draw_sightings(image: Image.Image, sightings: Sequence[Sighting]) -> Image.Image:
+    """A copy of the upright RGB frame with a box and a line of text a face."""
+    drawn = image.copy()
+    pen = ImageDraw.Draw(drawn)
+    size = max(11, round(min(image.size) / 28))
+    font, line = ImageFont.load_default(size), max(2, size // 6)
+    for sighting in sightings:
+        colour = _COLOURS[sighting.track % len(_COLOURS)]
+        left, top, right, bottom = sighting.bbox
+        pen.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=line)
+        text = f"{sighting.track}: {sighting.label} {sighting.smooth[sighting.label]:.0%}"
+        width, height = round(pen.textlength(text, font)) + 2 * line, size + 2 * line
+        x = min(max(0, left), max(0, image.width - width))
+        y = top - height if top >= height else min(bottom, max(0, image.height - height))
+        pen.rectangle((x, y, x + width, y + height), fill=colour)
+        pen.text((x + line, y + line), text, fill="black", font=font)
+    return drawn
+
+
+class AnnotatedVideo:
+    """Writes an H.264 MP4 that browsers play, frame by frame at its own time; a context manager.
+
+    The file appears when the `with` block ends without an error. Sides are made even, which the pixel format asks for, by leaving out a row or
+    column. Sound is not carried over.
+    """
+
+    def __init__(self, path: str | Path, rate: float) -> None:
+        """`rate` is frames a second, for the encoder's plan. Raises InputError for another suffix than .mp4."""
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise InputError(f"the annotated video is an .mp4 file, not {self.path.name!r}")
+        try:
+            import av
+        except ImportError as error:
+            raise MissingDependencyError("videos need PyAV: pip install 'emotion-hub[video]'") from error
+        self._av, self._rate = av, Fraction(rate).limit_denominator(1000)
+        self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.mp4")
+        self._container: Any = None
+        self._stream: Any = None
+        self._last = -1
+
+    def __enter__(self) -> AnnotatedVideo:
+        # the index at the front: a browser starts playing before it has the whole file
+        self._container = self._av.open(str(self._partial), "w", options={"movflags": "faststart"})
+        return self
+
+    def add(self, image: Image.Image, time: float) -> None:
+        """Append a frame shown from `time` (seconds) on; the first one decides the size, others are fitted to it."""
+        if self._stream is None:
+            self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "23", "preset": "veryfast"})
+            self._stream.width, self._stream.height = (max(2, side - side % 2) for side in image.size)
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.codec_context.time_base = _CLOCK
+        size = (self._stream.width, self._stream.height)
+        if image.size != size:
+            fits = all(0 <= a - b <= 1 for a, b in zip(image.size, size, strict=True))
+            image = image.crop((0, 0, *size)) if fits else image.resize(size)
+        frame = self._av.VideoFrame.from_image(image)
+        self._last = max(self._last + 1, round(time / _CLOCK))  # two frames at one time are not allowed
+        frame.pts, frame.time_base = self._last, _CLOCK
+        self._container.mux(self._stream.encode(frame))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None and self._stream is not None:
+                self._container.mux(self._stream.encode())
+            self._container.close()
+            if kind is None and self._stream is not None:
+                os.replace(self._partial, self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)

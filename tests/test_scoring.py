@@ -1,0 +1,450 @@
+"""Many pictures into one table: what the rows say, whatever the pictures lie in."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from emotion_hub.__main__ import main
+from emotion_hub.detectors import Detection, Framing
+from emotion_hub.errors import ConfigError, DetectorError, InputError, ManifestError, MissingDependencyError
+from emotion_hub.images import MAX_BYTES
+from emotion_hub.labels import FER2013, REPORT6, LabelSet
+from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.preprocess import Preprocessor
+from emotion_hub.scoring import open_source, score
+from emotion_hub.scoring.ahead import ahead
+
+
+class Linear:
+    """A backend as quick as a test wants it: one random layer. It remembers how many faces each call had."""
+
+    def __init__(self, classes: int, channels: int = 1, side: int = 48, seed: int = 0) -> None:
+        self.weight = np.random.default_rng(seed).normal(0, 0.02, (channels * side * side, classes)).astype(np.float32)
+        self.num_parameters, self.weights, self.calls = self.weight.size, f"seed{seed}", []
+
+    def logits(self, pixel_values: np.ndarray) -> np.ndarray:
+        self.calls.append(len(pixel_values))
+        return pixel_values.reshape(len(pixel_values), -1) @ self.weight
+
+
+def linear(name: str = "linear", labels: LabelSet = FER2013, preprocess: str = "native48", seed: int = 0) -> EmotionPredictor:
+    config = Preprocessor(preprocess).config
+    return EmotionPredictor(Linear(len(labels), config.channels, config.size, seed), labels, Preprocessor(preprocess), name=name)
+
+
+class Corners:
+    """Finds two faces in every larger picture, the smaller one first."""
+
+    name, framing = "corners", Framing(1.0, 0.0)
+
+    def detect(self, image: Image.Image) -> list[Detection]:
+        return [Detection((5, 5, 35, 35), 0.5), Detection((40, 30, 100, 90), 0.75)]
+
+
+def png(seed: int, side: int = 48) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+#: Name and content of pictures in the order of their names: a bad one, one without a face, ready-made faces.
+PICTURES = {f"{'abc'[i // 4]}/{i:02d}.png": png(i) for i in range(12)} | {"a/02.png": b"no picture", "b/05.png": png(5, side=8)}
+
+
+def rows(path: Path) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def values(path: Path, *without: str) -> list[dict]:
+    return [{name: value for name, value in row.items() if name not in without} for row in rows(path)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in PICTURES.items():
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "pictures" / "notes.txt").write_text("no picture, and no row")
+    (tmp_path / "pictures" / "a" / "._00.png").write_bytes(b"what macOS leaves beside a file")
+    return tmp_path / "pictures"
+
+
+def run(source, out: Path, **options):
+    return score(source, out, **{"models": [linear()], "workers": 2, "part_size": 5, "batch_size": 3, **options})
+
+
+# what a row says
+
+
+def test_there_is_a_row_a_face_with_what_predict_says_of_it(folder, tmp_path):
+    done = run(folder, tmp_path / "r.parquet")
+    assert (done.pictures, done.faces, done.faceless, done.errors, done.resumed) == (12, 10, 1, 1, 0)
+    found, predictor = rows(tmp_path / "r.parquet"), linear()
+    assert [row["source"] for row in found] == sorted(PICTURES)
+    assert [row["picture"] for row in found] == list(range(12))
+    for row in found:
+        if row["error"] is not None:
+            assert row["source"] == "a/02.png"
+            assert "is text" in row["error"]
+            assert {row[name] for name in ("width", "faces", "face", "bbox", "label", "label_id", "prob_happy")} == {None}
+        elif row["source"] == "b/05.png":
+            assert (row["faces"], row["face"], row["bbox"], row["label"], row["prob_happy"], row["width"]) == (0, None, None, None, None, 8)
+        else:
+            [answer] = predictor.predict(folder / row["source"])
+            assert (row["label"], row["label_id"], tuple(row["bbox"])) == (answer.label, answer.label_id, answer.bbox)
+            assert (row["faces"], row["face"], row["model"], row["checkpoint"]) == (1, 0, "linear", "seed0")
+            assert [row[f"prob_{name}"] for name in FER2013.labels] == pytest.approx(list(answer.probs.values()), abs=1e-6)
+
+
+def test_the_schema_is_typed_and_the_same_for_every_source(folder, tmp_path):
+    (tmp_path / "none").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "none" / "small.png")
+    run(folder, tmp_path / "r.parquet")
+    run(tmp_path / "none", tmp_path / "n.parquet")
+    schema = pq.read_schema(tmp_path / "r.parquet")
+    assert schema.equals(pq.read_schema(tmp_path / "n.parquet"))
+    types = {"source": pa.string(), "picture": pa.int64(), "time": pa.float64(), "width": pa.int32(), "bbox": pa.list_(pa.int32(), 4), "label_id": pa.int32()}
+    assert {name: schema.field(name).type for name in types} == types
+    assert [name for name in schema.names if name.startswith("prob_")] == [f"prob_{label}" for label in FER2013.labels]
+    assert json.loads(schema.metadata[b"emotion_hub"])["models"][0]["labels"] == list(FER2013.labels)
+
+
+def test_every_face_of_a_photo_has_its_row_largest_first(tmp_path):
+    Image.linear_gradient("L").resize((160, 120)).save(tmp_path / "photo.jpg")
+    run(tmp_path / "photo.jpg", tmp_path / "r.parquet", detector=Corners())
+    found = rows(tmp_path / "r.parquet")
+    assert [(row["face"], row["faces"], row["bbox"], row["score"], row["detector"]) for row in found] == [
+        (0, 2, [40, 30, 100, 90], 0.75, "corners"),
+        (1, 2, [5, 5, 35, 35], 0.5, "corners"),
+    ]
+    whole = linear().predict(tmp_path / "photo.jpg", whole=True)[0]
+    run(tmp_path / "photo.jpg", tmp_path / "w.parquet", whole=True)
+    [row] = rows(tmp_path / "w.parquet")
+    assert (row["bbox"], row["detector"], row["label"]) == ([0, 0, 160, 120], None, whole.label)
+
+
+def test_several_models_answer_for_the_same_faces_in_rows_side_by_side(folder, tmp_path):
+    models = [linear(), linear("six", REPORT6, seed=1), linear("large", preprocess="upscale224", seed=2)]
+    done = run(folder, tmp_path / "r.parquet", models=models)
+    assert (done.pictures, done.faces, done.errors) == (12, 10, 1)
+    found = rows(tmp_path / "r.parquet")
+    assert [row["model"] for row in found] == ["linear", "six", "large"] * 12
+    assert [row["picture"] for row in found] == [i for i in range(12) for _ in models]
+    for row in found:
+        if row["model"] == "six" and row["label"]:
+            assert row["prob_disgust"] is None
+            assert sum(row[f"prob_{label}"] for label in REPORT6.labels) == pytest.approx(1, abs=1e-5)
+    for model in models:
+        run(folder, tmp_path / "one.parquet", models=[model], restart=True)
+        alone = [{name: value for name, value in row.items() if value is not None} for row in rows(tmp_path / "one.parquet")]
+        assert alone == [{name: value for name, value in row.items() if value is not None} for row in found if row["model"] == model.name]
+
+
+def test_a_network_gets_batches_of_the_size_asked_for_and_no_answer_depends_on_it(folder, tmp_path):
+    small, large = linear(), linear()
+    run(folder, tmp_path / "s.parquet", models=[small], batch_size=2, part_size=100)
+    run(folder, tmp_path / "l.parquet", models=[large], batch_size=64, part_size=100)
+    assert (small.backend.calls, large.backend.calls) == ([2] * 5, [10])
+    for one, other in zip(rows(tmp_path / "s.parquet"), rows(tmp_path / "l.parquet"), strict=True):
+        assert one == pytest.approx(other, abs=1e-6) if one["bbox"] is None else one["prob_sad"] == pytest.approx(other["prob_sad"], abs=1e-6)
+
+
+# what pictures lie in
+
+
+def _zip(folder: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(PICTURES):
+            archive.write(folder / name, name)
+    return path
+
+
+def _tar(folder: Path, path: Path, mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name in sorted(PICTURES):
+            archive.add(folder / name, name)
+        archive.add(folder / "notes.txt", "notes.txt")
+    return path
+
+
+def _manifest(folder: Path, path: Path) -> Path:
+    path.write_text("\ufeffpath,label\n" + "".join(f"{folder.name}\\{name},happy\n" for name in sorted(PICTURES)) + "\n", encoding="utf-8")
+    return path
+
+
+def _parquet(folder: Path, path: Path) -> Path:
+    cells = [{"bytes": PICTURES[name], "path": None} for name in sorted(PICTURES)]
+    pq.write_table(pa.table({"image": cells, "label": [0] * len(cells)}), path, row_group_size=4)
+    return path
+
+
+def _saved(folder: Path, path: Path) -> Path:
+    from datasets import Dataset, DatasetDict, Image
+
+    names = sorted(PICTURES)
+    rows = {split: Dataset.from_dict({"image": [str(folder / n) for n in part]}) for split, part in {"a": names[:7], "b": names[7:]}.items()}
+    DatasetDict({split: table.cast_column("image", Image(decode=False)) for split, table in rows.items()}).save_to_disk(str(path))
+    return path
+
+
+FORMS = {
+    "zip": lambda folder, tmp: _zip(folder, tmp / "p.zip"),
+    "tar": lambda folder, tmp: _tar(folder, tmp / "p.tar"),
+    "tar.gz": lambda folder, tmp: _tar(folder, tmp / "p.tar.gz", "w:gz"),
+    "tar.xz": lambda folder, tmp: _tar(folder, tmp / "p.tar.xz", "w:xz"),
+    "manifest": lambda folder, tmp: _manifest(folder, tmp / "m.csv"),
+    "parquet": lambda folder, tmp: _parquet(folder, tmp / "p.parquet"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_pictures_give_the_same_rows_in_every_form(form, folder, tmp_path):
+    run(folder, tmp_path / "folder.parquet")
+    source = FORMS[form](folder, tmp_path)
+    before = {path for path in tmp_path.rglob("*")}
+    done = run(source, tmp_path / "r.parquet")
+    assert {path for path in tmp_path.rglob("*")} == before | {tmp_path / "r.parquet"}, "nothing is unpacked or left behind"
+    assert (done.pictures, done.faces, done.errors) == (12, 10, 1)
+    assert values(tmp_path / "r.parquet", "source", "error") == values(tmp_path / "folder.parquet", "source", "error")
+    opened = open_source(source)
+    assert opened.count() in (None, 12)
+    for start in (0, 3, 4, 5, 11, 12):
+        assert [p.source for p in opened.pictures(start)] == [row["source"] for row in rows(tmp_path / "r.parquet")][start:]
+
+
+def test_a_saved_data_set_is_read_split_after_split(folder, tmp_path, datasets_cache):
+    source = _saved(folder, tmp_path / "saved")
+    run(folder, tmp_path / "folder.parquet")
+    run(source, tmp_path / "r.parquet")
+    assert values(tmp_path / "r.parquet", "source", "error") == values(tmp_path / "folder.parquet", "source", "error")
+    assert [row["source"] for row in rows(tmp_path / "r.parquet")][6:8] == ["a row 6", "b row 0"]
+    assert [p.source for p in open_source(source).pictures(8)] == [f"b row {i}" for i in range(1, 5)]
+    run(source, tmp_path / "b.parquet", split="b")
+    assert [row["source"] for row in rows(tmp_path / "b.parquet")] == [f"b row {i}" for i in range(5)]
+    with pytest.raises(InputError, match=r"split='c'.*a, b"):
+        run(source, tmp_path / "c.parquet", split="c")
+
+
+def test_a_folder_of_parquet_files_is_chosen_from_by_split_and_column(folder, tmp_path):
+    for name in ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "test.parquet"):
+        (tmp_path / "tables" / "data").mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"face": [png(1), png(2)], "other": [1, 2]}), tmp_path / "tables" / "data" / name)
+    with pytest.raises(InputError, match=r"columns face, other; name the picture's"):
+        open_source(tmp_path / "tables")
+    run(tmp_path / "tables", tmp_path / "r.parquet", column="face", split="train")
+    names = [row["source"] for row in rows(tmp_path / "r.parquet")]
+    assert names == [f"data/train-0000{i}-of-00002.parquet row {j}" for i in range(2) for j in range(2)]
+    with pytest.raises(InputError, match=r"split='validation'.*test, train"):
+        open_source(tmp_path / "tables", split="validation", column="face")
+
+
+def test_a_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, capsys):
+    """In a process of its own: datasets reads the Hub's address when it is imported."""
+    import subprocess
+    import sys
+
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    api.create_repo("tester/drawn", repo_type="dataset")
+    source = _parquet(folder, tmp_path / "p.parquet")
+    commit = api.upload_file(path_or_fileobj=source, path_in_repo="data/test-00000-of-00001.parquet", repo_id="tester/drawn", repo_type="dataset").oid
+    command = [sys.executable, "-m", "emotion_hub", "score", "tester/drawn", "--split", "test", "--out", str(tmp_path / "r.parquet"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).resolve().parents[1])
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["faces"] == 10
+    score(folder, tmp_path / "folder.parquet")
+    assert values(tmp_path / "r.parquet", "source", "error") == values(tmp_path / "folder.parquet", "source", "error")
+    assert json.loads(pq.read_schema(tmp_path / "r.parquet").metadata[b"emotion_hub"])["source"]["commit"] == commit
+
+
+# what is wrong with a source or a picture
+
+
+def test_a_bad_member_of_an_archive_becomes_a_row_and_a_bomb_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", bytes(MAX_BYTES + 1))
+        archive.writestr("face.png", png(0))
+        archive.writestr("liar.png", bytes(MAX_BYTES + 1))
+    data = bytearray((tmp_path / "p.zip").read_bytes())
+    for at in (data.find(b"liar.png") - 8, data.rfind(b"liar.png") - 22):  # the size that both headers claim
+        data[at : at + 4] = (1000).to_bytes(4, "little")
+    (tmp_path / "p.zip").write_bytes(data)
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        for name, content in (("bomb.png", bytes(MAX_BYTES + 1)), ("face.png", png(0))):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    for form, names in (("zip", ["bomb.png", "face.png", "liar.png"]), ("tar", ["bomb.png", "face.png"])):
+        run(tmp_path / f"p.{form}", tmp_path / f"{form}.parquet")
+        found = rows(tmp_path / f"{form}.parquet")
+        assert [row["source"] for row in found] == names
+        assert "more than 10 MB" in found[0]["error"]
+        assert found[1]["error"] is None
+    assert rows(tmp_path / "zip.parquet")[2]["error"]
+
+
+def test_a_tar_file_that_is_cut_short_ends_with_a_row_that_says_so(folder, tmp_path):
+    path = _tar(folder, tmp_path / "p.tar.gz", "w:gz")
+    path.write_bytes(path.read_bytes()[:-8000])
+    done = run(path, tmp_path / "r.parquet")
+    found = rows(tmp_path / "r.parquet")
+    assert 3 < done.pictures < 13
+    assert "cut short" in found[-1]["error"] or "cannot be read from the tar" in found[-1]["error"]
+    assert [row["source"] for row in found[:4]] == sorted(PICTURES)[:4]
+
+
+def test_a_header_of_a_tar_file_is_not_read_beyond_a_pictures_size(tmp_path, monkeypatch):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 8 * MAX_BYTES
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+    with pytest.raises(InputError, match="header of 83886080 bytes"):
+        open_source(tmp_path / "p.tar")
+
+
+def test_a_manifests_faults_are_rows_where_they_are_a_pictures_and_errors_where_they_are_its_own(folder, tmp_path):
+    (tmp_path / "m.csv").write_text("label,path\nhappy,pictures/a/00.png\nsad,\nsad,pictures/gone.png\n")
+    run(tmp_path / "m.csv", tmp_path / "r.parquet")
+    good, blank, gone = rows(tmp_path / "r.parquet")
+    assert good["error"] is None
+    assert "m.csv row 3 has no path" in blank["error"]
+    assert "there is no file" in gone["error"]
+    (tmp_path / "m.csv").write_text("file,label\nx.png,happy\n")
+    with pytest.raises(ManifestError, match=r"no column path among \['file', 'label'\]"):
+        open_source(tmp_path / "m.csv")
+    assert open_source(tmp_path / "m.csv", column="file").count() == 1
+
+
+@pytest.mark.parametrize("name", ["p.zip", "p.tar", "p.tar.gz", "p.parquet", "p.mp4"])
+def test_what_is_not_what_its_name_says_is_refused_by_name(name, tmp_path):
+    (tmp_path / name).write_bytes(b"hello " * 200)
+    with pytest.raises(InputError, match=rf"'{name}' (cannot be read as|holds no picture)"):
+        open_source(tmp_path / name)
+
+
+def test_a_source_that_is_none_says_what_one_is(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="holds no picture"):
+        open_source(tmp_path / "empty")
+    with pytest.raises(InputError, match=r"'notes.txt' is no source"):
+        open_source(tmp_path / "notes.txt")
+    with pytest.raises(InputError, match="there is no source"):
+        open_source(tmp_path / "gone")
+    Image.new("L", (48, 48)).save(tmp_path / "empty" / "x.png")
+    with pytest.raises(InputError, match=r"split='test'.*has no splits"):
+        open_source(tmp_path / "empty", split="test")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "spark"}, "engine='spark'; choose from local, ray"),
+        ({"models": []}, "give a list"),
+        ({"models": "native48"}, "give a list"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"workers": 0}, "workers=0"),
+        ({"models": [linear(), linear()]}, "give each once"),
+        ({"engine": "ray"}, "not predictors"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_the_first_picture(options, message, folder, tmp_path):
+    with pytest.raises((InputError, ConfigError), match=message):
+        run(folder, tmp_path / "r.parquet", **options)
+    assert not list(tmp_path.glob("r.parquet*"))
+
+
+def test_a_detector_that_cannot_run_ends_the_run(folder, tmp_path):
+    class Broken(Corners):
+        def detect(self, image):
+            raise DetectorError("no weights")
+
+    Image.new("RGB", (200, 200)).save(folder / "photo.png")
+    threads = threading.active_count()
+    with pytest.raises(DetectorError, match="no weights"):
+        run(folder, tmp_path / "r.parquet", detector=Broken())
+    assert threading.active_count() == threads
+
+
+def test_without_ray_the_message_gives_the_pip_command(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'emotion-hub\[cluster\]'"):
+        score(folder, tmp_path / "r.parquet", engine="ray")
+
+
+# threads
+
+
+def test_ahead_keeps_the_order_and_goes_only_so_far(tmp_path):
+    taken = []
+
+    def items():
+        for i in range(1000):
+            taken.append(i)
+            yield i
+
+    results = ahead(items(), lambda i: time.sleep(0.0005 * (i % 3)) or i * i, workers=3, chunk=4)
+    assert [next(results) for _ in range(8)] == [i * i for i in range(8)]
+    time.sleep(0.1)
+    assert len(taken) <= 8 + (2 * 3 + 3 + 1) * 4
+    assert list(results) == [i * i for i in range(8, 1000)]
+    assert list(ahead(range(30_000), lambda i: i, workers=8, chunk=1)) == list(range(30_000))
+
+
+def test_ahead_raises_errors_in_their_place_and_ends_its_threads():
+    threads = threading.active_count()
+    results = ahead(range(100), lambda i: 1 // (50 - i), workers=2, chunk=8)
+    with pytest.raises(ZeroDivisionError):
+        list(results)
+
+    def items():
+        yield from range(20)
+        raise OSError("the disk is gone")
+
+    got = []
+    with pytest.raises(OSError, match="gone"):
+        list(ahead(items(), lambda i: got.append(i), workers=1, chunk=5))
+    assert got == list(range(20))
+    results = ahead(iter(int, 1), lambda i: i, workers=2)
+    next(results)
+    results.close()
+    assert threading.active_count() == threads
+
+
+# the command
+
+
+def test_the_command_prints_its_summary_and_exits_with_1_for_a_bad_picture(folder, tmp_path, capsys):
+    argv = ["score", str(folder), "--out", str(tmp_path / "r.parquet"), "--whole"]
+    assert main([*argv, "--json"]) == 1
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["pictures"], summary["faces"], summary["errors"], summary["models"]) == (12, 11, 1, ["native48"])
+    (folder / "a" / "02.png").unlink()
+    assert main(argv) == 2
+    assert "source.files" in capsys.readouterr().err
+    assert main([*argv, "--restart", "--batch-size", "4"]) == 0
+    assert "11 pictures (0 from an earlier run): 11 faces, 0 without one, 0 unreadable" in capsys.readouterr().out
+
+
+def test_through_onnx_the_answers_are_the_same(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOTION_HUB_CACHE", str(tmp_path / "cache"))
+    for backend in ("torch", "onnx"):
+        score(folder, tmp_path / f"{backend}.parquet", backend=backend, workers=2, part_size=4)
+    for a, b in zip(rows(tmp_path / "torch.parquet"), rows(tmp_path / "onnx.parquet"), strict=True):
+        assert (a["source"], a["label"], a["error"]) == (b["source"], b["label"], b["error"])
+        if a["label"]:
+            assert [a[f"prob_{label}"] for label in FER2013.labels] == pytest.approx([b[f"prob_{label}"] for label in FER2013.labels], abs=1e-3)

@@ -89,11 +89,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for name in args.only or PARTS:
         print(f"measuring {name} ...", flush=True)
         report[name] = PARTS[name](args)
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-        if set(PARTS) <= set(report):
-            draw(report, args.json.with_name("stages.png"))
+        if args.json:  # at once: what is measured is not lost to a failure of what follows
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps(report, indent=1) + "\n")
+    if args.json and set(PARTS) <= set(report):
+        draw(report, args.json.with_name("stages.png"))
     if args.readme:
         write_readme(report)
     print(json.dumps(report, indent=1))

@@ -110,6 +110,11 @@ class EmotionPredictor:
         backend = OnnxBackend(path)
         return cls(backend, backend.labels, Preprocessor(backend.preprocess), name=name or Path(path).stem, detector=detector)
 
+    @property
+    def backend_name(self) -> str:
+        """ "torch" or "onnx": what runs the network; another backend's class name in lower case."""
+        return type(self.backend).__name__.removesuffix("Backend").lower()
+
     def with_upsample(self, upsample: str) -> EmotionPredictor:
         """The same network fed through another upsampling filter; raises ConfigError for an unknown one.
 

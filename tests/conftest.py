@@ -13,6 +13,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from PIL import Image, ImageDraw
 
+# No test fetches YuNet by accident; those of the fetching unset this.
+os.environ.setdefault("EMOTION_HUB_YUNET", "off")
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -126,7 +126,10 @@ def report(tmp_path_factory) -> Path:
         "photo": {"pixels": [512, 512], "milliseconds": {"decode": 4.0, "detect, LBP cascade": 900.0, "crop": 0.01, "model, native48": 0.4}},
         "batches": {"matmul_gflops": {"numpy": 300.0, "torch": 305.0}, "native48": batch},
         "storages": {"native48": {"int8": {"bytes": 2**20, "milliseconds": 0.25, "faces_per_second": 5000.0}}},
-        "startup": {"prediction": {"native48": {"import_to_answer": 0.18, "process": 0.4, "torch_loaded": False}}, "app": {"empty": 2.0, "app": 3.0, "ratio": 1.5}},
+        "startup": {
+            "prediction": {"native48": {"import_to_answer": 0.18, "process": 0.4, "torch_loaded": False}},
+            "app": {"empty": 2.0, "app": 3.0, "ratio": 1.5},
+        },
         "seeds": {**_seed_figures(), "claims": seeds.claims(_seed_figures())},
     }
     path.write_text(json.dumps({**measured, **more}))
@@ -136,7 +139,9 @@ def report(tmp_path_factory) -> Path:
 def test_a_part_measured_anew_leaves_the_others_as_they_are(report, tmp_path):
     before = json.loads(report.read_text())
     after = benchmarks.run.main(["--json", str(report), "--only", "faces"])
-    assert {name: part for name, part in after.items() if name not in ("faces", "machine")} == {k: v for k, v in before.items() if k not in ("faces", "machine")}
+    assert {name: part for name, part in after.items() if name not in ("faces", "machine")} == {
+        k: v for k, v in before.items() if k not in ("faces", "machine")
+    }
     assert after["faces"] != before["faces"]
     assert report.with_name("stages.png").stat().st_size > 5000
     other = tmp_path / "run.json"

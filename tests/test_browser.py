@@ -39,11 +39,15 @@ def astronaut() -> Image.Image:
 @pytest.fixture(scope="module")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`python app.py` in a process of its own, as a newcomer starts it."""
+    yield from served(tmp_path_factory.mktemp("app"), os.environ | {"HF_HUB_OFFLINE": "1"})
+
+
+def served(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The address of `python app.py`, until the iteration goes on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("app")
-    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "gradio"), "HF_HUB_OFFLINE": "1"}
+    environment = environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "gradio")}
     log = (folder / "log").open("w")
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"
@@ -103,6 +107,13 @@ def page(browser: playwright.Browser, app_url: str) -> Iterator[playwright.Page]
     context.close()
 
 
+def choose(page: playwright.Page, picker: str, name: str) -> None:
+    """Type a model's name into a picker, and Enter."""
+    field = page.locator(f"{picker} input")
+    field.fill(name)
+    field.press("Enter")
+
+
 def shown_probs(page: playwright.Page, answer: str, model: str, face: int = 0) -> dict[str, float]:
     """The probabilities on the page, as their elements carry them."""
     values = page.locator(f'{answer} .eh-value[data-face="{face}"][data-model="{model}"]')
@@ -132,7 +143,7 @@ def test_other_network_answers_when_chosen(page: playwright.Page, tmp_path: Path
     astronaut().save(photo)
     page.set_input_files("#predict-photo input[type=file]", photo)
     page.wait_for_selector('#predict-answer .eh-value[data-model="native48"]')
-    page.get_by_label("upscale224").first.check()
+    choose(page, "#predict-model", "upscale224")
     page.wait_for_selector('#predict-answer .eh-value[data-model="upscale224"]')
     expected = EmotionPredictor.from_pretrained("upscale224").predict(photo)[0]
     assert_equal_probs(shown_probs(page, "#predict-answer", "upscale224"), expected.probs)
@@ -270,3 +281,69 @@ def test_page_asks_for_nothing_outside_its_own_server(browser: playwright.Browse
     context.close()
     assert asked
     assert [url for url in asked if not url.startswith((app_url, "data:", "blob:"))] == []
+
+
+# --- models from the Hub --------------------------------------------------------------------------------------------------
+
+HOSTILE = """# Faces of someone
+<script>document.title = "taken"</script>
+<img src=x onerror="document.title = 'taken'">
+![pixel](https://tracker.example/pixel.png)
+${document.title = "taken"} {{constructor}} [run](javascript:alert(1))
+| a | b |
+|---|---|
+| one_word_that_is_far_too_long_for_any_phone | another_word_that_is_far_too_long_for_any_phone |
+"""
+
+
+@pytest.fixture(scope="module")
+def hub_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`python app.py` with a Hub on this machine that has one model, and not the one the operator named."""
+    import hub_server
+    from hub_models import checkpoint_files, put
+
+    folder = tmp_path_factory.mktemp("hub_app")
+    with hub_server.serve() as hub:
+        put(hub, "someone/faces", checkpoint_files(README_md=HOSTILE))
+        yield from served(folder, hub.environment(folder / "home") | {"EMOTION_HUB_NATIVE48": "someone/absent"})
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_typed_hub_id_answers_and_its_card_stays_text(browser: playwright.Browser, hub_app: str, tmp_path: Path, width: int) -> None:
+    photo = tmp_path / "face.png"
+    astronaut().crop((160, 20, 290, 180)).resize((60, 60)).save(photo)
+    context = browser.new_context(viewport={"width": width, "height": 800}, is_mobile=width < 500)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(hub_app)
+    page.locator("#predict-model-card .eh-error").wait_for()
+    note = page.locator("#predict-model-card").inner_text()
+    assert "someone/absent (named by EMOTION_HUB_NATIVE48)" in note
+    assert "native48 answers instead" in note
+    page.set_input_files("#predict-photo input[type=file]", photo)
+    page.wait_for_selector('#predict-answer .eh-value[data-model="native48"]')
+    assert "native48 answers instead" in page.locator("#predict-answer .eh-error").inner_text()
+
+    choose(page, "#predict-model", "someone/faces")
+    page.wait_for_selector('#predict-answer .eh-value[data-model="someone/faces"]')
+    card = page.locator("#predict-model-card")
+    assert "1,572,551" in card.inner_text()
+    assert len(page.locator("#predict-model-card .eh-model").get_attribute("data-revision")) == 40
+    page.locator("#predict-model-card summary").click()
+    page.locator("#predict-model-card .eh-markdown h1").wait_for()
+    assert "document.title" in card.inner_text(), "the script is shown as text"
+    assert page.locator("#predict-model-card").locator("img, script, iframe, form, style").count() == 0
+    assert page.title() == "emotion_hub"
+    assert [url for url in asked if not url.startswith((hub_app, "data:", "blob:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    choose(page, "#predict-model", "someone/absent")
+    page.wait_for_selector('#predict-answer .eh-value[data-model="native48"]')
+    page.get_by_role("tab", name="Compare").click()
+    choose(page, "#compare-native48", "someone/faces")
+    page.set_input_files("#compare-photo input[type=file]", photo)
+    page.wait_for_selector("#compare-answer .eh-which")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()

@@ -554,7 +554,7 @@ def test_an_unknown_name_lists_the_embedded_ones(name, monkeypatch):
 
 
 def test_the_embedded_checkpoints_are_folders_with_a_configuration():
-    assert list(embedded_checkpoints()) == ["native48", "upscale224"]
+    assert list(embedded_checkpoints()) == ["emotion_cnn", "native48", "upscale224"]
     for name, folder in embedded_checkpoints().items():
         assert resolve_file(name, CONFIG_FILE) == folder / CONFIG_FILE
 

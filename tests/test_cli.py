@@ -165,7 +165,7 @@ def test_a_wrong_call_exits_with_2(capsys, argv):
 
 def test_models_lists_the_checkpoints_and_the_networks(capsys):
     values = _json(capsys, ["models", "--json"])
-    assert [row["name"] for row in values["checkpoints"]] == ["native48", "upscale224"]
+    assert [row["name"] for row in values["checkpoints"]] == ["emotion_cnn", "native48", "upscale224"]
     assert values["networks"] == list_models()
     for row in values["checkpoints"]:
         assert row["labels"] == list(FER2013.labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,13 +73,13 @@ def yunet(shared_data: Path) -> YuNetDetector:
 
 
 @pytest.fixture
-def fresh_default(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """No detector named by the environment, none in the Hub's cache, none loaded yet."""
+def fresh_default(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No detector named by the environment, none in the Hub's cache, none loaded yet, and no network."""
     monkeypatch.delenv(YUNET_VARIABLE, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repo_id, filename: None)
-    detectors._detector.cache_clear()
-    yield monkeypatch
-    detectors._detector.cache_clear()
+    monkeypatch.setattr(detectors, "_SOURCE", detectors.YuNetSource())
+    return monkeypatch
 
 
 def _photo(width: int = 200, height: int = 150) -> Image.Image:

@@ -19,7 +19,21 @@ LIBRARY = sorted((ROOT / "emotion_hub").rglob("*.py"))
 TRAINING = sorted((ROOT / "training").glob("*.py"))
 
 #: The library from the bottom up: a module imports from its own layer and those before it.
-LAYERS = ["errors", "labels", "images", "detectors", "faces", "preprocess", "checkpoints", "models", "onnx_export", "onnx_quantize", "onnx_files", "backends", "prediction"]
+LAYERS = [
+    "errors",
+    "labels",
+    "images",
+    "detectors",
+    "faces",
+    "preprocess",
+    "checkpoints",
+    "models",
+    "onnx_export",
+    "onnx_quantize",
+    "onnx_files",
+    "backends",
+    "prediction",
+]
 LAYERS += ["predictor", "explainers", "hub", "video", "scoring", "serve", "ui", "onnx_command", "__main__"]
 
 #: Layers that stand before another one and are still none of its business: {importer: forbidden}.

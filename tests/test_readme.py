@@ -94,7 +94,7 @@ def test_cards_and_readme_agree_with_the_reports() -> None:
     assert card.main(["--check"]) == []
 
 
-@pytest.mark.parametrize(("name", "licence"), [("native48", "mit"), ("upscale224", "apache-2.0")])
+@pytest.mark.parametrize(("name", "licence"), [("emotion_cnn", "mit"), ("native48", "mit"), ("upscale224", "apache-2.0")])
 def test_card_of_a_checkpoint_is_readable_by_the_hub(name: str, licence: str) -> None:
     from huggingface_hub import ModelCard
 

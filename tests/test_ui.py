@@ -21,11 +21,12 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from emotion_hub.detectors import Detection, Framing
+from emotion_hub.checkpoints import checkpoint_summary
+from emotion_hub.detectors import AtWork, Detection, Framing, LbpDetector
 from emotion_hub.images import MAX_BYTES
 from emotion_hub.prediction import Prediction
 from emotion_hub.predictor import EmotionPredictor
-from emotion_hub.ui import AGE, AT_ONCE, QUEUE, SWEEP, build_demo, launch_options
+from emotion_hub.ui import AGE, AT_ONCE, QUEUE, SWEEP, _detector, build_demo, launch_options
 from emotion_hub.ui.about import NOTICE, checkpoint_cards, detector_line
 from emotion_hub.ui.compare import compare_html, compare_json
 from emotion_hub.ui.photo import PhotoInput
@@ -65,7 +66,8 @@ def test_page_and_json_give_what_predict_gives(face_image: Image.Image, tmp_path
 def test_compare_page_shows_both_pipelines(face_image: Image.Image, tmp_path: Path) -> None:
     html, faces = compare_html(save(tmp_path, face_image), "bicubic", True)
     assert set(faces[0]) >= {"native48", "upscale224", "agree", "distance", "ratios"}
-    assert faces[0]["native48"]["parameters"] < faces[0]["upscale224"]["parameters"]
+    for side in ("native48", "upscale224"):
+        assert faces[0][side]["parameters"] == checkpoint_summary(side)["parameters"]
     assert "224×224 pixels, three equal channels, bicubic" in html
     assert "48×48 pixels, one gray channel" in html
     assert 'data-ratio="preprocessing"' in html
@@ -215,6 +217,16 @@ def test_about_names_checkpoints_detector_and_deletion_time() -> None:
     assert "upscale224" in checkpoint_cards()
     assert "LBP" in detector_line() or "YuNet" in detector_line()
     assert "{minutes}" in NOTICE
+
+
+@pytest.mark.parametrize(("pending", "words"), [(True, "is being fetched"), (False, "the Hub did not answer")])
+def test_the_foot_line_is_looked_at_again_until_yunet_has_come_or_failed(pending: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = AtWork(LbpDetector(), pending, "" if pending else "the Hub did not answer")
+    monkeypatch.setattr("emotion_hub.ui.detector_at_work", lambda: found)
+    monkeypatch.setattr("emotion_hub.ui.about.detector_at_work", lambda: found)
+    line, timer = _detector()
+    assert words in line
+    assert timer.active is pending
 
 
 def test_limits_are_set() -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "TRAINING_FILE",
     "WEIGHTS_FILE",
     "checkpoint_summary",
+    "download_file",
     "embedded_checkpoints",
     "local_folder",
     "resolve_file",
@@ -94,6 +95,7 @@ def download_file(
     token: str | bool | None,
     local_files_only: bool,
 ) -> Path:
+    """The local path of one file of a Hub repository, whatever folders there are; raises CheckpointError when it cannot be had."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,

@@ -12,10 +12,13 @@ from PIL import Image
 from emotion_hub.detectors.base import Detection, Framing
 from emotion_hub.errors import DetectorError, InputError, MissingDependencyError
 
-__all__ = ["YUNET_FILE", "YUNET_REPOSITORY", "YUNET_VARIABLE", "YuNetDetector"]
+__all__ = ["YUNET_FILE", "YUNET_REPOSITORY", "YUNET_SHA256", "YUNET_VARIABLE", "YuNetDetector"]
 
 #: Where the file is on the Hub.
 YUNET_REPOSITORY, YUNET_FILE = "opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx"
+
+#: What that file's content hashes to; what the Hub gives must be this.
+YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 #: The environment variable that names YuNet's ONNX file.
 YUNET_VARIABLE = "EMOTION_HUB_YUNET"

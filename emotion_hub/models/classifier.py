@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, resolve_file
+from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, local_folder, resolve_file
 from emotion_hub.errors import CheckpointError, ConfigError, LabelError
 from emotion_hub.labels import FER2013, LabelSet
 from emotion_hub.models.registry import create_model, get_entry
@@ -199,6 +199,8 @@ class EmotionClassifier(
         except (ValueError, RecursionError) as error:  # brackets nested too deep are a RecursionError
             raise CheckpointError(f"{CONFIG_FILE} of {str(source)!r} is not JSON: {error}") from error
         model = cls(ClassifierConfig.from_dict(values))
+        if local_folder(source) is None and config_path.parent.parent.name == "snapshots":
+            where["revision"] = config_path.parent.name  # the commit: a push in between must not mix two
         _load_strictly(model.network, resolve_file(source, WEIGHTS_FILE, **where), str(source))
         return model.to(map_location).eval()
 

@@ -8,8 +8,8 @@ import gradio as gr
 
 from emotion_hub import __version__
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
-from emotion_hub.detectors import default_detector
-from emotion_hub.detectors.yunet import YUNET_FILE, YUNET_VARIABLE
+from emotion_hub.detectors import YUNET_FILE, YUNET_VARIABLE, detector_at_work
+from emotion_hub.ui.choices import embedded_role
 
 __all__ = ["NOTICE", "about_tab", "checkpoint_cards", "detector_line"]
 
@@ -33,14 +33,16 @@ or the test images. The epoch was chosen on the validation images; the test imag
 
 
 def detector_line() -> str:
-    """Which face detector answers, for the page's foot."""
-    detector = default_detector()
-    if detector.name == "YuNet":
+    """Which face detector answers and, where it is not YuNet, why not; for the page's foot. Does not wait for the Hub."""
+    now = detector_at_work()
+    if now.detector.name == "YuNet":
         return "Faces are found by <strong>YuNet</strong>."
-    return (
-        f"Faces are found by scikit-image's <strong>{escape(detector.name)}</strong>, which misses turned or tilted faces. "
-        f"For YuNet, set <code>{YUNET_VARIABLE}</code> to the path of <code>{YUNET_FILE}</code>."
-    )
+    line = f"Faces are found by scikit-image's <strong>{escape(now.detector.name)}</strong>, which misses turned or tilted faces. "
+    if now.pending:
+        return f"{line}YuNet is being fetched from the Hub and takes over when it is there."
+    why = f"YuNet is not there: {escape(now.problem)}. " if now.problem else ""
+    hint = "" if YUNET_VARIABLE in now.problem else f"For YuNet, set <code>{YUNET_VARIABLE}</code> to the path of <code>{YUNET_FILE}</code>."
+    return line + why + hint
 
 
 def checkpoint_cards() -> str:
@@ -57,7 +59,8 @@ def checkpoint_cards() -> str:
                 "measured on": f"FER2013 {known['split']}, {known['n']:,} faces",
             }
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
-        cards.append(f'<section class="eh-card"><h3><span><span class="eh-key eh-{escape(name)}"></span>{escape(name)}</span></h3><dl>{rows}</dl></section>')
+        heading = f'<h3><span><span class="eh-key eh-{embedded_role(name)}"></span>{escape(name)}</span></h3>'
+        cards.append(f'<section class="eh-card">{heading}<dl>{rows}</dl></section>')
     return f'<div class="eh-cards">{"".join(cards)}</div>'
 
 

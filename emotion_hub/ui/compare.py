@@ -9,9 +9,12 @@ import gradio as gr
 from emotion_hub.checkpoints import checkpoint_summary
 from emotion_hub.errors import EmotionHubError
 from emotion_hub.prediction import Comparison
-from emotion_hub.predictor import Scene, compare_scene, embedded_predictor
+from emotion_hub.predictor import Scene, compare_scene
 from emotion_hub.preprocess import FILTERS
+from emotion_hub.ui.choices import ROLES, embedded_default
+from emotion_hub.ui.models import Served, shared_pool
 from emotion_hub.ui.photo import example_photos, photo_input, scene_of
+from emotion_hub.ui.picker import answers_note, model_picker
 from emotion_hub.ui.predict import NO_FACE, NO_PHOTO, REFUSED, WAITING
 from emotion_hub.ui.render import MAX_CARDS, comparison_cards, message
 
@@ -21,48 +24,65 @@ __all__ = ["compare_tab"]
 REPEATS = 5
 
 
-def _answers(scene: Scene, upsample: str, **options: int) -> list[Comparison]:
-    upscale = embedded_predictor("upscale224").with_upsample(upsample)
-    return compare_scene(scene, upscale224=upscale, **options)
+def _answers(scene: Scene, small: Served, large: Served, upsample: str, **options: int) -> list[Comparison]:
+    upscale = large.model.predictor.with_upsample(upsample)
+    return compare_scene(scene, native48=small.model.predictor, upscale224=upscale, **options)
 
 
-def compare_html(photo: str | bytes | None, upsample: str, whole: bool) -> tuple[str, list[dict[str, Any]]]:
+def compare_html(
+    photo: str | bytes | None, upsample: str, whole: bool, native48: str | None = None, upscale224: str | None = None
+) -> tuple[str, list[dict[str, Any]]]:
     """The page's answer and the same as JSON; what is wrong with a photo is said in place of the answer."""
     if photo is None:
         return WAITING, []
     try:
         scene = scene_of(photo, whole)
-        faces = _answers(scene, upsample, repeats=REPEATS, limit=MAX_CARDS)
+        sides = [shared_pool().serve(native48, "native48"), shared_pool().serve(upscale224, "upscale224")]
+        faces = _answers(scene, *sides, upsample, repeats=REPEATS, limit=MAX_CARDS)
     except EmotionHubError as error:
         return message(str(error), kind="error", title=REFUSED), []
     if not faces:
         return message(NO_FACE), []
-    return comparison_cards(faces, upsample, left_out=len(scene.faces) - len(faces)), [face.to_dict() for face in faces]
+    cards = comparison_cards(faces, upsample, left_out=len(scene.faces) - len(faces))
+    return answers_note(*(side.note for side in sides)) + cards, [face.to_dict() for face in faces]
 
 
 def compare_json(photo: str | bytes | None, upsample: str, whole: bool) -> list[dict[str, Any]]:
-    """The API's answer: a list with one object a face, largest first."""
+    """The API's answer: a list with one object a face, largest first, by each side's default model; `model` says who answered."""
     if photo is None:
         raise gr.Error(NO_PHOTO, print_exception=False)
     try:
         scene = scene_of(photo, whole)
         repeats = REPEATS if len(scene.faces) <= MAX_CARDS else 1
-        return [face.to_dict() for face in _answers(scene, upsample, repeats=repeats)]
+        sides = [shared_pool().serve(None, role) for role in ROLES]
+        return [face.to_dict() for face in _answers(scene, *sides, upsample, repeats=repeats)]
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
+def _trained_on(upsample: str) -> str:
+    return f"The network was trained on {upsample}; the others show how much the filter matters."
+
+
+def _filter_of(model: str | None) -> dict[str, Any]:
+    """The filter that the network was trained on, chosen and named."""
+    upsample = shared_pool().serve(model, "upscale224").model.preprocess.upsample
+    return gr.update(value=upsample, info=_trained_on(upsample))
+
+
 def compare_tab() -> None:
     """Build the tab inside the current Blocks."""
-    trained = checkpoint_summary("upscale224")["preprocess"]["upsample"]
+    trained = checkpoint_summary(embedded_default("upscale224"))["preprocess"]["upsample"]  # until the model that answers is known
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo = photo_input("compare-photo")
+            small = model_picker("Network on 48 pixels", "compare-native48", role="native48")
+            large = model_picker("Network on 224 pixels", "compare-upscale224", role="upscale224")
             upsample = gr.Radio(
                 list(FILTERS),
                 value=trained,
                 label="Upsampling filter, 48 to 224 pixels",
-                info=f"The network was trained on {trained}; the others show how much the filter matters.",
+                info=_trained_on(trained),
                 elem_id="compare-upsample",
             )
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="compare-whole")
@@ -73,8 +93,12 @@ def compare_tab() -> None:
             with gr.Accordion("The answer as JSON", open=False):
                 raw = gr.JSON(show_label=False, elem_id="compare-json")
     inputs = [photo, upsample, whole]
+    everything, options = [*inputs, small.model, large.model], {"concurrency_id": "networks", "trigger_mode": "always_last"}
     triggers = [run.click, photo.change, upsample.change, whole.change]
-    gr.on(triggers, compare_html, inputs, [answer, raw], api_visibility="private", concurrency_id="networks", trigger_mode="always_last")
+    gr.on(triggers, compare_html, everything, [answer, raw], api_visibility="private", **options)
+    for picker in (small, large):
+        picker.settled(compare_html, everything, [answer, raw], **options)
+    large.settled(_filter_of, [large.model], [upsample], queue=False, show_progress="hidden")
     gr.Button(visible=False).click(
         compare_json,
         inputs,

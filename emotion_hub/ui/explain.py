@@ -10,14 +10,16 @@ from typing import Any
 
 import gradio as gr
 
-from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
+from emotion_hub.checkpoints import checkpoint_summary
 from emotion_hub.errors import EmotionHubError, ImageError
 from emotion_hub.explainers import METHODS, Explanation, explain_face
 from emotion_hub.explainers.several import Task, tasks
-from emotion_hub.predictor import embedded_predictor
+from emotion_hub.ui.choices import ROLES, embedded_default
 from emotion_hub.ui.explain_render import explanation_rows, progress_line
+from emotion_hub.ui.models import Served, shared_pool
 from emotion_hub.ui.photo import example_photos, photo_input, scene_of
-from emotion_hub.ui.predict import NO_FACE, NO_PHOTO, REFUSED
+from emotion_hub.ui.picker import answers_note, model_picker
+from emotion_hub.ui.predict import API_WAIT, NO_FACE, NO_PHOTO, REFUSED
 from emotion_hub.ui.render import message
 
 __all__ = ["explain_tab"]
@@ -61,19 +63,19 @@ def explain_stream(
         if not scene.faces:
             yield "", message(NO_FACE)
             return
-        predictors = [embedded_predictor(name) for name in _networks(model)]
+        served = _networks(model)
         planned = list(
             tasks(
                 scene.faces[0].image,
                 methods or QUICK,
-                predictors,
+                [one.model.explainable for one in served],
                 None if target == PREDICTED else target,
                 versus=None if versus == NOTHING else versus,
                 scoring="full" if full else "fast",
                 options={"samples": int(samples), "seed": 0},
             )
         )
-        yield from _run(planned, stop, whole_sheet=set(methods) == set(SHOWN))
+        yield from _run(planned, stop, whole_sheet=set(methods) == set(SHOWN), note=answers_note(*(one.note for one in served)))
     except EmotionHubError as error:
         yield "", message(str(error), kind="error", title=REFUSED if isinstance(error, ImageError) else "")
     finally:
@@ -82,7 +84,7 @@ def explain_stream(
             del _RUNNING[session]
 
 
-def _run(planned: Sequence[Task], stop: threading.Event, *, whole_sheet: bool) -> Iterator[tuple[Any, Any]]:
+def _run(planned: Sequence[Task], stop: threading.Event, *, whole_sheet: bool, note: str = "") -> Iterator[tuple[Any, Any]]:
     done: list[Explanation] = []
     with ThreadPoolExecutor(1) as worker:
         try:
@@ -95,10 +97,10 @@ def _run(planned: Sequence[Task], stop: threading.Event, *, whole_sheet: bool) -
                     time.sleep(TICK if task.method not in QUICK else TICK / 10)
                 done.append(job.result())
                 last = number == len(planned)
-                yield progress_line(title, 1.0, number, len(planned)), explanation_rows(done, download=last and whole_sheet)
+                yield progress_line(title, 1.0, number, len(planned)), note + explanation_rows(done, download=last and whole_sheet)
         except Cancelled:
-            note = message(f"Cancelled. {len(done)} of {len(planned)} maps were finished.")
-            yield note, explanation_rows(done) if done else WAITING
+            ended = message(f"Cancelled. {len(done)} of {len(planned)} maps were finished.")
+            yield ended, note + explanation_rows(done) if done else WAITING
             return
         finally:
             stop.set()
@@ -134,24 +136,34 @@ def explain_json(photo: str | bytes | None, method: str, model: str, target: str
         options = {"samples": int(samples)} if method == "lime" else {}
         wanted = None if target in ("", PREDICTED) else target
         against = None if versus in ("", NOTHING) else versus
-        return explain_face(scene.faces[0].image, embedded_predictor(_networks(model)[0]), method, wanted, versus=against, **options).to_dict(maps=True)
+        predictor = shared_pool().get(shared_pool().default("native48") if model == BOTH else model, API_WAIT).explainable
+        return explain_face(scene.faces[0].image, predictor, method, wanted, versus=against, **options).to_dict(maps=True)
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def _networks(model: str) -> list[str]:
-    return ["native48", "upscale224"] if model == BOTH else [model]
+def _networks(model: str | None) -> list[Served]:
+    """Who answers: both sides' defaults, or the one that was chosen."""
+    pool = shared_pool()
+    return [pool.serve(None, role) for role in ROLES] if model in (BOTH, "", None) else [pool.serve(model)]
+
+
+def _labels(model: str | None, target: str, versus: str) -> tuple[Any, Any]:
+    """The two label fields with the labels of the networks that answer; a label they lack is let go."""
+    known = list(dict.fromkeys(label for one in _networks(model) for label in one.model.predictor.labels.labels))
+    fields = ((PREDICTED, target), (NOTHING, versus))
+    return tuple(gr.update(choices=[none, *known], value=value if value in known else none) for none, value in fields)
 
 
 def explain_tab() -> None:
     """Build the tab inside the current Blocks."""
-    labels = checkpoint_summary("native48")["labels"]
+    labels = checkpoint_summary(embedded_default("native48"))["labels"]  # until the models that answer are known
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo = photo_input("explain-photo")
             choices = [(METHODS[name].title, name) for name in SHOWN]
             methods = gr.CheckboxGroup(choices, value=list(QUICK), label="Methods", elem_id="explain-methods")
-            model = gr.Radio([BOTH, *embedded_checkpoints()], value=BOTH, label="Networks", elem_id="explain-model")
+            picker = model_picker("Networks", "explain-model", first=[BOTH], value=BOTH)
             with gr.Row():
                 target = gr.Dropdown([PREDICTED, *labels], value=PREDICTED, label="Why this expression", min_width=120, elem_id="explain-target")
                 versus = gr.Dropdown([NOTHING, *labels], value=NOTHING, label="Rather than", min_width=120, elem_id="explain-versus")
@@ -166,7 +178,7 @@ def explain_tab() -> None:
         with gr.Column(scale=3, min_width=260):
             progress = gr.HTML("", elem_id="explain-progress")
             answer = gr.HTML(WAITING, elem_id="explain-answer")
-    settings = [model, target, versus, samples, full, whole]
+    settings = [picker.model, target, versus, samples, full, whole]
     outputs = [progress, answer]
     options = {"api_visibility": "private", "show_progress": "hidden"}
     slow = {**options, "concurrency_id": "explanations", "concurrency_limit": 1}  # nobody's CAMs wait for another's LIME
@@ -174,10 +186,11 @@ def explain_tab() -> None:
     photo.change(explain_stream, [photo, quick, *settings], outputs, trigger_mode="always_last", concurrency_id="networks", **options)
     run.click(explain_stream, [photo, methods, *settings], outputs, **slow)
     compare.click(explain_stream, [photo, gr.State(list(SHOWN)), *settings], outputs, **slow)
+    picker.settled(_labels, [picker.model, target, versus], [target, versus], queue=False, show_progress="hidden")
     halt.click(cancel, None, progress, api_visibility="private", queue=False, show_progress="hidden")
     gr.Button(visible=False).click(
         explain_json,
-        [photo, gr.Textbox("gradcam", visible=False), gr.Textbox("native48", visible=False), target, versus, samples, whole],
+        [photo, gr.Textbox("gradcam", visible=False), gr.Textbox(shared_pool().default("native48"), visible=False), target, versus, samples, whole],
         gr.JSON(visible=False),
         api_name="explain",
         api_description="Why a network gave the largest face its label: heatmap, signed map and scores. method is gradcam, gradcam++, lime or shap.",

@@ -40,15 +40,16 @@ def explanation_rows(explanations: Sequence[Explanation], *, download: bool = Fa
 
 def _row(name: str, row: Sequence[Explanation]) -> str:
     first = row[0]
+    side = "native48" if first.prepared.width <= 48 else "upscale224"
     rather = f" rather than <strong>{escape(first.versus)}</strong>" if first.versus else ""
     heading = (
-        f'<h3><span><span class="eh-key eh-{escape(name)}"></span>{escape(name)}: why <strong>{escape(first.target)}</strong>{rather}</span>'
+        f'<h3><span><span class="eh-key eh-{side}"></span>{escape(name)}: why <strong>{escape(first.target)}</strong>{rather}</span>'
         f'<span class="eh-confidence">{first.confidence:.1%}</span></h3>'
     )
-    side = first.prepared.width
+    width = first.prepared.width
     seen = (
-        f'<figure class="eh-map"><img class="eh-seen{" eh-pixels" if side < SIDE else ""}" src="{data_url(first.prepared)}" alt="What {escape(name)} saw">'
-        f"<figcaption><strong>What it saw</strong> {side}×{side}</figcaption></figure>"
+        f'<figure class="eh-map"><img class="eh-seen{" eh-pixels" if width < SIDE else ""}" src="{data_url(first.prepared)}" alt="What {escape(name)} saw">'
+        f"<figcaption><strong>What it saw</strong> {width}×{width}</figcaption></figure>"
     )
     return (
         f'<section class="eh-card eh-why" data-model="{escape(name)}" data-target="{escape(first.target)}">{heading}'

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.errors import EmotionHubError
-from emotion_hub.predictor import embedded_predictor
+from emotion_hub.ui.models import shared_pool
 from emotion_hub.ui.photo import PhotoInput, example_photos, photo_input, scene_of
+from emotion_hub.ui.picker import answers_note, model_picker
 from emotion_hub.ui.render import message, prediction_cards
 
 __all__ = ["predict_tab"]
@@ -17,29 +17,34 @@ __all__ = ["predict_tab"]
 WAITING = message("Give it a photo with a face: drop a file, paste one, take a snapshot, or pick the example below.")
 REFUSED = "This picture cannot be read."
 NO_PHOTO = "no photo came; pass photo=handle_file(path)"
+#: Seconds that a call of the API waits for its model; what takes longer is asked for again.
+API_WAIT = 10.0
+
 NO_FACE = "No face was found. Try a photo that shows it from the front, or take the whole picture as the face."
 
 
-def predict_html(photo: str | bytes | None, model: str, whole: bool) -> tuple[str, list[dict[str, Any]]]:
+def predict_html(photo: str | bytes | None, model: str | None, whole: bool) -> tuple[str, list[dict[str, Any]]]:
     """The page's answer and the same as JSON; what is wrong with a photo is said in place of the answer."""
     if photo is None:
         return WAITING, []
     try:
         scene = scene_of(photo, whole)
-        faces = embedded_predictor(model).predict_scenes([scene])[0]
+        served = shared_pool().serve(model)
+        faces = served.model.predictor.predict_scenes([scene])[0]
     except EmotionHubError as error:
         return message(str(error), kind="error", title=REFUSED), []
     if not faces:
         return message(NO_FACE, title=f"{scene.photo.width}×{scene.photo.height} pixels, no face."), []
-    return prediction_cards(scene.photo, faces), [face.to_dict() for face in faces]
+    return answers_note(served.note) + prediction_cards(scene.photo, faces, side=served.model.role), [face.to_dict() for face in faces]
 
 
 def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dict[str, Any]]:
-    """The API's answer: a list with one object a face, largest first."""
+    """The API's answer: a list with one object a face, largest first. No other model answers for the one that was named."""
     if photo is None:
         raise gr.Error(NO_PHOTO, print_exception=False)
     try:
-        return [face.to_dict() for face in embedded_predictor(model).predict_scenes([scene_of(photo, whole)])[0]]
+        predictor = shared_pool().get(model, API_WAIT).predictor
+        return [face.to_dict() for face in predictor.predict_scenes([scene_of(photo, whole)])[0]]
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -49,8 +54,7 @@ def predict_tab() -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo: PhotoInput = photo_input("predict-photo")
-            names = list(embedded_checkpoints())
-            model = gr.Radio(names, value="native48", label="Network", elem_id="predict-model")
+            picker = model_picker("Network", "predict-model")
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="predict-whole")
             run = gr.Button("Read the expression", variant="primary", elem_id="predict-run")
             example_photos(photo)
@@ -58,9 +62,10 @@ def predict_tab() -> None:
             answer = gr.HTML(WAITING, elem_id="predict-answer")
             with gr.Accordion("The answer as JSON", open=False):
                 raw = gr.JSON(show_label=False, elem_id="predict-json")
-    inputs = [photo, model, whole]
-    triggers = [run.click, photo.change, model.change, whole.change]
-    gr.on(triggers, predict_html, inputs, [answer, raw], api_visibility="private", concurrency_id="networks", trigger_mode="always_last")
+    inputs = [photo, picker.model, whole]
+    options = {"concurrency_id": "networks", "trigger_mode": "always_last"}
+    gr.on([run.click, photo.change, whole.change], predict_html, inputs, [answer, raw], api_visibility="private", **options)
+    picker.settled(predict_html, inputs, [answer, raw], **options)
     gr.Button(visible=False).click(
         predict_json,
         inputs,

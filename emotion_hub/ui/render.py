@@ -63,9 +63,9 @@ def _tag(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int], font: Im
     draw.text((x + 5 - x0, y + 4 - y0), text, fill="#10202c", font=font)
 
 
-def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction]) -> str:
-    """The boxed photo, a card of probability bars for each face, and the times."""
-    cards = "".join(_card(i, face, many=len(predictions) > 1) for i, face in enumerate(predictions[:MAX_CARDS]))
+def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction], *, side: str = "native48") -> str:
+    """The boxed photo, a card of probability bars for each face in the colour of the network's side, and the times."""
+    cards = "".join(_card(i, face, many=len(predictions) > 1, side=side) for i, face in enumerate(predictions[:MAX_CARDS]))
     more = message(f"{len(predictions) - MAX_CARDS} smaller faces are boxed above without bars.") if len(predictions) > MAX_CARDS else ""
     first = predictions[0].timings
     total = first["decode"] + first["detect"] + sum(p.timings["preprocess"] + p.timings["inference"] for p in predictions)
@@ -80,9 +80,8 @@ def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction]) -> s
     return f'{photo_with_boxes(photo, predictions)}{line}<div class="eh-cards">{cards}</div>{more}'
 
 
-def _card(index: int, face: Prediction, *, many: bool) -> str:
+def _card(index: int, face: Prediction, *, many: bool, side: str) -> str:
     title = f"Face {index + 1}: {face.label}" if many else face.label
-    side = "upscale224" if face.model == "upscale224" else "native48"
     bars = "".join(_bar(index, face.model, label, p, top=label == face.label, side=side) for label, p in face.probs.items())
     return (
         f'<section class="eh-card" data-face="{index}" data-label="{escape(face.label)}"><h3>{escape(title)}'
@@ -126,11 +125,14 @@ def _verdict(pair: Comparison) -> str:
 
 def _view(name: str, side: Pipeline, upsample: str) -> str:
     size, mode = side.prepared.width, side.prepared.mode
-    what = f"{size}×{size} pixels, {'one gray channel' if mode == 'L' else f'three equal channels, {upsample}'}"
+    filtered = f", {upsample}" if name == "upscale224" else ""
+    what = f"{size}×{size} pixels, {'one gray channel' if mode == 'L' else f'three equal channels{filtered}'}"
+    answered = side.prediction.model
+    which = "" if answered == name else f'<span class="eh-which">{escape(answered)}</span><br>'
     smooth = "" if name == "upscale224" else " eh-pixels"
     return (
         f'<figure class="eh-view"><img class="eh-seen{smooth}" data-model="{name}" src="{data_url(side.prepared)}" alt="What {name} sees: {what}">'
-        f'<figcaption><span class="eh-key eh-{name}"></span><strong>{name}</strong><br>{escape(what)}<br>'
+        f'<figcaption><span class="eh-key eh-{name}"></span><strong>{name}</strong><br>{which}{escape(what)}<br>'
         f"<strong>{escape(side.prediction.label)}</strong> {side.prediction.confidence:.1%}</figcaption></figure>"
     )
 

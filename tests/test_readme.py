@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -31,12 +36,28 @@ def folder(tmp_path: Path) -> Path:
     from skimage import data
 
     Image.fromarray(data.astronaut()).save(tmp_path / "photo.jpg", quality=95)
-    Image.fromarray(data.astronaut()).crop((178, 63, 278, 163)).save(tmp_path / "face.png")
+    face = Image.fromarray(data.astronaut()).crop((178, 63, 278, 163))
+    face.save(tmp_path / "face.png")
+    (tmp_path / "photos").mkdir()
+    face.save(tmp_path / "photos" / "one.png")
+    _film(tmp_path / "clip.mp4", face.resize((96, 96)))
     return tmp_path
 
 
-def run(command: list[str], folder: Path) -> str:
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "HOME": str(folder)}
+def _film(path: Path, frame: Image.Image) -> None:
+    """A second of the same frame."""
+    import av
+
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=5)
+        stream.width, stream.height, stream.pix_fmt = *frame.size, "yuv420p"
+        for packet in (p for _ in range(5) for p in stream.encode(av.VideoFrame.from_image(frame))):
+            film.mux(packet)
+        film.mux(stream.encode())
+
+
+def run(command: list[str], folder: Path, offline: str = "1") -> str:
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": offline, "HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -63,7 +84,7 @@ def test_front_matter_passes_the_hubs_own_reader() -> None:
 
 @pytest.mark.parametrize("number", range(4))
 def test_python_block_runs(number: int, folder: Path) -> None:
-    """The library's four; the fifth, the demo's client, is run against the demo in test_ui.py."""
+    """The library's four; those of the server, the demo and transformers have tests of their own."""
     assert re.search(r"happy|surprise|neutral|sad|fear|angry|disgust", run([sys.executable, "-c", blocks("python")[number]], folder))
 
 
@@ -71,6 +92,45 @@ def test_command_line_block_runs(folder: Path) -> None:
     [block] = [b for b in blocks("bash") if "emotion_hub predict" in b]
     for line in block.strip().splitlines():
         assert run([sys.executable, *shlex.split(line)[1:]], folder)
+
+
+def test_publishing_blocks_write_folders_that_transformers_reads(folder: Path) -> None:
+    [block] = [b for b in blocks("bash") if "training.publish model" in b]
+    model, dataset, space = block.strip().splitlines()
+    (folder / "DATA" / "train" / "happy").mkdir(parents=True)
+    Image.open(folder / "face.png").save(folder / "DATA" / "train" / "happy" / "one.png")
+    for line, more in ((model, []), (dataset, ["--dry-run", "data"]), (space, ["--dry-run", "space"])):
+        run([sys.executable, *shlex.split(line)[1:], *more], folder)
+    assert (folder / "folder" / "model.onnx").is_file()
+    assert (folder / "data" / "README.md").is_file()
+    assert (folder / "space" / "app.py").is_file()
+    [code] = [b for b in blocks("python") if "pipeline(" in b]
+    from emotion_hub.predictor import embedded_predictor
+
+    expected = embedded_predictor("native48").predict(folder / "face.png", whole=True)[0]
+    answer = run([sys.executable, "-c", code + "print(answers[0]['label'], round(answers[0]['score'], 4))"], folder).splitlines()[-1]
+    label, score = answer.split()
+    assert (label, float(score)) == (expected.label, pytest.approx(expected.confidence, abs=1e-3))
+
+
+def test_the_hubs_client_block_is_answered_by_serve(folder: Path) -> None:
+    [command] = [b.strip() for b in blocks("bash") if "emotion_hub serve" in b]
+    [code] = [b for b in blocks("python") if "InferenceClient" in b]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    server = subprocess.Popen([sys.executable, *shlex.split(command.replace("8000", port))[1:], "--no-demo"], cwd=folder, env=environment)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as answer:
+                if answer.status == 200:
+                    break
+            time.sleep(0.1)
+        assert "%" in run([sys.executable, "-c", code.replace("8000", port)], folder, offline="0")
+    finally:
+        server.terminate()
+        assert server.wait(30) == 0
 
 
 def test_set_up_is_two_commands() -> None:

@@ -32,8 +32,7 @@ def target_layers(network: nn.Module, layer: str | None = None) -> list[TargetLa
     The last convolution block of the 48-pixel networks, VGG and AlexNet after its ReLU, but the fourth of EnhancedCNN's five: the last has nine places
     in all, and on 42 validation faces its map took half as much from the prediction when what it shows was deleted. `layer4[-1]` of ResNets, the
     last stage of ConvNeXt, the last convolution before the pool of the MobileNets and EfficientNet, the first norm of a ViT's last block.
-    `layer` names another module of the
-    network. Raises InputError for one it does not have.
+    `layer` names another module of the network. Raises InputError for one it does not have.
     """
     if layer is not None:
         return [TargetLayer(layer, _submodule(network, layer), _maps)]

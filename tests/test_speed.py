@@ -20,7 +20,7 @@ from emotion_hub.preprocess import PREPROCESSING, Preprocessor
 pytestmark = pytest.mark.slow
 
 #: Where only the network's own time can dominate; emotion_cnn answers in a third of a millisecond, so that decoding shows.
-OVER_BARE = {"emotion_cnn": 2.0, "enhanced_cnn48": 1.5, "mobilenetv2_224": 1.5}
+OVER_BARE = {"emotion_cnn": 2.0, "enhanced_cnn48": 1.5, "mobilenetv2_224": 1.8}  # preparing 224 pixels takes a millisecond and a half
 
 each_checkpoint = pytest.mark.parametrize("name", embedded_checkpoints())
 

@@ -163,12 +163,12 @@ def _optional(repo_id: str, name: str, commit: str, cache: Path | None, token: b
 
 
 def _of_folder(choice: Choice, folder: Path, revision: str | None) -> LoadedModel:
-    from emotion_hub.backends import TorchBackend
-    from emotion_hub.models.classifier import EmotionClassifier
-
     if embedded_checkpoints().get(choice.name) == folder:
         predictor = embedded_predictor(choice.name, _backend(folder))
     else:
+        from emotion_hub.backends import TorchBackend
+        from emotion_hub.models.classifier import EmotionClassifier
+
         classifier = EmotionClassifier.from_pretrained(folder)
         predictor = EmotionPredictor(TorchBackend(classifier), classifier.labels, classifier.preprocessor, name=choice.name)
     figures = _report(folder, list(predictor.labels.labels))

@@ -132,7 +132,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_command_with_2() -> None:
     with started("--model", "nobody", "--no-demo") as (process, _):
         out, err = process.communicate(timeout=300)
     assert process.returncode == 2
-    assert "error: no checkpoint 'nobody'; use native48" in err
+    assert "error: no checkpoint 'nobody'; use emotion_cnn, native48" in err
     assert any("could not be loaded" in json.loads(line)["message"] for line in out.splitlines())
 
 

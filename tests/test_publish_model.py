@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -258,16 +259,22 @@ def test_a_refused_upload_leaves_no_half_repository(hub, trained: Path) -> None:
     assert not HfApi().repo_exists("tester/refused")
 
 
+def _measured(folder: Path) -> Path:
+    """The folder, its report said to be of the weights in it."""
+    report = json.loads((folder / REPORT_FILE).read_text())
+    (folder / REPORT_FILE).write_text(json.dumps({**report, "sha256": hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()}))
+    return folder
+
+
 def test_a_revision_pins_what_is_loaded(hub, trained: Path, tmp_path: Path, face_image: Image.Image) -> None:
     first = publish(trained, "tester/pinned")
     other = Path(shutil.copytree(trained, tmp_path / "other"))
     model = EmotionClassifier.from_pretrained(trained)
     model.network.state_dict()["classifier.3.bias" if "classifier.3.bias" in model.network.state_dict() else list(model.network.state_dict())[-1]].add_(1.5)
     model.half()._save_pretrained(other)
-    report = json.loads((other / REPORT_FILE).read_text())
-    import hashlib
-
-    (other / REPORT_FILE).write_text(json.dumps({**report, "sha256": hashlib.sha256((other / WEIGHTS_FILE).read_bytes()).hexdigest()}))
+    with pytest.raises(CheckpointError, match="model.onnx of .* was made of weights"):
+        publish(_measured(other), "tester/pinned")
+    (other / "model.onnx").unlink()
     second = publish(other, "tester/pinned")
     assert second.commit != first.commit
 

@@ -81,7 +81,8 @@ class ClassifierConfig:
         """The configuration a dict describes; raises ConfigError for unknown, missing or contradicting keys."""
         if not isinstance(values, Mapping):
             raise ConfigError(f"a configuration is a JSON object, not {type(values).__name__}")
-        if unknown := sorted(set(values) - set(_OWN_KEYS) - _TRANSFORMERS_KEYS - _TIMM_KEYS):
+        beside = _TRANSFORMERS_KEYS | (_TIMM_KEYS if "architecture" in values else frozenset())
+        if unknown := sorted(set(values) - set(_OWN_KEYS) - beside):
             raise ConfigError(f"unknown configuration key {', '.join(map(repr, unknown))}; ours are {', '.join(_OWN_KEYS)}")
         if missing := [k for k in _OWN_KEYS[:3] if k not in values]:
             raise ConfigError(f"the configuration lacks {', '.join(map(repr, missing))}; it is no emotion_hub checkpoint, or an edited one")

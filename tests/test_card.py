@@ -84,7 +84,7 @@ def test_a_full_report_is_stated_in_full(folders):
 
 def test_the_table_shows_intervals_and_calibration_where_they_are_known(folders):
     _change(folders["native48"] / REPORT_FILE, **FULL)
-    head, rule, _, native, upscale = cards.figures_table().splitlines()
+    head, _, _, native, upscale = cards.figures_table().splitlines()
     assert head.endswith("| ECE |")
     assert {line.count("|") for line in cards.figures_table().splitlines()} == {10}
     assert ", 64.1 to 67.2%)" in native

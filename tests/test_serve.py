@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import uvicorn
-from fastapi.testclient import TestClient
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from PIL import Image
@@ -129,13 +126,3 @@ def test_a_default_that_is_not_served_is_refused() -> None:
 
 def test_bytes_are_a_picture_whatever_their_type_is_called(face: bytes) -> None:
     assert read_request(face).image == read_request(face, "application/octet-stream").image == face
-
-
-def test_readmes_block_serves_what_it_says(face: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    [block] = [b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "create_app" in b]
-    served = []
-    monkeypatch.setattr(uvicorn, "run", lambda app, port: served.append(app))
-    exec(block, {})
-    [answer] = [TestClient(app).post("/models/native48", content=face) for app in served]
-    assert len(answer.json()) == 7

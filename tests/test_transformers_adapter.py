@@ -10,7 +10,6 @@ import inspect
 import json
 import os
 import py_compile
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -209,9 +208,10 @@ def probed(written, pictures, tmp_path_factory) -> tuple[dict[str, Any], Path]:
 
 
 @pytest.fixture
-def folder(written, tmp_path) -> Path:
-    """A copy of native48's folder, to damage."""
-    return Path(shutil.copytree(written["native48"], tmp_path / "copy"))
+def folder(tmp_path) -> Path:
+    """The embedded emotion_cnn's folder, to damage."""
+    write_transformers_files("emotion_cnn", tmp_path / "copy")
+    return tmp_path / "copy"
 
 
 each_folder = pytest.mark.parametrize("name", WRITTEN)
@@ -483,20 +483,20 @@ def test_a_new_model_starts_as_the_network_does_and_not_as_transformers_would():
     assert torch.equal(model.network.classifier[4].weight, models.create_model("emotion_cnn").classifier[4].weight)
 
 
-def test_another_number_of_classes_takes_a_fresh_head_when_asked_for(written, tmp_path):
+def test_another_number_of_classes_takes_a_fresh_head_when_asked_for(folder, tmp_path):
     names = {0: "calm", 1: "cross", 2: "neither"}
     options = {"num_labels": 3, "id2label": names, "label2id": {label: i for i, label in names.items()}}
     with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
-        EmotionForImageClassification.from_pretrained(written["native48"], **options)
+        EmotionForImageClassification.from_pretrained(folder, **options)
     heads = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        model = EmotionForImageClassification.from_pretrained(written["native48"], ignore_mismatched_sizes=True, **options)
+        model = EmotionForImageClassification.from_pretrained(folder, ignore_mismatched_sizes=True, **options)
         heads.append(model.network.classifier[4].weight)
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
     assert 0 < heads[0].abs().max() <= 512**-0.5, "torch's own start of a linear layer"
-    assert torch.equal(model.network.features[0].weight, EmotionClassifier.from_pretrained("native48").network.features[0].weight)
+    assert torch.equal(model.network.features[0].weight, EmotionClassifier.from_pretrained("emotion_cnn").network.features[0].weight)
     model.save_pretrained(tmp_path / "three")
     loaded = EmotionClassifier.from_pretrained(tmp_path / "three")
     assert loaded.labels.labels == tuple(names.values())

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 
 from PIL import Image
 
@@ -10,14 +11,22 @@ from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.explainers import METHODS, explain_face
 from emotion_hub.predictor import embedded_predictor
 from emotion_hub.ui import build_demo, launch_options
+from emotion_hub.ui.models import shared_pool
 from emotion_hub.ui.uploads import upload_folder
+
+#: Seconds after the start in which nothing but predictions is loaded.
+QUIET = 10.0
 
 
 def warm_up() -> None:
-    """Load every embedded network and the explainers' packages and run them once, so that the first visitor does not wait for it."""
+    """Load every embedded network and the explainers' packages and run them once, so that the first visitor does not wait for it.
+
+    What predicts comes first. Explanations need torch, whose import would hold up a first photo that is there already: it waits a little.
+    """
     face = Image.new("L", (48, 48))
     for name in embedded_checkpoints():
-        embedded_predictor(name).predict_faces([face])
+        shared_pool().serve(name).model.predictor.predict_faces([face])
+    time.sleep(QUIET)
     for name in embedded_checkpoints():
         explain_face(face, embedded_predictor(name), "gradcam", scoring="none")
     for method in METHODS.values():

@@ -7,8 +7,6 @@ same network, a sheet of all methods on both pipelines, and eight explanations f
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.timing import drawn_face, median
+from benchmarks.timing import drawn_face, machine, median, write_json
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.explainers import METHODS, explain_face, list_methods
 from emotion_hub.explainers.overlay import sheet
@@ -77,7 +75,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     sheet(explain_all(drawn_face(), whole=True, samples=SAMPLES, scoring="fast"))
     seconds = time.perf_counter() - begun
     result = {
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": args.threads, "torch": torch.__version__},
+        "machine": {**machine("torch"), "threads": args.threads},
         "checkpoints": checkpoints,
         "sheet_seconds": round(seconds, 1),
         "threads": {name: threads_agree(embedded_predictor(name)) for name in embedded_checkpoints()},
@@ -88,7 +86,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             print(f"  {METHODS[method].title:12} {cost['milliseconds']:9.1f} ms  {cost['forward_passes']:8.1f} forward passes")
     print(f"a sheet of all methods on both pipelines: {seconds:.1f} s; from eight threads: {result['threads']}")
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(args.json, result)
     return result
 
 

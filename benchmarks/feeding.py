@@ -7,8 +7,6 @@ the medians are compared. Feeding is no limit when the share stays above .9.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from benchmarks.timing import machine, write_json
 from emotion_hub.models import create_model
 from emotion_hub.preprocess import Preprocessor
 from training.dataset import PlaneDataset
@@ -76,8 +75,7 @@ def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, 
         "batch_size": recipe.batch_size,
         "workers": workers,
         "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "torch": torch.__version__,
+        "machine": machine("torch"),
     }
 
 
@@ -98,8 +96,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         row = rows[-1]
         print(f"{row['recipe']}: {row['random_images_per_second']:.0f} images/s on random tensors, {row['fed_images_per_second']:.0f} fed: {row['share']:.1%}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_json(args.json, rows)
     return {"rows": rows}
 
 

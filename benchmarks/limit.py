@@ -44,5 +44,6 @@ def flops(classifier: EmotionClassifier) -> int:
 
 def share_of_peak(classifier: EmotionClassifier, faces_per_second: float, peak: dict[str, float]) -> dict[str, Any]:
     """GFLOP/s that `faces_per_second` mean, and their share of the highest peak."""
-    done = flops(classifier) * faces_per_second / 1e9
-    return {"mflop_a_face": flops(classifier) / 1e6, "gflops": done, "share": done / max(peak.values())}
+    work = flops(classifier)
+    done = work * faces_per_second / 1e9
+    return {"mflop_a_face": work / 1e6, "gflops": done, "share": done / max(peak.values())}

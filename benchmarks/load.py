@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
-import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -30,6 +28,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from benchmarks.timing import machine, write_json
 from emotion_hub.detectors import default_detector
 from emotion_hub.predictor import EmotionPredictor
 
@@ -184,14 +183,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         "backend": args.backend,
         "detector": default_detector().name,
         "threads": threads,
-        "machine": platform.machine(),
-        "python": platform.python_version(),
+        "machine": machine("onnxruntime", "fastapi", "uvicorn"),
     }
     print(f"predictor {result['predictor_photos_per_second']:.1f} photos/s, server {answered['photos_per_second']:.1f}: {result['share']:.0%}")
     print(f"answers {answered['answers']}, failed {answered['failed']}, memory {answered['memory']}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
     return result
 
 

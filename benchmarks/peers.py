@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peer_environments import PeerError, call, worker_command
-from benchmarks.timing import machine, png
+from benchmarks.timing import machine, png, write_json
 from emotion_hub.errors import InputError, LabelError
 from emotion_hub.labels import FER2013
 from training.data import load_split
@@ -222,8 +222,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     report = {"machine": here, "cores": cores, "faces": len(truth), "rounds": args.rounds, "peers": parts}
     report["ahead"] = compare(report)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(args.json, report)
         args.json.with_suffix(".md").write_text(markdown(report) + "\n")
     print(markdown(report))
     return report

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import limit, seeds, stages, startup
 from benchmarks.table import draw, write_readme
-from benchmarks.timing import machine
+from benchmarks.timing import machine, write_json
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
@@ -90,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         print(f"measuring {name} ...", flush=True)
         report[name] = PARTS[name](args)
         if args.json:  # at once: what is measured is not lost to a failure of what follows
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(report, indent=1) + "\n")
+            write_json(args.json, report)
     if args.json and set(PARTS) <= set(report):
         draw(report, args.json.with_name("stages.png"))
     if args.readme:

@@ -7,18 +7,16 @@ included), in turns; the medians and the share are reported. The share is to be 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
+from benchmarks.timing import machine, write_json
 from emotion_hub.onnx_export import INPUT, OUTPUT
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.scoring import score
@@ -70,9 +68,7 @@ def measure(model: str, faces: int, batch_size: int = 64, rounds: int = 5, worke
         "share": round(float(np.median(shares)), 4),
         "shares": [round(share, 4) for share in shares],
         "workers": workers or os.cpu_count(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "onnxruntime": onnxruntime.__version__,
+        "machine": machine("onnxruntime"),
     }
 
 
@@ -88,8 +84,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     found = measure(args.model, args.faces, args.batch_size, args.rounds, args.workers)
     print(f"{found['model']}: {found['bare_faces_per_second']:.0f} faces/s bare, {found['score_faces_per_second']:.0f} scored: {found['share']:.1%}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        write_json(args.json, found)
     return found
 
 

@@ -1,9 +1,9 @@
-"""Clocks for benchmarks: medians, ratios from rounds that alternate, a drawn face, and the machine they ran on."""
+"""Clocks for benchmarks: medians, ratios from rounds that alternate, a drawn face, the machine they ran on, and the file they go to."""
 
 from __future__ import annotations
 
 import io
-import os
+import json
 import platform
 import statistics
 import time
@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["drawn_face", "in_turn", "machine", "median", "png"]
+from training.machine import hardware
+
+__all__ = ["drawn_face", "in_turn", "machine", "median", "png", "write_json"]
 
 
 def drawn_face() -> Image.Image:
@@ -56,9 +58,11 @@ def in_turn(runs: Mapping[str, Callable[[], object]], rounds: int, repeats: int)
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """Processor, cores, versions, and the load of the last minute: above 0 others were at work, and times are longer than need be."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
-    processor = names[0] if names else platform.processor() or platform.machine()
-    versions = {name: version(name) for name in packages}
-    return {"processor": processor, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "python": platform.python_version(), "versions": versions}
+    """`training.machine.hardware`, Python's version and those of `packages`."""
+    return {**hardware(), "python": platform.python_version(), "versions": {name: version(name) for name in packages}}
+
+
+def write_json(path: Path, found: Any) -> None:
+    """What a benchmark found, indented; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import CheckpointError, ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _metadata(classifier: EmotionClassifier, opset: int, storage: str, weights_f
         "preprocess": config.preprocess.to_dict(),
         "parameters": classifier.num_parameters,
         "weights": weights_hash(classifier),
-        "file": hashlib.sha256(Path(weights_file).read_bytes()).hexdigest() if weights_file else None,
+        "file": file_hash(weights_file) if weights_file else None,
         "storage": storage,
         "opset": opset,
         "version": __version__,

@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, local_folder, resolve_file
+from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, file_hash, local_folder, resolve_file
 from emotion_hub.errors import CheckpointError
 
-__all__ = ["CACHE_VARIABLE", "check_beside", "file_hash", "onnx_cache", "onnx_file"]
+__all__ = ["CACHE_VARIABLE", "check_beside", "onnx_cache", "onnx_file"]
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +57,6 @@ def onnx_cache() -> Path:
     except OSError as error:
         log.warning("%s cannot be written to (%s); exports are kept until this process ends. Set %s to another folder", folder, error, CACHE_VARIABLE)
         return _fallback()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_beside(path: Path, said: str | None, source: str) -> None:

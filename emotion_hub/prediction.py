@@ -32,6 +32,16 @@ class Prediction:
     score: float | None = None
     detector: str | None = None
 
+    @classmethod
+    def of(cls, probs: Mapping[str, float], model: str, spent: Mapping[str, float], **found: Any) -> Prediction:
+        """The most probable label of `probs`, the first of equals; `spent` are the milliseconds of the steps, those it does not name took none.
+
+        `found` is the face's `bbox`, `score` and `detector`.
+        """
+        label = max(probs, key=probs.__getitem__)
+        steps = {step: 0.0 for step in STEPS} | dict(spent)
+        return cls(label, list(probs).index(label), probs, model=model, timings={**steps, "total": sum(steps.values())}, **found)
+
     @property
     def confidence(self) -> float:
         """The probability of `label`."""

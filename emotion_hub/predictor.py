@@ -156,17 +156,6 @@ class EmotionPredictor:
         scenes = (Scene(face, (whole_image(face),), {}) for face in faces)
         return [prediction for [prediction] in self.predict_scenes(scenes, batch_size)]
 
-    def _prediction(self, found: Mapping[str, Any], probs: np.ndarray, timings: dict[str, float]) -> Prediction:
-        label_id = int(probs.argmax())
-        return Prediction(
-            label=self.labels.labels[label_id],
-            label_id=label_id,
-            probs={label: float(p) for label, p in zip(self.labels.labels, probs, strict=True)},
-            model=self.name,
-            timings=timings,
-            **found,
-        )
-
     def pipeline(self, face: Face, spent: Mapping[str, float] | None = None, *, repeats: int = 1) -> Pipeline:
         """One side of a comparison for one face; its timings are those of the median of `repeats` runs."""
         _at_least_once(repeats)
@@ -197,7 +186,7 @@ class _Batch:
         for face in scene.faces:
             begun = time.perf_counter()
             array = self.predictor.preprocessor(face.image)
-            timings = {"decode": 0.0, "detect": 0.0, **scene.timings, "preprocess": _ms(begun)}
+            timings = {**scene.timings, "preprocess": _ms(begun)}
             self.waiting.append(({"bbox": face.bbox, "score": face.score, "detector": face.detector}, array, timings, mine))
             if len(self.waiting) == self.size:
                 self._answer()
@@ -214,8 +203,8 @@ class _Batch:
         probs = softmax(self.predictor.backend.logits(np.stack([array for _, array, _, _ in self.waiting])))
         share = _ms(begun) / len(self.waiting)
         for (found, _, timings, mine), row in zip(self.waiting, probs, strict=True):
-            timings = {**timings, "inference": share}
-            mine.append(self.predictor._prediction(found, row, {**timings, "total": sum(timings.values())}))
+            named = dict(zip(self.predictor.labels.labels, map(float, row), strict=True))
+            mine.append(Prediction.of(named, self.predictor.name, {**timings, "inference": share}, **found))
         self.waiting.clear()
 
 

@@ -9,33 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from drawn_data import RECIPE, drawn_folder
 from torch import nn
 
 import training.average
 import training.train
 from emotion_hub.errors import InputError
-from emotion_hub.labels import FER2013
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from training.average import average_weights, renew_statistics
 from training.card_sections import training_text
 from training.outcome import BEST_FILE, load_outcome
 from training.package import package
-
-RECIPE = """
-name = "{name}"
-model = "emotion_cnn"
-epochs = 1
-batch_size = 8
-lr = 0.02
-seed = {seed}
-[preprocess]
-name = "native48"
-size = 48
-channels = 1
-mean = [0.5]
-std = [0.5]
-"""
 
 
 def _random(seed: int) -> EmotionClassifier:
@@ -89,15 +73,8 @@ def test_batch_norm_statistics_are_those_of_the_pictures():
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory, datasets_cache: None) -> Path:
     """Data and two runs on it."""
-    root, rng = tmp_path_factory.mktemp("average"), np.random.default_rng(0)
-    for split, count in (("train", 4), ("validation", 2), ("test", 2)):
-        for i, label in enumerate(FER2013.labels):
-            folder = root / "data" / split / label
-            folder.mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.integers(0, 250, (48, 48), dtype=np.uint8)
-                pixels[4 + 6 * i : 8 + 6 * i, 8:40] = 230
-                Image.fromarray(pixels).save(folder / f"{k}.png")
+    root = tmp_path_factory.mktemp("average")
+    drawn_folder(root / "data")
     for seed, name in enumerate(("one", "two")):
         (root / f"{name}.toml").write_text(RECIPE.format(name=name, seed=seed))
         training.train.main(["--recipe", str(root / f"{name}.toml"), "--data", str(root / "data"), "--out", str(root / name)])

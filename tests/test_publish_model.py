@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvicorn
+from drawn_data import RECIPE, drawn_folder
 from huggingface_hub import HfApi, InferenceClient, ModelCard, RepoCard, hf_hub_download
 from PIL import Image
 
@@ -26,7 +27,6 @@ import training.package
 import training.train
 from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
 from emotion_hub.errors import CheckpointError, InputError, PublishError
-from emotion_hub.labels import FER2013
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.serve import create_app
@@ -36,20 +36,6 @@ from training.space_folder import space_variables
 
 pytest.importorskip("onnx")
 pytestmark = pytest.mark.usefixtures("datasets_cache")
-
-RECIPE = """
-name = "drawn"
-model = "emotion_cnn"
-epochs = 1
-batch_size = 8
-lr = 0.02
-[preprocess]
-name = "native48"
-size = 48
-channels = 1
-mean = [0.5]
-std = [0.5]
-"""
 
 #: Where this package cannot be imported: transformers' pipeline and, for a network of timm's own, timm.
 ELSEWHERE = """
@@ -81,16 +67,9 @@ print(json.dumps(found))
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a checkpoint trained here: one epoch on drawn faces, calibrated, measured."""
-    root, rng = tmp_path_factory.mktemp("trained"), np.random.default_rng(0)
-    for split, count in (("train", 4), ("validation", 2), ("test", 2)):
-        for i, label in enumerate(FER2013.labels):
-            folder = root / "data" / split / label
-            folder.mkdir(parents=True)
-            for k in range(count):
-                pixels = rng.integers(0, 250, (48, 48), dtype=np.uint8)
-                pixels[4 + 6 * i : 8 + 6 * i, 8:40] = 230
-                Image.fromarray(pixels).save(folder / f"{k}.png")
-    (root / "drawn.toml").write_text(RECIPE)
+    root = tmp_path_factory.mktemp("trained")
+    drawn_folder(root / "data")
+    (root / "drawn.toml").write_text(RECIPE.format(name="drawn", seed=0))
     data, run, package = (str(root / name) for name in ("data", "run", "package"))
     training.train.main(["--recipe", str(root / "drawn.toml"), "--data", data, "--out", run])
     training.package.main(["--run", run, "--data", data, "--out", package])

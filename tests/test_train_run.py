@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn_data import drawn_face
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -57,16 +58,9 @@ brightness = 0.1
 """
 
 
-def _face(label: int, seed: int) -> Image.Image:
-    """Gray, 48x48: the label is where a bright bar lies; noise strong enough that no two faces are near copies."""
-    pixels = np.random.default_rng(seed).integers(0, 250, (48, 48), dtype=np.uint8)
-    pixels[4 + 6 * label : 8 + 6 * label, 8:40] = 230
-    return Image.fromarray(pixels)
-
-
 def _split(count: int, seed: int) -> tuple[list[Image.Image], list[int]]:
     labels = [i % 7 for i in range(count)]
-    return [_face(label, seed + i) for i, label in enumerate(labels)], labels
+    return [drawn_face(label, seed + i) for i, label in enumerate(labels)], labels
 
 
 @pytest.fixture(scope="module")

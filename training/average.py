@@ -8,7 +8,6 @@ https://arxiv.org/abs/1803.05407).
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -21,10 +20,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from emotion_hub.backends import TorchBackend
+from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor, softmax
-from training.data import load_splits, shared_indices
+from training.data import apart_indices, load_splits
 from training.measure import face_logits
 from training.metrics import accuracy, confusion, macro_f1, negative_log_likelihood
 from training.outcome import BEST_FILE, HISTORY_FILE, load_outcome, write_atomically
@@ -89,15 +89,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     chosen = np.sort(np.random.default_rng(0).permutation(len(splits["train"]))[:STATISTICS])
     renew_statistics(model, model.preprocessor.batch([splits["train"].faces[i] for i in chosen]))
     validation = splits["validation"]
-    apart = np.setdiff1d(np.arange(len(validation)), shared_indices(validation, splits["test"]))
+    apart = apart_indices(validation, splits["test"])
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=args.out.name)
     probs, labels = softmax(face_logits(predictor, [validation.faces[i] for i in apart], what="validation")), validation.labels[apart]
     matrix = confusion(labels, probs)
     figures = {"val_loss": negative_log_likelihood(labels, probs), "val_accuracy": float(accuracy(matrix)), "val_macro_f1": float(macro_f1(matrix))}
-    parts = [
-        {"name": run.name, "weight": weight, "sha256": hashlib.sha256((run / BEST_FILE).read_bytes()).hexdigest()}
-        for run, weight in zip(args.run, args.weight, strict=True)
-    ]
+    parts = [{"name": run.name, "weight": weight, "sha256": file_hash(run / BEST_FILE)} for run, weight in zip(args.run, args.weight, strict=True)]
     last = loaded[-1][0]
     history = {
         "recipe": {**last["recipe"], "name": args.out.name},

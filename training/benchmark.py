@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from emotion_hub.models.classifier import EmotionClassifier
+from training.machine import hardware
 
 __all__ = ["latency", "machine", "speed"]
 
@@ -53,8 +51,5 @@ def speed(model: EmotionClassifier, seconds: float = 1.0) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, threads used, torch's version, and the load of the last minute: above 0 others were at work, and times are longer than need be."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
-    processor = names[0] if names else platform.processor() or platform.machine()
-    return {"processor": processor, "cores": os.cpu_count(), "threads": 1, "load": round(os.getloadavg()[0], 1), "torch": torch.__version__}
+    """`training.machine.hardware`, threads used and torch's version."""
+    return {**hardware(), "threads": 1, "torch": torch.__version__}

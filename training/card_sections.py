@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
+from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, file_hash
 from emotion_hub.errors import CheckpointError
 from training.summary import percent_interval
 
@@ -37,7 +36,7 @@ def report_of(folder: Path) -> dict[str, Any]:
     report = load(folder, REPORT_FILE, command)
     if report["split"] != "test":
         raise CheckpointError(f"{REPORT_FILE} of {folder.name} measures {report['split']!r}, a card states the test split; make it with: {command}")
-    if (folder / WEIGHTS_FILE).is_file() and report["sha256"] != hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest():
+    if (folder / WEIGHTS_FILE).is_file() and report["sha256"] != file_hash(folder / WEIGHTS_FILE):
         raise CheckpointError(f"{REPORT_FILE} of {folder.name} measures other weights than {WEIGHTS_FILE} beside it; make it with: {command}")
     return report
 

@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from emotion_hub.backends import TorchBackend
@@ -19,7 +18,7 @@ from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.models.registry import create_model, get_entry, list_models
 from emotion_hub.predictor import EmotionPredictor
 from training.benchmark import speed
-from training.data import load_split, shared_indices
+from training.data import apart_indices, load_split
 from training.measure import face_probs
 from training.metrics import brief
 from training.outcome import half_bytes, load_outcome
@@ -155,7 +154,7 @@ def _ratio(slow: int | None, fast: int | None) -> float | None:
 
 def _measure(model: EmotionClassifier, name: str, data: str) -> dict[str, Any]:
     validation, test = (load_split(data, split, model.labels) for split in ("validation", "test"))
-    apart = np.setdiff1d(np.arange(len(validation)), shared_indices(validation, test))
+    apart = apart_indices(validation, test)
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=name)
     return brief(validation.labels[apart], face_probs(predictor, [validation.faces[i] for i in apart], what="validation"))
 

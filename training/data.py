@@ -170,6 +170,11 @@ def shared_indices(split: FaceSplit, *others: FaceSplit) -> np.ndarray:
     return np.asarray([i for i, h in enumerate(split.hashes) if h in known], dtype=np.int64)
 
 
+def apart_indices(split: FaceSplit, *others: FaceSplit) -> np.ndarray:
+    """int64: positions in `split` whose exact pixels stand in none of the others: what an epoch is chosen on and a report's second reading."""
+    return np.setdiff1d(np.arange(len(split)), shared_indices(split, *others))
+
+
 def clean_training_indices(
     train: FaceSplit, *evaluation: FaceSplit, near: float | None = THRESHOLD, cache: Path | None = None
 ) -> tuple[np.ndarray, SplitReport]:

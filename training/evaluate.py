@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE, resolve_file
+from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE, file_hash, resolve_file
 from emotion_hub.detectors import YuNetDetector
 from emotion_hub.predictor import EmotionPredictor
-from training.data import SPLITS, FaceSplit, load_split, shared_indices
+from training.data import SPLITS, FaceSplit, apart_indices, load_split
 from training.duplicates import THRESHOLD
 from training.measure import CROP_SHARE, face_probs, ferplus_reading, near_copies_in, slice_by, ten_crop_probs
 from training.metrics import LEVEL, RESAMPLES, brief, expected_calibration_error, negative_log_likelihood, scores
@@ -49,11 +49,11 @@ def evaluate(
     faces = load_split(data, split, predictor.labels)
     others = {name: load_split(data, name, predictor.labels) for name in SPLITS if name != split}
     probs = face_probs(predictor, faces.faces, what=split)
-    unique = np.setdiff1d(np.arange(len(faces)), shared_indices(faces, *others.values()))
+    unique = apart_indices(faces, *others.values())
     weights = resolve_file(checkpoint, WEIGHTS_FILE)
     report = {
         "checkpoint": predictor.name,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "sha256": file_hash(weights),
         "parameters": predictor.backend.num_parameters,
         **_temperature(weights.with_name(TRAINING_FILE)),
         "split": split,

@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 import emotion_hub
-from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
+from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, file_hash, resolve_file
 from emotion_hub.errors import InputError
 from emotion_hub.explainers import METHODS, list_methods, predictor_of
 from emotion_hub.explainers.several import methods_for
@@ -91,7 +91,7 @@ def explain_probe(
     named = split.columns.get("source_row")
     with tqdm(total=len(probe) * sum(1 + len(able) for able in plan.values()), desc="explain", disable=None) as bar:
         for model, predictor in predictors.items():
-            weights = _sha256(resolve_file(predictor.name, WEIGHTS_FILE))
+            weights = file_hash(resolve_file(predictor.name, WEIGHTS_FILE))
             for position in map(int, probe):
                 face, label = split.faces[position], split.label_set.labels[split.labels[position]]
                 key = {"weights": weights, "face": split.hashes[position], "target": settings["target"], "label": label}
@@ -117,11 +117,6 @@ def _asked(method: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any
     options = {"seed": settings["seed"]} if "seed" in METHODS[method].options else {}
     options |= {"samples": settings["samples"]} if method == "lime" else {}
     return "full" if settings["full"] or method not in SLOW else "fast", options
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _predictors(models: Sequence[str]) -> dict[str, EmotionPredictor]:
@@ -187,7 +182,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {"emotion-hub": emotion_hub.__version__, **{package: version(package) for package in PACKAGES}},
         "machine": {key: value for key, value in machine().items() if key in ("processor", "cores", "load")},
-        "checkpoints": {model: {"sha256": _sha256(resolve_file(p.name, WEIGHTS_FILE)), "size": p.preprocessor.config.size} for model, p in predictors.items()},
+        "checkpoints": {
+            model: {"sha256": file_hash(resolve_file(p.name, WEIGHTS_FILE)), "size": p.preprocessor.config.size} for model, p in predictors.items()
+        },
         "arguments": {"data": Path(args.data).name, "split": name, "per_class": args.per_class, "methods": methods, **settings},
         "labels": list(first.labels.labels),
         "faces": len(probe),

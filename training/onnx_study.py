@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
+from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, file_hash, resolve_file
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import STORAGE, export_onnx
-from emotion_hub.onnx_files import file_hash
-from emotion_hub.onnx_quantize import quantize_onnx
+from emotion_hub.onnx_quantize import CALIBRATION_FACES, quantize_onnx
 from emotion_hub.predictor import EmotionPredictor
 from training.data import SPLITS, clean_training_indices, load_splits
 from training.explain_study import bootstrap
+from training.machine import hardware
 from training.measure import face_probs
 from training.metrics import brief, expected_calibration_error
 
@@ -27,19 +27,16 @@ __all__ = ["main", "study"]
 
 STUDIES = Path(__file__).parent / "studies"
 
-#: Seeded choice of the training faces that set the ranges of int8.
-CALIBRATION = 512
-
 
 def study(checkpoint: str, data: str, split: str, folder: Path) -> dict[str, Any]:
     """One checkpoint's files in `folder` and their figures on the split: bytes, accuracy, macro F1, calibration error, and how they differ from float32.
 
-    The faces that calibrate int8 are training images without copies in the other splits.
+    The faces that calibrate int8 are drawn, with a seed, from the training images without copies in the other splits.
     """
     classifier = EmotionClassifier.from_pretrained(checkpoint)
     splits = load_splits(data, classifier.labels)
     kept, _ = clean_training_indices(splits["train"], splits["validation"], splits["test"], near=None)
-    chosen = np.random.default_rng(0).choice(kept, size=min(CALIBRATION, len(kept)), replace=False)
+    chosen = np.random.default_rng(0).choice(kept, size=min(CALIBRATION_FACES, len(kept)), replace=False)
     weights, measured = resolve_file(checkpoint, WEIGHTS_FILE), splits[split]
     paths, differences = {}, {}
     for storage in STORAGE:
@@ -98,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     import onnxruntime
 
     report["n"] = next(iter(report["checkpoints"].values()))["files"]["float32"]["n"]
-    report["environment"] = {"onnxruntime": onnxruntime.__version__, "machine": platform.machine(), "python": platform.python_version()}
+    report["environment"] = {"onnxruntime": onnxruntime.__version__, "machine": hardware(), "python": platform.python_version()}
     args.out.write_text(json.dumps(report, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(table(report))
     print(table(report))

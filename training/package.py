@@ -16,7 +16,7 @@ from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import export_onnx
 from emotion_hub.predictor import EmotionPredictor
 from training.calibration import calibration_record, fit_temperature, fold_temperature
-from training.data import load_split, shared_indices
+from training.data import apart_indices, load_split
 from training.measure import face_logits
 from training.outcome import HISTORY_FILE, half_bytes, load_outcome
 
@@ -49,7 +49,7 @@ def calibrate(model: EmotionClassifier, data: str | Path) -> dict[str, Any]:
     Raises CheckpointError when the network's logits do not follow from its last linear layer alone.
     """
     validation, test = (load_split(data, name, model.labels) for name in ("validation", "test"))
-    apart = np.setdiff1d(np.arange(len(validation)), shared_indices(validation, test))
+    apart = apart_indices(validation, test)
     faces, labels = [validation.faces[i] for i in apart], validation.labels[apart]
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=model.config.model)
     logits = face_logits(predictor, faces, what="validation")

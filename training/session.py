@@ -20,7 +20,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback
 from transformers.integrations import TensorBoardCallback
 
-from emotion_hub.checkpoints import WEIGHTS_FILE, resolve_file
+from emotion_hub.checkpoints import WEIGHTS_FILE, file_hash, resolve_file
 from emotion_hub.errors import CheckpointError, ConfigError
 from emotion_hub.models import create_model
 from emotion_hub.models.pretrained import load_pretrained
@@ -34,7 +34,7 @@ from training.callbacks import (
     TimeLimitCallback,
     UnfreezeCallback,
 )
-from training.data import FaceSplit, check_no_leak, clean_training_indices, load_split, prepare_planes, shared_indices
+from training.data import FaceSplit, apart_indices, check_no_leak, clean_training_indices, load_split, prepare_planes
 from training.dataset import PlaneDataset
 from training.outcome import HISTORY_FILE, write_atomically
 from training.recipe import Recipe
@@ -76,7 +76,7 @@ def load_run_data(data: str | Path, recipe: Recipe, cache: Path | None = None) -
     train, validation, test = (load_split(data, name, recipe.labels) for name in ("train", "validation", "test"))
     kept, report = clean_training_indices(train, validation, test, near=recipe.near, cache=cache)
     log.info("training images: %s", report)
-    val_kept = np.setdiff1d(np.arange(len(validation)), shared_indices(validation, test))
+    val_kept = apart_indices(validation, test)
     check_no_leak(train, kept, validation, test)
     return RunData(train, kept, validation, val_kept, vars(report) | {"validation": len(val_kept)})
 
@@ -127,7 +127,7 @@ def environment() -> dict[str, Any]:
 def origin(weights: Path) -> dict[str, str]:
     """What a file of weights is called and its SHA-256: enough to tell it from another one, and no path of this machine."""
     name = weights.parent.name if weights.name == WEIGHTS_FILE else weights.name
-    return {"name": name, "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    return {"name": name, "sha256": file_hash(weights)}
 
 
 def new_history(recipe: Recipe, data: RunData, init: Path | None, teachers: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "checkpoint_summary",
     "download_file",
     "embedded_checkpoints",
+    "file_hash",
     "local_folder",
     "resolve_file",
 ]
@@ -33,6 +35,12 @@ _HERE = Path(__file__).parent
 def embedded_checkpoints() -> dict[str, Path]:
     """{name: folder} of the checkpoints that ship in this package."""
     return {folder.name: folder for folder in sorted(_HERE.iterdir()) if (folder / CONFIG_FILE).is_file()}
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal: what a report, an export and a card know a checkpoint's weights by."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checkpoint_summary(name: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import InputError, ManifestError, VideoError
 from emotion_hub.scoring.archives import TarSource, ZipSource
 from emotion_hub.scoring.pictures import IMAGE_SUFFIXES, Picture, Source, broken, file_stamp, is_image_name, read_file, shown_name
@@ -119,8 +120,7 @@ class ManifestSource:
     def __init__(self, path: Path, column: str) -> None:
         """Raises ManifestError for a csv without that column."""
         self.path, self.column = path, column
-        with path.open("rb") as file:
-            self.identity = {"kind": "manifest", "path": shown_name(path.resolve()), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        self.identity = {"kind": "manifest", "path": shown_name(path.resolve()), "sha256": file_hash(path)}
         if next(self._rows(), None) is None:
             raise ManifestError(f"{path} row 2: there is no row below the header; list pictures, one a row")
 

@@ -76,18 +76,8 @@ def predictions(
     for i, face in enumerate(faces):
         probs = dict(zip(predictor.labels.labels, map(float, softmax(batched.logits[i])), strict=True))
         probs = labels.project(probs) if labels else probs
-        label = max(probs, key=probs.get)
-        steps = {**{step: 0.0 for step in STEPS}, **timings, "preprocess": prepared.milliseconds[i], "inference": batched.a_face}
-        answers.append(
-            Prediction(
-                label=label,
-                label_id=list(probs).index(label),
-                probs=probs,
-                model=predictor.name,
-                timings={**steps, "total": sum(steps.values())},
-                **dataclasses.asdict(face),
-            )
-        )
+        spent = {**timings, "preprocess": prepared.milliseconds[i], "inference": batched.a_face}
+        answers.append(Prediction.of(probs, predictor.name, spent, **dataclasses.asdict(face)))
     return answers
 
 

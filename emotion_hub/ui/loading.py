@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import json
 import shutil
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, REPORT_FILE, WEIGHTS_FILE, download_file, embedded_checkpoints
+from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, REPORT_FILE, WEIGHTS_FILE, download_file, embedded_checkpoints, file_hash
 from emotion_hub.errors import CheckpointError, ConfigError, EmotionHubError, InputError
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 from emotion_hub.preprocess import PreprocessConfig
@@ -166,11 +165,8 @@ def _of_folder(choice: Choice, folder: Path, revision: str | None) -> LoadedMode
     if embedded_checkpoints().get(choice.name) == folder:
         predictor = embedded_predictor(choice.name, _backend(folder))
     else:
-        from emotion_hub.backends import TorchBackend
-        from emotion_hub.models.classifier import EmotionClassifier
-
-        classifier = EmotionClassifier.from_pretrained(folder)
-        predictor = EmotionPredictor(TorchBackend(classifier), classifier.labels, classifier.preprocessor, name=choice.name)
+        predictor = EmotionPredictor.from_pretrained(folder)
+        predictor.name = choice.name
     figures = _report(folder, list(predictor.labels.labels))
     card = folder / CARD_FILE
     text = card.read_text(encoding="utf-8", errors="replace")[:MAX_TEXT] if card.is_file() else ""
@@ -194,9 +190,7 @@ def _report(folder: Path, labels: list[str]) -> dict[str, Any]:
         return {}
     if not isinstance(found, dict):
         return {}
-    with (folder / WEIGHTS_FILE).open("rb") as file:
-        same = found.get("sha256") == hashlib.file_digest(file, "sha256").hexdigest()
-    if not same:
+    if found.get("sha256") != file_hash(folder / WEIGHTS_FILE):
         return {}
     if found.get("labels", labels) != labels:
         raise CheckpointError(f"{REPORT_FILE} measured these weights with labels {found['labels']}, {CONFIG_FILE} has {labels}; one of them was edited")

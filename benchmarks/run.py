@@ -16,7 +16,7 @@ from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import STORAGE, export_onnx
-from emotion_hub.onnx_quantize import quantize_onnx
+from emotion_hub.onnx_files import onnx_file
 
 __all__ = ["PARTS", "main"]
 
@@ -47,9 +47,7 @@ def _storages(args: argparse.Namespace) -> dict[str, Any]:
         classifier, weights = EmotionClassifier.from_pretrained(name), resolve_file(name, WEIGHTS_FILE)
         with tempfile.TemporaryDirectory() as folder:
             paths = {s: export_onnx(classifier, Path(folder) / f"{s}.onnx", storage=s, weights_file=weights).path for s in STORAGE}
-            # the ranges do not change the time
-            paths["int8"] = quantize_onnx(paths["float32"], Path(folder) / "int8.onnx", stages.faces(64)).path
-            found[name] = stages.storages(paths)
+            found[name] = stages.storages({**paths, "int8": onnx_file(name, int8=True)})
     return found
 
 

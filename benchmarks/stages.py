@@ -14,7 +14,7 @@ from emotion_hub.detectors import LbpDetector, YuNetDetector
 from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
 from emotion_hub.onnx_export import INPUT, OUTPUT
-from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.predictor import BACKENDS, EmotionPredictor
 
 __all__ = ["BATCH", "batches", "faces", "photo_stages", "ready_face", "storages"]
 
@@ -22,10 +22,10 @@ BATCH = 64
 
 
 def ready_face(name: str, rounds: int = 10, repeats: int = 20) -> dict[str, Any]:
-    """A ready 48-pixel PNG, bytes to probabilities: milliseconds of the whole, of its stages, and of a bare call of the same network."""
+    """A ready 48-pixel PNG, bytes to probabilities by each backend: milliseconds of the whole, of its stages, and of a bare call of the same network."""
     content, face = png(drawn_face().convert("L")), drawn_face().convert("L")
     found: dict[str, Any] = {}
-    for backend in ("onnx", "torch"):
+    for backend in BACKENDS:
         predictor = EmotionPredictor.from_pretrained(name, backend=backend)
         pixels = predictor.preprocessor(face)[None]
         runs = {
@@ -34,7 +34,7 @@ def ready_face(name: str, rounds: int = 10, repeats: int = 20) -> dict[str, Any]
             "preprocess": lambda p=predictor: p.preprocessor(face),
             "model": lambda p=predictor, x=pixels: p.backend.logits(x),
         }
-        if backend == "onnx":
+        if backend != "torch":
             session = predictor.backend.session
             runs["bare"] = lambda s=session, x=pixels: s.run([OUTPUT], {INPUT: x})
         found[backend] = in_turn(runs, rounds, repeats)

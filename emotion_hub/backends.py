@@ -57,7 +57,7 @@ class TorchBackend:
 class OnnxBackend:
     """A file that `emotion_hub.onnx_export` wrote, on ONNX Runtime; torch is not imported.
 
-    `labels` and `preprocess` are what the file's metadata says.
+    `labels`, `preprocess` and `storage` ("float32", "float16" or "int8") are what the file's metadata says.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
@@ -78,6 +78,7 @@ class OnnxBackend:
             self.labels = LabelSet.of(record["labels"])
             self.preprocess = PreprocessConfig.from_dict(record["preprocess"])
             self.num_parameters, self.model, self.weights = int(record["parameters"]), str(record["model"]), str(record["weights"])
+            self.storage = str(record["storage"])
             self.file: str | None = record.get("file")  # the SHA-256 of the safetensors file it was made of, where that is known
         except (KeyError, ValueError, TypeError) as error:
             raise CheckpointError(f"{Path(path).name!r} has metadata that break a rule: {error}; write it again with export_onnx") from error

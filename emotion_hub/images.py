@@ -177,7 +177,7 @@ def _finish(image: Image.Image, what: str) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """A copy turned as its EXIF orientation says; EXIF data that cannot be read leaves it as it is.
+    """The image turned as its EXIF orientation says; EXIF data that cannot be read leaves it as it is.
 
     Not `ImageOps.exif_transpose`: that writes the other tags back, and one it cannot write costs the orientation.
     """
@@ -186,7 +186,7 @@ def _upright(image: Image.Image) -> Image.Image:
     except _PARSE_ERRORS as error:
         log.warning("EXIF data cannot be read, the picture is taken as upright: %s", error)
         orientation = 1
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image.copy()
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _to_rgb(image: Image.Image, what: str) -> Image.Image:

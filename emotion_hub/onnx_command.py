@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, embedded_checkpoints, local_folder, resolve_file
+from emotion_hub.checkpoints import CONFIG_FILE, INT8_FILE, ONNX_FILE, WEIGHTS_FILE, embedded_checkpoints, local_folder, resolve_file
 from emotion_hub.errors import InputError
 from emotion_hub.images import load_image
 from emotion_hub.scoring.pictures import is_image_name
@@ -18,8 +18,9 @@ __all__ = ["export_file"]
 def export_file(checkpoint: str, out: str | None, *, opset: int | None, storage: str, faces: str | None) -> tuple[Path, list[str]]:
     """The file written and what is to be said of it.
 
-    Without `out` a folder gets `model.onnx`, which `backend="onnx"` then uses; an embedded checkpoint or a Hub id a file in the working folder. Raises
-    InputError for int8 without faces or faces without int8, for a folder that is not there, and what `export_onnx` and `quantize_onnx` raise.
+    Without `out` a folder gets `model.onnx`, or `model_int8.onnx`, which `backend="onnx"` or `"onnx-int8"` then uses; an embedded checkpoint or a Hub
+    id a file in the working folder. Raises InputError for int8 without faces or faces without int8, for a folder that is not there, and what
+    `export_onnx` and `quantize_onnx` raise.
     """
     if (storage == "int8") != (faces is not None):
         raise InputError("--storage int8 and --faces FOLDER go together: training faces set the ranges of its activations")
@@ -48,10 +49,10 @@ def export_file(checkpoint: str, out: str | None, *, opset: int | None, storage:
 
 def _default(checkpoint: str, storage: str) -> Path:
     folder = local_folder(checkpoint)
-    ending = "" if storage == "float32" else f"-{storage}"
-    if folder is not None and checkpoint not in embedded_checkpoints() and (folder / CONFIG_FILE).is_file() and not ending:
-        return folder / ONNX_FILE
-    return Path(f"{Path(checkpoint).name}{ending}.onnx")
+    beside = {"float32": ONNX_FILE, "int8": INT8_FILE}
+    if folder is not None and checkpoint not in embedded_checkpoints() and (folder / CONFIG_FILE).is_file() and storage in beside:
+        return folder / beside[storage]
+    return Path(f"{Path(checkpoint).name}{'' if storage == 'float32' else f'-{storage}'}.onnx")
 
 
 def _pictures(folder: Path) -> list[Image.Image]:

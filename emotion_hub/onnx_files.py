@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, file_hash, local_folder, resolve_file
+from emotion_hub.checkpoints import CONFIG_FILE, INT8_FILE, ONNX_FILE, WEIGHTS_FILE, file_hash, local_folder, resolve_file
 from emotion_hub.errors import CheckpointError
 
 __all__ = ["CACHE_VARIABLE", "check_beside", "onnx_cache", "onnx_file"]
@@ -23,12 +23,15 @@ CACHE_VARIABLE = "EMOTION_HUB_CACHE"
 GENERATION = 1
 
 
-def onnx_file(source: str | Path, **where: Any) -> Path:
+def onnx_file(source: str | Path, *, int8: bool = False, **where: Any) -> Path:
     """The path of the ONNX file of an embedded name, a folder or a Hub id; `where` is as in `resolve_file`.
 
     A `model.onnx` of the checkpoint is used as it is. A checkpoint without one is exported, in float32, into `onnx_cache()` under the hash of its
-    weights and configuration, so that the next call finds it. Raises what `EmotionClassifier.from_pretrained` and `export_onnx` raise.
+    weights and configuration, so that the next call finds it. With `int8` it is `model_int8.onnx`, which the checkpoint must have: its ranges come
+    from training faces. Raises what `EmotionClassifier.from_pretrained` and `export_onnx` raise.
     """
+    if int8:
+        return _int8_file(source, where)
     folder = local_folder(source)
     if folder is not None:
         if (folder / ONNX_FILE).is_file():
@@ -62,11 +65,23 @@ def onnx_cache() -> Path:
 def check_beside(path: Path, said: str | None, source: str) -> None:
     """Raise CheckpointError when the ONNX file at `path` was made of other weights, by their SHA-256, than those beside it."""
     beside = path.with_name(WEIGHTS_FILE)
-    if path.name == ONNX_FILE and said is not None and beside.is_file() and said != (found := file_hash(beside)):
+    if path.name in (ONNX_FILE, INT8_FILE) and said is not None and beside.is_file() and said != (found := file_hash(beside)):
         raise CheckpointError(
-            f"{ONNX_FILE} of {source!r} was made of weights with SHA-256 {said[:12]}…, {WEIGHTS_FILE} beside it has {found[:12]}…; "
-            f"write it again: python -m emotion_hub export {source}"
+            f"{path.name} of {source!r} was made of weights with SHA-256 {said[:12]}…, {WEIGHTS_FILE} beside it has {found[:12]}…; "
+            f"write it again: {_command(source) if path.name == INT8_FILE else f'python -m emotion_hub export {source}'}"
         )
+
+
+def _command(source: str | Path) -> str:
+    return f"python -m emotion_hub export {source} --storage int8 --faces FOLDER_OF_TRAINING_FACES"
+
+
+def _int8_file(source: str | Path, where: dict[str, Any]) -> Path:
+    resolve_file(source, CONFIG_FILE, **where)  # a checkpoint that cannot be had says so here
+    try:
+        return resolve_file(source, INT8_FILE, **where)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; use backend='onnx', or write the file: {_command(source)}") from error
 
 
 def _of_hub(source: str | Path, where: dict[str, Any]) -> Path | None:

@@ -165,7 +165,7 @@ class Preprocessor:
         if prepared.size != (side, side) or prepared.mode != mode:
             raise InputError(f"to_array wants a {side}x{side} {mode} image from prepare(), not {prepared.width}x{prepared.height} {prepared.mode}")
         pixels = np.asarray(prepared)
-        return np.stack([row[pixels if mode == "L" else pixels[..., c]] for c, row in enumerate(self._table)])
+        return self._table.take(pixels, axis=1) if mode == "L" else np.stack([row[pixels[..., c]] for c, row in enumerate(self._table)])
 
     def normalise(self, planes: np.ndarray) -> np.ndarray:
         """float32, (..., C, H, W), normalised, from gray levels uint8, (..., H, W): a whole batch at once.

@@ -15,6 +15,7 @@ from torch import nn
 import training.average
 import training.train
 from emotion_hub.errors import InputError
+from emotion_hub.labels import REPORT6
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from training.average import average_weights, renew_statistics
 from training.card_sections import training_text
@@ -48,9 +49,11 @@ def test_shares_that_make_no_mean_are_refused(shares, words):
 
 
 def test_only_equal_networks_are_averaged():
-    other = EmotionClassifier(ClassifierConfig("emotion_cnn", options={"dropout": 0.1}))
+    other = EmotionClassifier(ClassifierConfig("emotion_cnn", REPORT6.labels))
     with pytest.raises(InputError, match="only equals are averaged"):
         average_weights([_random(0), other], [0.5, 0.5])
+    steadier = EmotionClassifier(ClassifierConfig("emotion_cnn", options={"dropout": 0.1}))
+    assert average_weights([steadier, _random(0)], [0.5, 0.5]).config == steadier.config, "dropout has no weights"
 
 
 def test_batch_norm_statistics_are_those_of_the_pictures():
@@ -94,4 +97,4 @@ def test_the_mean_is_a_run_of_its_own_that_says_what_it_is_made_of(drawn: Path, 
     training.average.main([*command, "--out", str(tmp_path / "again")])
     assert (tmp_path / "again" / BEST_FILE).read_bytes() == (tmp_path / "mean" / BEST_FILE).read_bytes()
     made = package(tmp_path / "mean", tmp_path / "made", [drawn / "one", drawn / "two"], drawn / "data")
-    assert "`mean`: the mean of weights, 40% of `one`, 60% of `two`, by `training.average`; batch-norm statistics of 28 training images" in training_text(made)
+    assert "`mean`: the mean of weights, 40% of `one`, 60% of `two`, by `training.average`; batch-norm statistics of 35 training images" in training_text(made)

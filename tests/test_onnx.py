@@ -14,10 +14,12 @@ from PIL import Image
 
 from emotion_hub import onnx_export
 from emotion_hub.backends import OnnxBackend
+from emotion_hub.checkpoints import INT8_FILE
 from emotion_hub.errors import CheckpointError, ConfigError, InputError
 from emotion_hub.explainers import explain_face, list_methods
 from emotion_hub.labels import REPORT6
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
+from emotion_hub.onnx_command import export_file
 from emotion_hub.onnx_export import METADATA_KEY, drawn_faces, export_onnx, weights_hash
 from emotion_hub.onnx_files import CACHE_VARIABLE
 from emotion_hub.onnx_quantize import quantize_onnx
@@ -228,7 +230,7 @@ def test_a_cache_that_cannot_be_written_to_costs_time_and_no_answer(saved: Path,
 
 
 def test_wrong_backends_and_devices_are_named(saved: Path) -> None:
-    with pytest.raises(InputError, match=r"backend='tensorflow'; choose from torch, onnx"):
+    with pytest.raises(InputError, match=r"backend='tensorflow'; choose from torch, onnx, onnx-int8"):
         EmotionPredictor.from_pretrained(saved, backend="tensorflow")
     with pytest.raises(InputError, match=r"device='cuda': ONNX Runtime predicts on the CPU"):
         EmotionPredictor.from_pretrained(saved, device="cuda", backend="onnx")
@@ -262,6 +264,27 @@ def test_eight_bits_keep_the_answers_in_half_the_bytes_of_float16(face_image: Im
     assert (record["storage"], record["calibration_faces"]) == ("int8", 64)
     kinds = {onnx.TensorProto.DataType.Name(t.data_type) for t in onnx.load(str(made.path)).graph.initializer if len(t.dims) > 1}
     assert kinds == {"INT8"}
+
+
+def test_the_int8_file_of_a_checkpoint_is_a_backend(tiny: EmotionClassifier, saved: Path, cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model_int8.onnx.*--storage int8 --faces"):
+        EmotionPredictor.from_pretrained(saved, backend="onnx-int8")
+    pictures = tmp_path / "faces"
+    pictures.mkdir()
+    for i, face in enumerate(drawn_faces(40)):
+        face.save(pictures / f"{i:02d}.png")
+    path, _ = export_file(str(saved), None, opset=None, storage="int8", faces=str(pictures))
+    assert path == saved / INT8_FILE
+    small, full = (EmotionPredictor.from_pretrained(saved, backend=backend) for backend in ("onnx-int8", "torch"))
+    assert (small.backend_name, small.backend.storage) == ("onnx-int8", "int8")
+    faces = drawn_faces(50)[40:]
+    apart = [abs(a.probs[k] - b.probs[k]) for a, b in zip(small.predict_faces(faces), full.predict_faces(faces), strict=True) for k in a.probs]
+    assert 0 < max(apart) < 0.1, "its own file and not the float one, with nearly its answers"
+    torch.manual_seed(9)
+    EmotionClassifier(tiny.config).save_pretrained(saved)
+    with pytest.raises(CheckpointError, match=r"model_int8.onnx of .* was made of weights"):
+        EmotionPredictor.from_pretrained(saved, backend="onnx-int8")
+    assert not cache.exists(), "nothing was exported for it"
 
 
 def test_a_calibration_needs_faces_and_a_file_of_ours(exported: Path, tmp_path: Path) -> None:

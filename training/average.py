@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import nn
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import InputError
-from emotion_hub.models.classifier import EmotionClassifier
+from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor, softmax
 from training.data import apart_indices, load_splits
 from training.measure import face_logits
@@ -37,14 +38,17 @@ STATISTICS, BATCH = 4096, 256
 
 
 def average_weights(models: Sequence[EmotionClassifier], weights: Sequence[float]) -> EmotionClassifier:
-    """A classifier with the weighted mean of the models' floating-point tensors; raises InputError where they cannot be averaged."""
+    """A classifier with the weighted mean of the models' floating-point tensors and the first one's configuration.
+
+    Dropout, which has no weights, may differ. Raises InputError where they cannot be averaged.
+    """
     if len(models) < 2 or len(models) != len(weights):
         raise InputError(f"{len(models)} runs and {len(weights)} weights: give at least two runs and a weight for each")
     if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
         raise InputError(f"weights {list(weights)}: shares of at least 0 that sum to 1")
     first = models[0]
     for model in models[1:]:
-        if model.config != first.config:
+        if _without_dropout(model.config) != _without_dropout(first.config):
             raise InputError(f"{model.config.model} and {first.config.model} differ in network, labels, options or preprocessing; only equals are averaged")
     states = [model.network.state_dict() for model in models]
     mean = {
@@ -56,6 +60,10 @@ def average_weights(models: Sequence[EmotionClassifier], weights: Sequence[float
     made = EmotionClassifier(first.config)
     made.network.load_state_dict(mean)
     return made.eval()
+
+
+def _without_dropout(config: ClassifierConfig) -> ClassifierConfig:
+    return replace(config, options={name: value for name, value in config.options.items() if name != "dropout"})
 
 
 @torch.no_grad()

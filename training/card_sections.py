@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, file_hash
+from emotion_hub.checkpoints import CONFIG_FILE, INT8_FILE, ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, file_hash
 from emotion_hub.errors import CheckpointError
 from training.summary import percent_interval
 
@@ -16,6 +16,7 @@ __all__ = ["accuracy_text", "apache", "body", "limits", "load", "report_of", "tr
 STUDIES = Path(__file__).parent / "studies"
 PHOTO_STUDY = STUDIES / "photos.json"
 EXPLAIN_STUDY = STUDIES / "explain" / "scores.json"
+ONNX_STUDY = STUDIES / "onnx.json"
 FERPLUS_URL = "https://arxiv.org/abs/1608.01041"
 #: Assumed power for the energy estimate: of one core of a server's processor under load, and of accelerators at their board limit.
 CORE_WATTS = 10
@@ -168,6 +169,20 @@ def explanation_text(name: str, sha256: str) -> str:
     )
 
 
+def int8_text(name: str, sha256: str) -> str:
+    """A line: what the checkpoint's 8-bit file costs in accuracy; empty where these weights' was not measured."""
+    study = json.loads(ONNX_STUDY.read_text()) if ONNX_STUDY.is_file() else {"checkpoints": {}}
+    found = study["checkpoints"].get(name, {})
+    if found.get("sha256") != sha256:
+        return ""
+    row = found["files"]["int8"]
+    low, high = (100 * value for value in row["change"]["interval"])
+    return (
+        f"In 8 bits (`{INT8_FILE}`, {row['bytes'] / 2**20:.1f} MB, {row['share_of_float16']:.2f} of `{ONNX_FILE}`): accuracy {row['accuracy']:.2%}, "
+        f"{100 * row['change']['accuracy']:+.2f} points (95% interval {low:+.2f} to {high:+.2f}); {row['same_label']:.1%} of the labels are the same.\n"
+    )
+
+
 def photo_text(name: str, *, required: bool) -> str:
     """Markdown: what the checkpoint does on photos from elsewhere, through the detector.
 
@@ -258,7 +273,7 @@ def body(name: str, folder: Path, level: str, *, embedded: bool = True) -> str:
     clean, prep = report["without_copies"], config["preprocess"]
     upscaled = f" and upscaled to {prep['size']} with {prep['upsample']}" if prep["size"] != prep["face_size"] else ""
     measured = f"**accuracy {report['accuracy']:.2%}**, macro F1 {report['macro_f1']:.4f}, log loss {report['log_loss']:.4f}, n = {report['n']:,}"
-    others = "".join(f"{line}\n" for line in _readings(report))
+    others = "".join(f"{line}\n" for line in _readings(report)) + int8_text(name, report["sha256"])
     robust = f"{level} Robustness\n{text}\n\n" if (text := robustness_text(report)) else ""
     return f"""{level} Input
 {prep["size"]}×{prep["size"]} pixels, {prep["channels"]} channel(s), mean {prep["mean"]}, std {prep["std"]}. Every face is made gray, brought to

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from emotion_hub import __version__
 from emotion_hub.backends import OnnxBackend
-from emotion_hub.checkpoints import ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, local_folder
+from emotion_hub.checkpoints import INT8_FILE, ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, local_folder
 from emotion_hub.errors import InputError
 from emotion_hub.hub import is_timm_network, write_timm_files, write_transformers_files
 from emotion_hub.images import load_image
@@ -56,10 +56,11 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
         write_timm_files(checkpoint, out, licence="apache-2.0" if apache(folder) else "mit")
     else:
         write_transformers_files(checkpoint, out)
-    if (folder / ONNX_FILE).is_file():
-        check_beside(folder / ONNX_FILE, OnnxBackend(folder / ONNX_FILE).file, str(checkpoint))
-        shutil.copyfile(folder / ONNX_FILE, out / ONNX_FILE)
-    else:
+    for name in (ONNX_FILE, INT8_FILE):
+        if (folder / name).is_file():
+            check_beside(folder / name, OnnxBackend(folder / name).file, str(checkpoint))
+            shutil.copyfile(folder / name, out / name)
+    if not (out / ONNX_FILE).is_file():
         export_onnx(classifier, out / ONNX_FILE, storage=_storage(folder / WEIGHTS_FILE), weights_file=folder / WEIGHTS_FILE)
     for name in (REPORT_FILE, TRAINING_FILE):
         shutil.copyfile(folder / name, out / name)

@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, file_hash, resolve_file
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import STORAGE, export_onnx
-from emotion_hub.onnx_quantize import CALIBRATION_FACES, quantize_onnx
+from emotion_hub.onnx_files import onnx_file
 from emotion_hub.predictor import EmotionPredictor
-from training.data import SPLITS, clean_training_indices, load_splits
+from training.data import SPLITS, load_split
 from training.explain_study import bootstrap
 from training.machine import hardware
 from training.measure import face_probs
@@ -29,20 +27,17 @@ STUDIES = Path(__file__).parent / "studies"
 
 
 def study(checkpoint: str, data: str, split: str, folder: Path) -> dict[str, Any]:
-    """One checkpoint's files in `folder` and their figures on the split: bytes, accuracy, macro F1, calibration error, and how they differ from float32.
+    """One checkpoint's files and their figures on the split: bytes, accuracy, macro F1, calibration error, and how they differ from float32.
 
-    The faces that calibrate int8 are drawn, with a seed, from the training images without copies in the other splits.
+    float32 and float16 are exported to `folder`; int8 is the checkpoint's own file, which it must have.
     """
     classifier = EmotionClassifier.from_pretrained(checkpoint)
-    splits = load_splits(data, classifier.labels)
-    kept, _ = clean_training_indices(splits["train"], splits["validation"], splits["test"], near=None)
-    chosen = np.random.default_rng(0).choice(kept, size=min(CALIBRATION_FACES, len(kept)), replace=False)
-    weights, measured = resolve_file(checkpoint, WEIGHTS_FILE), splits[split]
+    weights, measured = resolve_file(checkpoint, WEIGHTS_FILE), load_split(data, split, classifier.labels)
     paths, differences = {}, {}
     for storage in STORAGE:
         made = export_onnx(classifier, folder / f"{storage}.onnx", storage=storage, weights_file=weights, faces=measured.faces[:64])
         paths[storage], differences[storage] = made.path, made.difference
-    paths["int8"] = quantize_onnx(paths["float32"], folder / "int8.onnx", [splits["train"].faces[i] for i in sorted(chosen)]).path
+    paths["int8"] = onnx_file(checkpoint, int8=True)
     rows, answers = {}, {}
     for storage, path in paths.items():
         probs = answers[storage] = face_probs(EmotionPredictor.from_onnx(path, name=Path(checkpoint).name), measured.faces, what=f"{split}, {storage}")
@@ -55,7 +50,7 @@ def study(checkpoint: str, data: str, split: str, folder: Path) -> dict[str, Any
             rows[storage]["change"] = {"accuracy": change["mean"], "interval": [change["low"], change["high"]]}
             rows[storage]["same_label"] = float((answers["float32"].argmax(1) == probs.argmax(1)).mean())
             rows[storage]["share_of_float16"] = path.stat().st_size / paths["float16"].stat().st_size
-    return {"model": classifier.config.model, "sha256": file_hash(weights), "calibration_faces": len(chosen), "files": rows}
+    return {"model": classifier.config.model, "sha256": file_hash(weights), "files": rows}
 
 
 def table(report: dict[str, Any]) -> str:

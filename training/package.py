@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from emotion_hub.backends import TorchBackend
-from emotion_hub.checkpoints import ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
+from emotion_hub.checkpoints import INT8_FILE, ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import export_onnx
 from emotion_hub.predictor import EmotionPredictor
 from training.calibration import calibration_record, fit_temperature, fold_temperature
 from training.data import apart_indices, load_split
+from training.int8 import write_int8
 from training.measure import face_logits
 from training.outcome import HISTORY_FILE, half_bytes, load_outcome
 
@@ -28,8 +29,9 @@ LIMIT = 16 * 1024 * 1024
 def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str | Path | None = None) -> Path:
     """Write config, float16 weights, the same as ONNX, and the training record of the run's best epoch to `out`, and return it.
 
-    `earlier` are the runs it started from, for the record. With `data`, a temperature is fitted on its validation split and folded into the weights, and
-    the record says so under `calibration`. Raises CheckpointError when the run has no best weights yet or the file would pass 16 MB.
+    `earlier` are the runs it started from, for the record. With `data`, a temperature is fitted on its validation split and folded into the weights,
+    the record says so under `calibration`, and the ONNX file is written in 8 bits as well. Raises CheckpointError when the run has no best weights yet
+    or the file would pass 16 MB.
     """
     history, model = load_outcome(run)
     if (size := half_bytes(model)) > LIMIT:
@@ -38,6 +40,9 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str |
     record = {"stages": [*stages, history], **({"calibration": calibrate(model, data)} if data else {})}
     model.half().save_pretrained(out)
     export_onnx(EmotionClassifier.from_pretrained(out), out / ONNX_FILE, storage="float16", weights_file=out / WEIGHTS_FILE)
+    (out / INT8_FILE).unlink(missing_ok=True)
+    if data:
+        write_int8(out, data)
     (out / REPORT_FILE).unlink(missing_ok=True)  # it belongs to the weights that were there before
     (out / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n")
     return out
@@ -64,7 +69,7 @@ def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(prog="training.package", description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True, type=Path, help="the --out folder of training.train")
     parser.add_argument("--earlier", type=Path, action="append", help="a run this one started from; may be repeated")
-    parser.add_argument("--data", help="the data set the run was trained on: calibrates the probabilities on its validation split")
+    parser.add_argument("--data", help="the data set the run was trained on: its validation split calibrates the probabilities, training faces the 8-bit file")
     parser.add_argument("--out", required=True, type=Path, help="the checkpoint's folder")
     args = parser.parse_args(argv)
     folder = package(args.run, args.out, args.earlier, args.data)

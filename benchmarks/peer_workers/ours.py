@@ -12,12 +12,14 @@ from emotion_hub.predictor import EmotionPredictor
 
 
 def prepare(task: dict[str, Any]) -> dict[str, Callable[[bytes], str]]:
-    """One variant a checkpoint, named after it and its network."""
-    return {f"{name} ({checkpoint_summary(name)['model']})": _labeller(name) for name in embedded_checkpoints()}
+    """Two variants a checkpoint, named after it, its network and its bits."""
+    bits = {"onnx": "float", "onnx-int8": "int8"}
+    names = {name: checkpoint_summary(name)["model"] for name in embedded_checkpoints()}
+    return {f"{name} ({model}, {bits[backend]})": _labeller(name, backend) for name, model in names.items() for backend in bits}
 
 
-def _labeller(name: str) -> Callable[[bytes], str]:
-    predictor = EmotionPredictor.from_pretrained(name, backend="onnx")
+def _labeller(name: str, backend: str) -> Callable[[bytes], str]:
+    predictor = EmotionPredictor.from_pretrained(name, backend=backend)
     return lambda png: predictor.predict(png, whole=True)[0].label
 
 

@@ -11,6 +11,7 @@ from emotion_hub.errors import CheckpointError, UnknownModelError
 
 __all__ = [
     "CONFIG_FILE",
+    "INT8_FILE",
     "ONNX_FILE",
     "REPORT_FILE",
     "TRAINING_FILE",
@@ -26,6 +27,7 @@ __all__ = [
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+INT8_FILE = "model_int8.onnx"
 REPORT_FILE = "report.json"
 TRAINING_FILE = "training.json"
 

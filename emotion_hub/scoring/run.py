@@ -69,9 +69,10 @@ def score(
     """Score every picture of `source` (see `open_source`) into the parquet file `out`, and say what it holds.
 
     Rows are those of `rows.schema`, in the source's order: one a face and model, one for a picture without a face, one with `error` for a picture that
-    cannot be read. `models` are embedded names, folders, Hub ids or predictors; `backend` "torch" or "onnx" runs those given by name. `workers` threads
-    (by default one a core) read pictures and find faces ahead of the networks; with `engine="ray"` they are Ray's actors, on the cluster that
-    RAY_ADDRESS names or on this machine, and the rows are the same; torch's probabilities to their last digit, which depends on its threads.
+    cannot be read. `models` are embedded names, folders, Hub ids or predictors; `backend` ("torch", "onnx" or "onnx-int8") runs those given by name.
+    `workers` threads (by default one a core) read pictures and find faces ahead of the networks; with `engine="ray"` they are Ray's actors, on the
+    cluster that RAY_ADDRESS names or on this machine, and the rows are the same; torch's probabilities but for the last digit, which its number of
+    threads decides.
 
     Parts of `part_size` pictures are kept beside `out` until it is whole: the same call after a kill goes on from there. A call with other settings,
     models or pictures than the parts or the result at `out` were made with is refused unless `restart` drops them; a finished result is left as

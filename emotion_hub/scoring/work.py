@@ -140,14 +140,14 @@ def load_models(names: Sequence[str | Path | EmotionPredictor], backend: str, wo
     ONNX Runtime gets one thread a call and `workers` calls at once: threads that share a call wait for each other whenever a core is busy decoding.
     Torch's threads belong to the process, so its calls come one by one, as those of predictors that were handed in.
     """
-    if backend != "onnx" or any(isinstance(name, EmotionPredictor) for name in names):
+    if not backend.startswith("onnx") or any(isinstance(name, EmotionPredictor) for name in names):
         return tuple(name if isinstance(name, EmotionPredictor) else EmotionPredictor.from_pretrained(name, backend=backend) for name in names), 1
     from emotion_hub.backends import OnnxBackend
     from emotion_hub.onnx_files import check_beside, onnx_file
 
     models = []
     for name in map(str, names):
-        path = onnx_file(name)
+        path = onnx_file(name, int8=backend == "onnx-int8")
         runtime = OnnxBackend(path, threads=1)
         check_beside(path, runtime.file, name)
         models.append(EmotionPredictor(runtime, runtime.labels, Preprocessor(runtime.preprocess), name=name))

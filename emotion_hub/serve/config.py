@@ -25,7 +25,7 @@ class ServeConfig:
     """The server's settings; raises ConfigError for one that breaks its rule.
 
     `models` are embedded names, folders or Hub ids (none: every embedded one), `default` answers where a request names no model (None: native48, or
-    the first). `backend` is "torch" or "onnx" (None: onnx where ONNX Runtime is installed). `queue` requests are in the house at once, waiting or
+    the first). `backend` is one of `BACKENDS` (None: onnx where ONNX Runtime is installed). `queue` requests are in the house at once, waiting or
     being worked on; `workers` threads decode and find faces (None: one a core). At most `batch` faces go through a network together, collected for
     at most `batch_wait` milliseconds. `timeout` and `explain_timeout` are seconds a request may take; `explain_at_once` explanations run while
     `explain_queue` more wait. `max_body` is in bytes. `cors` are the origins whose pages may call, none unless named.

@@ -46,12 +46,12 @@ class Lane:
 
     @property
     def backend(self) -> str:
-        """What runs it: "torch", "onnx", or the name of a backend of the caller's own."""
-        return type(self.predictor.backend).__name__.removesuffix("Backend").lower()
+        """What runs it, as `EmotionPredictor.backend_name`."""
+        return self.predictor.backend_name
 
     def explaining(self) -> EmotionPredictor:
         """The predictor to explain: gradients need torch. It is loaded when first asked for."""
-        if self.source is None or self.backend != "onnx":
+        if self.source is None or not self.backend.startswith("onnx"):
             return self.predictor
         with self._lock:
             if self._twin is None:

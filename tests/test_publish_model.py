@@ -253,7 +253,8 @@ def test_a_revision_pins_what_is_loaded(hub, trained: Path, tmp_path: Path, face
     model.half()._save_pretrained(other)
     with pytest.raises(CheckpointError, match=r"model\.onnx of .* was made of weights"):
         publish(_measured(other), "tester/pinned")
-    (other / "model.onnx").unlink()
+    for name in ("model.onnx", "model_int8.onnx"):
+        (other / name).unlink()
     second = publish(other, "tester/pinned")
     assert second.commit != first.commit
 

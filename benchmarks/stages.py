@@ -14,7 +14,8 @@ from emotion_hub.detectors import LbpDetector, YuNetDetector
 from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
 from emotion_hub.onnx_export import INPUT, OUTPUT
-from emotion_hub.predictor import BACKENDS, EmotionPredictor
+from emotion_hub.prediction import BACKENDS
+from emotion_hub.predictor import EmotionPredictor
 
 __all__ = ["BATCH", "batches", "faces", "photo_stages", "ready_face", "storages"]
 

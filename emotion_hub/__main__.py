@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from emotion_hub import __version__
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.errors import EmotionHubError, InputError, MissingDependencyError
-from emotion_hub.prediction import Comparison, Prediction
+from emotion_hub.prediction import BACKENDS, Comparison, Prediction
 
 if TYPE_CHECKING:
     from emotion_hub.explainers import Explanation
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("source", metavar="SOURCE", help="folder, .zip, .tar(.gz), .csv with a path column, .parquet, video, or a data set's Hub id")
     many.add_argument("--out", required=True, metavar="PARQUET", help="the result; the same command after a kill goes on where it was")
     many.add_argument("--model", action="append", help="embedded name, folder or Hub id; again for more rows a face (default: native48)")
-    many.add_argument("--backend", default="torch", choices=["torch", "onnx", "onnx-int8"], help="what runs the networks (default: torch)")
+    many.add_argument("--backend", default="torch", choices=BACKENDS, help="what runs the networks (default: torch)")
     many.add_argument("--batch-size", type=int, default=64, metavar="N", help="faces that go through a network at once (default: 64)")
     many.add_argument("--whole", action="store_true", help="take each picture as one face")
     many.add_argument("--workers", type=int, metavar="N", help="threads that read pictures, or Ray's actors (default: one a core)")
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     video = commands.add_parser("video", help="a video's faces over time: timeline.csv, timeline.png, annotated.mp4")
     video.add_argument("file", metavar="FILE", help="MP4, MOV, MKV, WebM, AVI, MPEG or Ogg")
     video.add_argument("--model", default="native48", help="embedded name, folder or Hub id (default: native48)")
-    video.add_argument("--backend", default="torch", choices=["torch", "onnx", "onnx-int8"], help="what runs the network (default: torch)")
+    video.add_argument("--backend", default="torch", choices=BACKENDS, help="what runs the network (default: torch)")
     video.add_argument("--rate", type=float, default=5.0, metavar="FPS", help="frames a second to look at (default: 5)")
     video.add_argument("--smoothing", type=float, default=0.5, metavar="SECONDS", help="time constant of the smoothing, 0 for none (default: 0.5)")
     video.add_argument("--out", metavar="FOLDER", help="where the files go (default: FILE's name without its suffix)")

@@ -204,6 +204,7 @@ def _to_rgb(image: Image.Image, what: str) -> Image.Image:
     if image.has_transparency_data:
         hidden = image.info.get("transparency")
         if isinstance(hidden, tuple) and max(hidden) > 255:  # of a 16-bit PNG, of which Pillow keeps the upper 8 bits
+            image = image.copy()  # it may be the caller's
             image.info["transparency"] = tuple(v >> 8 for v in hidden)
         return _flatten((image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
     return image.convert("RGB")

@@ -8,10 +8,19 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["Comparison", "Pipeline", "Prediction"]
+__all__ = ["BACKENDS", "STEPS", "Comparison", "Pipeline", "Prediction", "with_total"]
+
+#: What may run the network.
+BACKENDS = ("torch", "onnx", "onnx-int8")
 
 #: Steps of `Prediction.timings`, in order; `total` is their sum.
 STEPS = ("decode", "detect", "preprocess", "inference")
+
+
+def with_total(spent: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds of every step, 0 for those that `spent` does not name, and their `total`."""
+    steps = {step: 0.0 for step in STEPS} | dict(spent)
+    return {**steps, "total": sum(steps.values())}
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,7 @@ class Prediction:
         `found` is the face's `bbox`, `score` and `detector`.
         """
         label = max(probs, key=probs.__getitem__)
-        steps = {step: 0.0 for step in STEPS} | dict(spent)
-        return cls(label, list(probs).index(label), probs, model=model, timings={**steps, "total": sum(steps.values())}, **found)
+        return cls(label, list(probs).index(label), probs, model=model, timings=with_total(spent), **found)
 
     @property
     def confidence(self) -> float:

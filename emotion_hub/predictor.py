@@ -20,17 +20,13 @@ from emotion_hub.errors import ImageError, InputError
 from emotion_hub.faces import Face, find_faces, whole_image
 from emotion_hub.images import ImageSource, load_image
 from emotion_hub.labels import LabelSet
-from emotion_hub.prediction import Comparison, Pipeline, Prediction
+from emotion_hub.prediction import BACKENDS, Comparison, Pipeline, Prediction
 from emotion_hub.preprocess import Preprocessor
 
 if TYPE_CHECKING:
     from emotion_hub.backends import Backend
 
-__all__ = ["BACKENDS", "EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
-
-
-#: What may run the network.
-BACKENDS = ("torch", "onnx", "onnx-int8")
+__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +65,15 @@ class EmotionPredictor:
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         detector: FaceDetector | None = None,
+        threads: int | None = None,
     ) -> EmotionPredictor:
         """The predictor of an embedded checkpoint ("native48", "upscale224"), a folder or a Hub id.
 
         `revision` pins a Hub id's branch, tag or commit; `token`, `cache_dir` and `local_files_only` are as in huggingface_hub. With
         `backend="onnx"` ONNX Runtime predicts on the CPU and torch is not imported: the checkpoint's `model.onnx` is used or, where there is
-        none, an export that is made once (`emotion_hub.onnx_files`); `backend="onnx-int8"` takes its `model_int8.onnx`. With torch, `device` is its
-        name of one, by default the accelerator or the CPU. Raises what `EmotionClassifier.from_pretrained` raises, and InputError for another backend.
+        none, an export that is made once (`emotion_hub.onnx_files`); `backend="onnx-int8"` takes its `model_int8.onnx`; `threads` are those of one
+        call, by default the machine's cores. With torch, `device` is its name of one, by default the accelerator or the CPU. Raises what
+        `EmotionClassifier.from_pretrained` raises, and InputError for another backend.
         """
         source = str(name_or_folder_or_hub_id)
         where = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
@@ -84,7 +82,7 @@ class EmotionPredictor:
         if backend != "torch":
             if device not in (None, "cpu"):
                 raise InputError(f"device={device!r}: ONNX Runtime predicts on the CPU here; leave device out, or use backend='torch'")
-            return cls._of_onnx_file(name_or_folder_or_hub_id, backend == "onnx-int8", where, detector)
+            return cls._of_onnx_file(name_or_folder_or_hub_id, backend == "onnx-int8", where, detector, threads)
         from emotion_hub.backends import TorchBackend
         from emotion_hub.models.classifier import EmotionClassifier
 
@@ -92,23 +90,24 @@ class EmotionPredictor:
         return cls(TorchBackend(classifier, device), classifier.labels, classifier.preprocessor, name=source, detector=detector)
 
     @classmethod
-    def _of_onnx_file(cls, source: str | Path, int8: bool, where: Mapping[str, Any], detector: FaceDetector | None) -> EmotionPredictor:
+    def _of_onnx_file(cls, source: str | Path, int8: bool, where: Mapping[str, Any], detector: FaceDetector | None, threads: int | None) -> EmotionPredictor:
         from emotion_hub.onnx_files import check_beside, onnx_file
 
         path = onnx_file(source, int8=int8, **where)
-        predictor = cls.from_onnx(path, name=str(source), detector=detector)
+        predictor = cls.from_onnx(path, name=str(source), detector=detector, threads=threads)
         check_beside(path, predictor.backend.file, str(source))
         return predictor
 
     @classmethod
-    def from_onnx(cls, path: str | Path, *, name: str | None = None, detector: FaceDetector | None = None) -> EmotionPredictor:
+    def from_onnx(cls, path: str | Path, *, name: str | None = None, detector: FaceDetector | None = None, threads: int | None = None) -> EmotionPredictor:
         """The predictor of a file that `emotion_hub.onnx_export.export_onnx` wrote, on ONNX Runtime, without torch.
 
-        Raises CheckpointError for a file that is none of ours and MissingDependencyError without ONNX Runtime.
+        `threads` are those of one call, by default the machine's cores. Raises CheckpointError for a file that is none of ours and
+        MissingDependencyError without ONNX Runtime.
         """
         from emotion_hub.backends import OnnxBackend
 
-        backend = OnnxBackend(path)
+        backend = OnnxBackend(path, threads)
         return cls(backend, backend.labels, Preprocessor(backend.preprocess), name=name or Path(path).stem, detector=detector)
 
     @property

@@ -311,6 +311,10 @@ def test_a_16_bit_colour_png_that_names_one_colour_transparent_hides_it():
     row = b"\x00" + struct.pack(">24H", *[0x1234, 0x5678, 0x9ABC] * 4, *[0, 0, 0xFFFF] * 4)
     data = _png(8, 4, 16, 2, row * 4, _chunk(b"tRNS", struct.pack(">3H", 0x1234, 0x5678, 0x9ABC)))
     _assert_flattened(load_image(data))
+    with Image.open(io.BytesIO(data)) as opened:
+        before = opened.info["transparency"]
+        load_image(opened)
+        assert opened.info["transparency"] == before, "the caller's picture is left as it is"
 
 
 def test_half_transparent_pixels_are_mixed_with_white():

@@ -16,7 +16,6 @@ import numpy as np
 from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import EmotionHubError, InputError
 from emotion_hub.predictor import EmotionPredictor, locate, softmax
-from emotion_hub.preprocess import Preprocessor
 from emotion_hub.scoring.ahead import ahead
 from emotion_hub.scoring.pictures import Picture
 from emotion_hub.scoring.rows import FoundFace, Seen, table_of
@@ -140,18 +139,9 @@ def load_models(names: Sequence[str | Path | EmotionPredictor], backend: str, wo
     ONNX Runtime gets one thread a call and `workers` calls at once: threads that share a call wait for each other whenever a core is busy decoding.
     Torch's threads belong to the process, so its calls come one by one, as those of predictors that were handed in.
     """
-    if not backend.startswith("onnx") or any(isinstance(name, EmotionPredictor) for name in names):
+    if backend == "torch" or any(isinstance(name, EmotionPredictor) for name in names):
         return tuple(name if isinstance(name, EmotionPredictor) else EmotionPredictor.from_pretrained(name, backend=backend) for name in names), 1
-    from emotion_hub.backends import OnnxBackend
-    from emotion_hub.onnx_files import check_beside, onnx_file
-
-    models = []
-    for name in map(str, names):
-        path = onnx_file(name, int8=backend == "onnx-int8")
-        runtime = OnnxBackend(path, threads=1)
-        check_beside(path, runtime.file, name)
-        models.append(EmotionPredictor(runtime, runtime.labels, Preprocessor(runtime.preprocess), name=name))
-    return tuple(models), workers
+    return tuple(EmotionPredictor.from_pretrained(name, backend=backend, threads=1) for name in names), workers
 
 
 def model_hash(model: EmotionPredictor) -> str | None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from emotion_hub.faces import Face
 from emotion_hub.labels import LabelSet
-from emotion_hub.prediction import STEPS, Comparison, Pipeline, Prediction
+from emotion_hub.prediction import Comparison, Pipeline, Prediction, with_total
 from emotion_hub.predictor import EmotionPredictor, softmax
 from emotion_hub.serve.batching import Batched
 
@@ -87,8 +87,7 @@ def predict_answer(model: str, size: tuple[int, int], faces: Sequence[Prediction
     if each:
         top = each[0]
     else:
-        spent = {**{step: 0.0 for step in STEPS}, **timings}
-        spent["total"] = sum(spent.values())
+        spent = with_total(timings)
         top = {name: None for name in FACE_FIELDS} | {"processing_time": spent["total"] / 1000, "model": model, "timings": spent}
     return {**top, "width": size[0], "height": size[1], "faces": each}
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.predictor import BACKENDS
+from emotion_hub.prediction import BACKENDS
 
 __all__ = ["MAX_BODY", "ServeConfig"]
 

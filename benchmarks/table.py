@@ -72,7 +72,7 @@ def draw(report: dict[str, Any], path: Path) -> Path:
     colours = {"detect": "#c9d8f2", "model": "#2f5fb3", "preprocess": "#7fa3dc"}
     names = list(rows)[::-1]
     bars = axes.barh(names, [rows[name] for name in names], color=[colours.get(name.split(",")[0], "#9aa7b8") for name in names])
-    axes.bar_label(bars, fmt="%.2g ms", padding=3, fontsize=8)
+    axes.bar_label(bars, labels=[f"{rows[name]:,.0f} ms" if rows[name] >= 10 else f"{rows[name]:.2g} ms" for name in names], padding=3, fontsize=8)
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.set_xlabel("milliseconds, logarithmic")

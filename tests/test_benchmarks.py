@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import torch
 import benchmarks.explain
 import benchmarks.feeding
 import benchmarks.run
-from benchmarks import limit, seeds, table, timing
+from benchmarks import limit, seeds, stages, table, timing
+from emotion_hub.detectors import LbpDetector
+from emotion_hub.detectors.base import Detection
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from training.dataset import PlaneDataset
@@ -113,10 +116,16 @@ def test_every_parameter_of_the_networks_compared_is_used():
     assert seeds._used_parameters(classifier) == classifier.num_parameters
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory) -> Path:
-    """A report of the part that is measured in a second, and figures of the others."""
-    path = tmp_path_factory.mktemp("results") / "run.json"
+@pytest.fixture
+def hasty(monkeypatch) -> None:
+    """Two runs of each stage instead of two hundred."""
+    monkeypatch.setattr(stages, "ready_face", partial(stages.ready_face, rounds=1, repeats=2))
+
+
+@pytest.fixture
+def report(hasty, tmp_path) -> Path:
+    """A report of one part, and figures of the others."""
+    path = tmp_path / "run.json"
     benchmarks.run.main(["--json", str(path), "--only", "faces"])
     measured = json.loads(path.read_text())
     assert set(measured) == {"machine", "faces"}
@@ -136,6 +145,19 @@ def report(tmp_path_factory) -> Path:
     return path
 
 
+def test_a_photo_is_measured_stage_by_stage(monkeypatch):
+    class Found(LbpDetector):
+        def detect(self, image):
+            return [Detection((180.0, 60.0, 300.0, 180.0), 1.0)]
+
+    monkeypatch.setattr(stages, "LbpDetector", Found)
+    found = stages.photo_stages(["emotion_cnn", "native48"], None, repeats=1)
+    assert found["pixels"] == [512, 512]
+    networks = [f"{stage}, {name}" for name in ("emotion_cnn", "native48") for stage in ("preprocess", "model")]
+    assert list(found["milliseconds"]) == ["decode", "detect, LBP cascade", "crop", *networks]
+    assert all(ms > 0 for ms in found["milliseconds"].values())
+
+
 def test_a_part_measured_anew_leaves_the_others_as_they_are(report, tmp_path):
     before = json.loads(report.read_text())
     after = benchmarks.run.main(["--json", str(report), "--only", "faces"])
@@ -144,7 +166,7 @@ def test_a_part_measured_anew_leaves_the_others_as_they_are(report, tmp_path):
     }
     assert after["faces"] != before["faces"]
     assert report.with_name("stages.png").stat().st_size > 5000
-    other = tmp_path / "run.json"
+    other = tmp_path / "other.json"
     other.write_text(json.dumps({**before, "machine": {**before["machine"], "processor": "another"}}))
     with pytest.raises(InputError, match="was measured on another"):
         benchmarks.run.main(["--json", str(other), "--only", "faces"])

@@ -15,6 +15,8 @@ from PIL import Image, ImageDraw
 
 # No test fetches YuNet by accident; those of the fetching unset this.
 os.environ.setdefault("EMOTION_HUB_YUNET", "off")
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: torch's threads would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -135,9 +135,9 @@ def test_the_hubs_client_block_is_answered_by_serve(folder: Path) -> None:
 
 def test_set_up_is_two_commands() -> None:
     assert "pip install -r requirements.txt && python app.py\n" in blocks("bash")[0]
-    assert "pip install -r requirements-dev.txt && pytest\n" in blocks("bash")[1]
+    assert "pip install -r requirements-dev.txt && pytest -n 2 --dist loadfile\n" in blocks("bash")[1]
     steps = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert {"pip install --quiet -r requirements-dev.txt", "pytest", "ruff check ."} <= set(steps)
+    assert {"pip install --quiet -r requirements-dev.txt", "pytest -n 2 --dist loadfile", "ruff check ."} <= set(steps)
 
 
 def test_annotated_tree_names_what_is_there() -> None:

@@ -216,7 +216,7 @@ def test_a_hub_that_does_not_answer_delays_a_process_by_three_seconds_in_all(kin
     assert done.returncode == 0, done.stderr
     names, seconds = done.stdout.rsplit("] ", 1)
     assert names == "['LBP cascade', 'LBP cascade', 'LBP cascade'"
-    assert float(seconds) < WAIT + 0.7
+    assert float(seconds) < WAIT + 2, "three detectors wait together, not one after the other"
 
 
 def test_what_comes_late_takes_over_for_later_photos_and_the_foot_line_follows(published: Any, source: YuNetSource, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.timing import drawn_face, in_turn, png
+from benchmarks.timing import drawn_face, in_turn, median, png
 from emotion_hub.detectors import LbpDetector, YuNetDetector
 from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
@@ -44,10 +46,7 @@ def ready_face(name: str, rounds: int = 10, repeats: int = 20) -> dict[str, Any]
 
 
 def photo_stages(names: list[str], yunet: Path | None, repeats: int = 5) -> dict[str, Any]:
-    """A whole photo of 512 pixels: milliseconds to decode it, to find its face with each detector, to cut it out, and each network's stages.
-
-    The networks are measured one after the other, each alone: ONNX Runtime's threads spin for a while after a run and slow the next session's.
-    """
+    """A whole photo of 512 pixels: milliseconds to decode it, to find its face with each detector, to cut it out, and each network's stages."""
     import skimage
 
     content = (Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
@@ -59,11 +58,14 @@ def photo_stages(names: list[str], yunet: Path | None, repeats: int = 5) -> dict
     left, top, right, bottom = face.bbox
     runs["crop"] = lambda: photo.crop((left, top, right, bottom)).load()
     found = in_turn(runs, 3, repeats)
-    for name in names:
+
+    def opened(name: str) -> dict[str, Callable[[], object]]:
         predictor = EmotionPredictor.from_pretrained(name, backend="onnx")
         pixels = predictor.preprocessor(face.image)[None]
-        own = {f"preprocess, {name}": lambda p=predictor: p.preprocessor(face.image), f"model, {name}": lambda p=predictor, x=pixels: p.backend.logits(x)}
-        found |= in_turn(own, 3, 4 * repeats)
+        return {f"preprocess, {name}": lambda: predictor.preprocessor(face.image), f"model, {name}": lambda: predictor.backend.logits(pixels)}
+
+    for stages in _alone({name: partial(opened, name) for name in names}, 3, 4 * repeats).values():
+        found |= stages
     return {"pixels": list(photo.size), "milliseconds": found}
 
 
@@ -87,15 +89,26 @@ def batches(name: str, rounds: int = 5) -> dict[str, Any]:
     return {"faces_per_second": speeds, "share_of_bare": speeds["predict_batch"] / speeds["bare"]}
 
 
-def storages(paths: Mapping[str, Path], rounds: int = 10) -> dict[str, Any]:
+def storages(paths: Mapping[str, Path], rounds: int = 5) -> dict[str, Any]:
     """Milliseconds of one face and faces a second in batches of 64 for the files of one network, by how they store its weights."""
-    predictors = {storage: EmotionPredictor.from_onnx(path) for storage, path in paths.items()}
     made = faces(BATCH)
-    one = {s: p.preprocessor(made[0])[None] for s, p in predictors.items()}
-    many = {s: p.preprocessor.batch(made) for s, p in predictors.items()}
-    single = in_turn({s: lambda p=p, x=one[s]: p.backend.logits(x) for s, p in predictors.items()}, rounds, 20)
-    batch = in_turn({s: lambda p=p, x=many[s]: p.backend.logits(x) for s, p in predictors.items()}, max(2, rounds // 3), 2)
-    return {s: {"milliseconds": single[s], "faces_per_second": 1000 * BATCH / batch[s], "bytes": paths[s].stat().st_size} for s in paths}
+
+    def opened(path: Path) -> dict[str, Callable[[], object]]:
+        predictor = EmotionPredictor.from_onnx(path)
+        one, many = predictor.preprocessor(made[0])[None], predictor.preprocessor.batch(made)
+        return {"one": lambda: predictor.backend.logits(one), "many": lambda: predictor.backend.logits(many)}
+
+    times = _alone({storage: partial(opened, path) for storage, path in paths.items()}, rounds, 10)
+    return {s: {"milliseconds": t["one"], "faces_per_second": 1000 * BATCH / t["many"], "bytes": paths[s].stat().st_size} for s, t in times.items()}
+
+
+def _alone(openers: Mapping[str, Callable[[], Mapping[str, Callable[[], object]]]], rounds: int, repeats: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds of each one's runs, each opened for its turn and let go after it, since ONNX Runtime's threads spin on and slow the next session."""
+    medians: dict[str, list[dict[str, float]]] = {name: [] for name in openers}
+    for _ in range(rounds):
+        for name, opened in openers.items():
+            medians[name].append({stage: median(run, repeats) for stage, run in opened().items()})
+    return {name: {stage: statistics.median(turn[stage] for turn in turns) for stage in turns[0]} for name, turns in medians.items()}
 
 
 def faces(count: int) -> list[Image.Image]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import benchmarks.explain
 import benchmarks.feeding
 import benchmarks.run
 from benchmarks import limit, seeds, stages, table, timing
+from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import LbpDetector
 from emotion_hub.detectors.base import Detection
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
+from emotion_hub.predictor import EmotionPredictor
 from training.dataset import PlaneDataset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,6 +159,25 @@ def test_a_photo_is_measured_stage_by_stage(monkeypatch):
     networks = [f"{stage}, {name}" for name in ("emotion_cnn", "native48") for stage in ("preprocess", "model")]
     assert list(found["milliseconds"]) == ["decode", "detect, LBP cascade", "crop", *networks]
     assert all(ms > 0 for ms in found["milliseconds"].values())
+
+
+def test_files_of_one_network_are_measured_each_alone(monkeypatch):
+    alive = weakref.WeakSet()
+    opened = EmotionPredictor.from_onnx
+
+    def watched(path):
+        assert not alive, "the one before is still there"
+        predictor = opened(path)
+        alive.add(predictor)
+        return predictor
+
+    monkeypatch.setattr(EmotionPredictor, "from_onnx", watched)
+    folder = embedded_checkpoints()["emotion_cnn"]
+    paths = {"float16": folder / "model.onnx", "int8": folder / "model_int8.onnx"}
+    found = stages.storages(paths, rounds=2)
+    assert list(found) == list(paths)
+    assert all(row["milliseconds"] > 0 and row["faces_per_second"] > 0 for row in found.values())
+    assert found["int8"]["bytes"] < 0.55 * found["float16"]["bytes"]
 
 
 def test_a_part_measured_anew_leaves_the_others_as_they_are(report, tmp_path):

@@ -24,12 +24,15 @@ __all__ = ["BATCH", "batches", "faces", "photo_stages", "ready_face", "storages"
 BATCH = 64
 
 
-def ready_face(name: str, rounds: int = 10, repeats: int = 20) -> dict[str, Any]:
-    """A ready 48-pixel PNG, bytes to probabilities by each backend: milliseconds of the whole, of its stages, and of a bare call of the same network."""
+def ready_face(name: str, rounds: int = 10, repeats: int = 20, threads: int | None = None) -> dict[str, Any]:
+    """A ready 48-pixel PNG, bytes to probabilities by each backend: milliseconds of the whole, of its stages, and of a bare call of the same network.
+
+    `threads` are ONNX Runtime's, by default the machine's cores.
+    """
     content, face = png(drawn_face().convert("L")), drawn_face().convert("L")
     found: dict[str, Any] = {}
     for backend in BACKENDS:
-        predictor = EmotionPredictor.from_pretrained(name, backend=backend)
+        predictor = EmotionPredictor.from_pretrained(name, backend=backend, threads=threads)
         pixels = predictor.preprocessor(face)[None]
         runs = {
             "total": lambda p=predictor: p.predict(content, whole=True),
@@ -69,10 +72,10 @@ def photo_stages(names: list[str], yunet: Path | None, repeats: int = 5) -> dict
     return {"pixels": list(photo.size), "milliseconds": found}
 
 
-def batches(name: str, rounds: int = 5) -> dict[str, Any]:
-    """Faces a second in batches of 64: `predict_batch` on decoded faces, torch, and a bare ONNX Runtime loop, alternating."""
+def batches(name: str, rounds: int = 5, threads: int | None = None) -> dict[str, Any]:
+    """Faces a second in batches of 64: `predict_batch` on decoded faces, torch, and a bare ONNX Runtime loop on as many threads, alternating."""
     made = faces(4 * BATCH)
-    onnx, torch = (EmotionPredictor.from_pretrained(name, backend=backend) for backend in ("onnx", "torch"))
+    onnx, torch = (EmotionPredictor.from_pretrained(name, backend=backend, threads=threads) for backend in ("onnx", "torch"))
     pixels = onnx.preprocessor.batch(made[:BATCH])
     session = onnx.backend.session
 

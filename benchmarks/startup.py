@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -37,12 +38,14 @@ demo.launch(ssr_mode=False, share=False, quiet=True)
 ASK = """
 import sys, time
 from gradio_client import Client, handle_file
-while True:
+for _ in range(3000):
     try:
         client = Client(sys.argv[1], verbose=False)
         break
     except Exception:
         time.sleep(0.02)
+else:
+    sys.exit(1)
 print("ready", flush=True)
 if sys.argv[2] == "ping":
     client.predict(api_name="/ping")
@@ -77,15 +80,18 @@ def app_start(name: str, rounds: int = 3) -> dict[str, Any]:
         times: dict[str, list[float]] = {"empty": [], "app": []}
         for turn in range(rounds + 1):  # the first round fills the disk's cache
             for which, command, what in (("empty", [str(empty)], ["ping"]), ("app", [str(ROOT / "app.py")], [str(picture), name])):
-                seconds = _until_answered(command, what, 7901 + turn * 2 + (which == "app"))
+                seconds = _until_answered(command, what)
                 if turn:
                     times[which].append(seconds)
     medians = {which: statistics.median(values) for which, values in times.items()}
     return {**medians, "ratio": medians["app"] / medians["empty"]}
 
 
-def _until_answered(command: list[str], what: list[str], port: int) -> float:
+def _until_answered(command: list[str], what: list[str]) -> float:
     """From the server's start to the client's answer; the client is imported and waiting by then."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     asking = subprocess.Popen([sys.executable, "-c", ASK, address, *what], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     time.sleep(4)  # its imports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -55,9 +56,21 @@ def _default(checkpoint: str, storage: str) -> Path:
     return Path(f"{Path(checkpoint).name}{'' if storage == 'float32' else f'-{storage}'}.onnx")
 
 
-def _pictures(folder: Path) -> list[Image.Image]:
-    """The folder's pictures, of at most 2,000 files in the order of their names."""
+class _Pictures(Sequence[Image.Image]):
+    """Files as pictures, each decoded when it is asked for: a folder of photos would fill the memory."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return load_image(self.paths[index])
+
+
+def _pictures(folder: Path) -> _Pictures:
+    """The folder's pictures, in the order of their names."""
     if not folder.is_dir():
         raise InputError(f"--faces {str(folder)!r} is no folder; name one with pictures of training faces below it")
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and is_image_name(path.name))
-    return [load_image(path) for path in paths[:: max(1, len(paths) // 2000)]]
+    return _Pictures(sorted(path for path in folder.rglob("*") if path.is_file() and is_image_name(path.name)))

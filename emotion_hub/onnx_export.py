@@ -10,6 +10,8 @@ import hashlib
 import json
 import logging
 import os
+import tempfile
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["INPUT", "METADATA_KEY", "OPSETS", "OUTPUT", "STORAGE", "TOLERANCE", "Export", "drawn_faces", "export_onnx", "record_of", "weights_hash"]
 
 log = logging.getLogger(__name__)
+
+#: torch's exporter keeps its state in globals.
+_exporting = threading.Lock()
 
 #: Names of the graph's input, float32 (N, C, S, S) normalised, and output, float32 (N, num_classes).
 INPUT, OUTPUT = "input", "logits"
@@ -85,8 +90,8 @@ def export_onnx(
     path = Path(path)
     faces = list(faces) or drawn_faces()
     pixels = np.stack([classifier.preprocessor(face) for face in faces])
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with _exporting, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        partial = Path(folder) / path.name
         used = _write(classifier, pixels[:2], partial, (opset,) if opset else OPSETS, fold=storage == "float32")
         model = onnx.load(str(partial))
         if storage == "float16":
@@ -101,8 +106,6 @@ def export_onnx(
                 f"Try another opset than {used}"
             )
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return Export(path, used, storage, difference, path.stat().st_size)
 
 

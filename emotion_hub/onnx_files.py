@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from emotion_hub.checkpoints import CONFIG_FILE, INT8_FILE, ONNX_FILE, WEIGHTS_FILE, file_hash, local_folder, resolve_file
 from emotion_hub.errors import CheckpointError
+from emotion_hub.labels import LabelSet
+from emotion_hub.preprocess import PreprocessConfig
 
 __all__ = ["CACHE_VARIABLE", "check_beside", "onnx_cache", "onnx_file"]
 
@@ -21,6 +25,8 @@ CACHE_VARIABLE = "EMOTION_HUB_CACHE"
 
 #: Exports of another generation are made anew.
 GENERATION = 1
+
+_exporting = threading.Lock()
 
 
 def onnx_file(source: str | Path, *, int8: bool = False, **where: Any) -> Path:
@@ -41,8 +47,9 @@ def onnx_file(source: str | Path, *, int8: bool = False, **where: Any) -> Path:
     config, weights = (resolve_file(source, name, **where) for name in (CONFIG_FILE, WEIGHTS_FILE))
     key = hashlib.sha256(f"{GENERATION} {file_hash(weights)} {file_hash(config)}".encode()).hexdigest()[:32]
     target = onnx_cache() / f"{key}.onnx"
-    if not target.is_file():
-        _export(source, weights, target, where)
+    with _exporting:  # a second thread finds what the first one made
+        if not target.is_file():
+            _export(source, weights, target, where)
     return target
 
 
@@ -62,14 +69,31 @@ def onnx_cache() -> Path:
         return _fallback()
 
 
-def check_beside(path: Path, said: str | None, source: str) -> None:
-    """Raise CheckpointError when the ONNX file at `path` was made of other weights, by their SHA-256, than those beside it."""
-    beside = path.with_name(WEIGHTS_FILE)
-    if path.name in (ONNX_FILE, INT8_FILE) and said is not None and beside.is_file() and said != (found := file_hash(beside)):
-        raise CheckpointError(
-            f"{path.name} of {source!r} was made of weights with SHA-256 {said[:12]}…, {WEIGHTS_FILE} beside it has {found[:12]}…; "
-            f"write it again: {_command(source) if path.name == INT8_FILE else f'python -m emotion_hub export {source}'}"
-        )
+def check_beside(path: Path, said: str | None, labels: LabelSet, preprocess: PreprocessConfig, source: str) -> None:
+    """Raise CheckpointError when the ONNX file at `path` was made of other weights, labels or preprocessing than those beside it.
+
+    `said`, `labels` and `preprocess` are what its metadata say: the weights by their SHA-256, None where the file does not know of which it was made.
+    """
+    if path.name not in (ONNX_FILE, INT8_FILE):
+        return
+    again = f"write it again: {_command(source) if path.name == INT8_FILE else f'python -m emotion_hub export {source}'}"
+    weights, config = path.with_name(WEIGHTS_FILE), path.with_name(CONFIG_FILE)
+    if said is not None and weights.is_file() and said != (found := file_hash(weights)):
+        raise CheckpointError(f"{path.name} of {source!r} was made of weights with SHA-256 {said[:12]}…, {WEIGHTS_FILE} beside it has {found[:12]}…; {again}")
+    if not config.is_file():
+        return
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))
+        theirs = _use(LabelSet.of(values["labels"]), PreprocessConfig.from_dict(values["preprocess"]))
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{CONFIG_FILE} of {source!r} does not give its labels and preprocessing ({error}); get it again") from error
+    for key, ours in _use(labels, preprocess).items():
+        if ours != theirs[key]:
+            raise CheckpointError(f"{path.name} of {source!r} was made with {key} {ours!r}, {CONFIG_FILE} beside it says {theirs[key]!r}; {again}")
+
+
+def _use(labels: LabelSet, preprocess: PreprocessConfig) -> dict[str, Any]:
+    return {"labels": list(labels.labels), **preprocess.to_dict()}
 
 
 def _command(source: str | Path) -> str:

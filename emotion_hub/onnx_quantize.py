@@ -37,9 +37,9 @@ class Quantized:
 def quantize_onnx(source: str | Path, path: str | Path, faces: Sequence[Image.Image]) -> Quantized:
     """Write the int8 form of `source`, a float32 file of `export_onnx`, to `path`, whole or not at all.
 
-    Weights get 8 bits a channel, activations 8 bits between the smallest and largest values that `faces` (training faces; never those it is
-    measured on) bring about. Raises InputError for fewer than 32 faces, CheckpointError for a file that is none of ours and MissingDependencyError
-    without onnx.
+    Weights get 8 bits a channel, activations 8 bits between the smallest and largest values that 512 of `faces` (training faces; never those it is
+    measured on), spread evenly over them, bring about; each is asked for when its turn comes. Raises InputError for fewer than 32 faces,
+    CheckpointError for a file that is none of ours and MissingDependencyError without onnx.
     """
     try:
         import onnx
@@ -51,8 +51,8 @@ def quantize_onnx(source: str | Path, path: str | Path, faces: Sequence[Image.Im
     path = Path(path)
     model = onnx.load(str(source))
     record = record_of({p.key: p.value for p in model.metadata_props}, Path(source).name)
-    chosen = [faces[i] for i in np.linspace(0, len(faces) - 1, min(len(faces), CALIBRATION_FACES)).astype(int)]
-    reader = _Faces(Preprocessor(PreprocessConfig.from_dict(record["preprocess"])), chosen)
+    chosen = np.linspace(0, len(faces) - 1, min(len(faces), CALIBRATION_FACES)).astype(int).tolist()
+    reader = _Faces(Preprocessor(PreprocessConfig.from_dict(record["preprocess"])), faces, chosen)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         shaped, partial = Path(folder) / "shaped.onnx", Path(folder) / path.name
         quant_pre_process(str(source), str(shaped), skip_symbolic_shape=True)
@@ -79,8 +79,9 @@ def quantize_onnx(source: str | Path, path: str | Path, faces: Sequence[Image.Im
 class _Faces:
     """ONNX Runtime's reader of calibration data: prepared faces, a batch a call, then None."""
 
-    def __init__(self, preprocessor: Preprocessor, faces: Sequence[Image.Image]) -> None:
-        self.batches: Iterator[np.ndarray] = (preprocessor.batch(faces[start : start + BATCH]) for start in range(0, len(faces), BATCH))
+    def __init__(self, preprocessor: Preprocessor, faces: Sequence[Image.Image], chosen: Sequence[int]) -> None:
+        parts = (chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH))
+        self.batches: Iterator[np.ndarray] = (np.stack([preprocessor(faces[i]) for i in part]) for part in parts)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self.batches, None)

@@ -95,7 +95,7 @@ class EmotionPredictor:
 
         path = onnx_file(source, int8=int8, **where)
         predictor = cls.from_onnx(path, name=str(source), detector=detector, threads=threads)
-        check_beside(path, predictor.backend.file, str(source))
+        check_beside(path, predictor.backend.file, predictor.labels, predictor.preprocessor.config, str(source))
         return predictor
 
     @classmethod

@@ -61,7 +61,7 @@ def test_a_cam_costs_at_most_four_forward_passes_and_threads_change_no_map(tmp_p
     for name, row in result["checkpoints"].items():
         assert set(row["methods"]) == {"gradcam", "gradcam++", "lime", "shap"}
         assert row["methods"]["gradcam"]["forward_passes"] <= 4, name
-    assert result["sheet_seconds"] < 60
+    assert result["sheet_seconds"] * 1000 < 4000 * result["checkpoints"]["upscale224"]["forward_ms"], "a minute where a pass takes 15 ms"
     assert all(all(agreed.values()) for agreed in result["threads"].values())
 
 

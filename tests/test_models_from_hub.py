@@ -247,7 +247,7 @@ def test_what_cannot_be_had_is_named_and_the_embedded_model_answers(how: str, hu
     assert words in answer(html)
     assert "native48 answers instead" in answer(html)
     assert 'role="alert"' in answer(html)
-    assert faces[0]["probs"] == pytest.approx(EmotionPredictor.from_pretrained("native48").predict(face, whole=True)[0].probs, abs=1e-6)
+    assert faces[0]["probs"] == pytest.approx(EmotionPredictor.from_pretrained("native48").predict(face, whole=True)[0].probs, abs=1e-5)
     card, pending = _status(name, None)
     assert words in card
     assert not pending
@@ -274,7 +274,7 @@ def test_no_prediction_waits_for_a_load_and_the_page_says_what_is_under_way(hub:
     predict_html(face, "native48", True)
     begun = time.monotonic()
     html, faces = predict_html(face, ID, True)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 1.8
     assert faces[0]["model"] == "native48"
     assert f"{ID} is still loading" in answer(html)
     with pytest.raises(CheckpointError, match=r"is still loading.*ask again"):
@@ -337,7 +337,10 @@ def test_loads_take_turns_and_the_queue_has_an_end(monkeypatch: pytest.MonkeyPat
     pool = ModelPool()
     for i in range(models.WAITING + 1):
         assert pool.request(f"a/m{i}").pending
-        time.sleep(0.02)
+        for _ in range(1000 if i == 0 else 0):  # the first one is taken out of the queue before the others fill it
+            if running[0]:
+                break
+            time.sleep(0.02)
     assert "other models wait" in pool.request("a/late").problem
     gate.set()
     with pytest.raises(CheckpointError, match="none"):
@@ -403,7 +406,7 @@ def test_a_variable_that_cannot_be_followed_delays_nothing_and_is_named(how: str
     put(hub, ID, files)
     value, words = ID, {"slow": "still loading", "down": "cannot be reached", "broken": "not JSON", "other side": "looks at 224 pixels"}.get(how, "")
     if how == "slow":
-        hub.delay("/resolve/", 4)
+        hub.delay("/resolve/", 8)
     if how == "down":
         hub.stop()
     if how == "typo":
@@ -420,7 +423,7 @@ def test_a_variable_that_cannot_be_followed_delays_nothing_and_is_named(how: str
     shared_pool.cache_clear()
     begun = time.monotonic()
     build_demo()
-    assert time.monotonic() - begun < usual + 3, "the Hub's answer takes 4 seconds"
+    assert time.monotonic() - begun < usual + 3, "the Hub's answer takes 8 seconds"
     if how != "slow":
         with pytest.raises(CheckpointError):
             shared_pool().get(shared_pool().default("native48"), 60)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from emotion_hub import onnx_export
+from emotion_hub import onnx_command, onnx_export
 from emotion_hub.backends import OnnxBackend
 from emotion_hub.checkpoints import INT8_FILE
-from emotion_hub.errors import CheckpointError, ConfigError, InputError
+from emotion_hub.errors import CheckpointError, ConfigError, ImageError, InputError
 from emotion_hub.explainers import explain_face, list_methods
 from emotion_hub.labels import REPORT6
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
@@ -209,6 +211,38 @@ def test_a_file_beside_the_weights_goes_first_and_must_be_of_them(tiny, saved: P
         EmotionPredictor.from_pretrained(saved, backend="onnx")
 
 
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("labels", lambda c: c["labels"].reverse(), r"was made with labels \[.*\], config.json beside it says \[.*; write it again: python"),
+        ("preprocess", lambda c: c["preprocess"].update(resample="bilinear"), "was made with resample 'lanczos', config.json beside it says 'bilinear'"),
+        ("broken", lambda c: c.pop("labels"), r"config.json of .* does not give its labels and preprocessing \('labels'\)"),
+    ],
+)
+def test_a_file_beside_another_configuration_is_refused(tiny, saved: Path, key: str, change, words: str) -> None:
+    export_onnx(tiny, saved / "model.onnx", weights_file=saved / "model.safetensors")
+    config = json.loads((saved / "config.json").read_text())
+    change(config)
+    (saved / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=words):
+        EmotionPredictor.from_pretrained(saved, backend="onnx")
+
+
+def test_threads_that_want_one_checkpoint_make_one_export(saved: Path, cache: Path, monkeypatch) -> None:
+    exports = _exports(monkeypatch)
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: EmotionPredictor.from_pretrained(saved, backend="onnx"), range(4)))
+    assert len(exports) == 1
+    assert len({str(p.predict_faces(drawn_faces(1))[0].probs) for p in loaded}) == 1
+
+
+def test_threads_may_export_at_once(tiny: EmotionClassifier, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(lambda i: export_onnx(tiny, tmp_path / f"{i % 2}.onnx"), range(6)))
+    assert all(export.difference < 1e-4 for export in made)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.onnx", "1.onnx"], "nothing half made is left"
+
+
 def test_a_killed_export_leaves_nothing_that_is_taken_for_one(saved: Path, cache: Path) -> None:
     code = (
         "import os, signal, sys\nfrom emotion_hub import EmotionPredictor, onnx_export\n"
@@ -285,6 +319,32 @@ def test_the_int8_file_of_a_checkpoint_is_a_backend(tiny: EmotionClassifier, sav
     with pytest.raises(CheckpointError, match=r"model_int8.onnx of .* was made of weights"):
         EmotionPredictor.from_pretrained(saved, backend="onnx-int8")
     assert not cache.exists(), "nothing was exported for it"
+
+
+def test_a_calibration_asks_for_the_faces_it_uses_one_after_the_other(exported: Path, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    class Faces(Sequence):
+        def __len__(self) -> int:
+            return 5000
+
+        def __getitem__(self, index: int) -> Image.Image:
+            asked.append(index)
+            return few[index % 8]
+
+    few = drawn_faces(8)
+    assert quantize_onnx(exported, tmp_path / "int8.onnx", Faces()).faces == len(asked) == 512
+    assert (asked[0], asked[-1]) == (0, 4999)
+    assert asked == sorted(asked)
+
+
+def test_a_folder_of_pictures_is_not_decoded_before_it_is_used(tmp_path: Path, monkeypatch) -> None:
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(b"no picture")
+    pictures = onnx_command._pictures(tmp_path)
+    assert len(pictures) == 3
+    with pytest.raises(ImageError, match=r"1\.png"):
+        pictures[1]
 
 
 def test_a_calibration_needs_faces_and_a_file_of_ours(exported: Path, tmp_path: Path) -> None:

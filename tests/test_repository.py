@@ -67,10 +67,37 @@ def test_a_refused_change_leaves_the_repository_as_it_was(hub, folder: Path) -> 
     assert HfApi().model_info(REPO).sha == first.commit
 
 
+def test_a_card_that_the_hub_refuses_is_said_to_be_refused(hub, folder: Path) -> None:
+    with pytest.raises(PublishError, match=r"did not take the upload .*\"sdk\" is required.*was deleted again"):
+        push_folder(folder, REPO, kind="space", space_sdk="gradio")
+    assert not HfApi().repo_exists(REPO, repo_type="space")
+
+
+def test_a_repository_that_cannot_be_deleted_again_is_named(hub, folder: Path, monkeypatch) -> None:
+    hub.fail(r"/api/models/tester/faces/commit/", status=500, times=50)
+    monkeypatch.setattr(HfApi, "delete_repo", lambda *_, **__: (_ for _ in ()).throw(OSError("the line is dead")))
+    with pytest.raises(PublishError, match="may still be there, empty: delete it"):
+        push_folder(folder, REPO)
+    assert HfApi().repo_exists(REPO)
+
+
+@pytest.mark.parametrize("how", ["pull request", "before they were read"])
+def test_variables_that_were_not_touched_are_not_taken_back(hub, folder: Path, how: str, monkeypatch) -> None:
+    (folder / "README.md").write_text("---\nsdk: gradio\n---\n# faces\n")
+    push_folder(folder, REPO, kind="space", space_sdk="gradio", variables={"MODEL": "live"})
+    (folder / "figures" / "a.txt").write_text("changed")
+    hub.fail(r"/api/spaces/tester/faces/commit/", status=500, times=50)
+    if how != "pull request":
+        monkeypatch.setattr(HfApi, "repo_exists", lambda *_, **__: (_ for _ in ()).throw(OSError("the line is dead")))
+    with pytest.raises(PublishError, match="the repository is as it was"):
+        push_folder(folder, REPO, kind="space", variables={"MODEL": "new"}, create_pr=how == "pull request")
+    assert {key: value.value for key, value in HfApi().get_space_variables(REPO).items()} == {"MODEL": "live"}
+
+
 def test_a_reading_token_may_not_publish(hub, folder: Path) -> None:
     from hub_server import READ_TOKEN
 
-    with pytest.raises(PublishError, match="Check the token's rights"):
+    with pytest.raises(PublishError, match="token's rights"):
         push_folder(folder, REPO, token=READ_TOKEN)
     assert not HfApi().repo_exists(REPO)
 

@@ -41,7 +41,7 @@ def content(shared_data: Path) -> bytes:
 def source(monkeypatch: pytest.MonkeyPatch) -> Iterator[YuNetSource]:
     """The process's source as after a fresh start, without a variable that names a file; its thread is waited for at the end."""
     monkeypatch.delenv(YUNET_VARIABLE, raising=False)
-    fresh = YuNetSource()
+    fresh = YuNetSource(wait=30)  # a loaded machine may take longer than the three seconds of the others
     monkeypatch.setattr(detectors, "_SOURCE", fresh)
     yield fresh
     if fresh._thread:
@@ -80,11 +80,11 @@ def test_yunet_is_fetched_once_and_is_the_default_also_without_the_hub(published
     asked = len(published.log)
     assert [r.status for r in published.seen("^/cdn/", "GET")] == [200]
     assert not [r for r in published.log if "authorization" in r.headers], "a public file is asked for without the caller's token"
-    monkeypatch.setattr(detectors, "_SOURCE", YuNetSource())  # as in the next process
+    monkeypatch.setattr(detectors, "_SOURCE", YuNetSource(wait=30))  # as in the next process
     assert isinstance(default_detector(), YuNetDetector)
     assert len(published.log) == asked, "the cache has it: the Hub is not asked"
     published.stop()
-    monkeypatch.setattr(detectors, "_SOURCE", YuNetSource())
+    monkeypatch.setattr(detectors, "_SOURCE", YuNetSource(wait=30))
     assert isinstance(default_detector(), YuNetDetector)
 
 
@@ -122,7 +122,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(published: Any, source: Yu
     assert isinstance(default_detector(), YuNetDetector)
     [cached] = Path(constants.HF_HUB_CACHE).rglob(f"snapshots/*/{YUNET_FILE}")
     cached.resolve().write_bytes(b"damaged")
-    monkeypatch.setattr(detectors, "_SOURCE", YuNetSource())
+    monkeypatch.setattr(detectors, "_SOURCE", YuNetSource(wait=30))
     assert isinstance(default_detector(), YuNetDetector)
     assert hashlib.sha256(cached.read_bytes()).hexdigest() == YUNET_SHA256
 
@@ -195,8 +195,9 @@ def trickle(connection: socket.socket, over: threading.Event) -> None:
 
 SLOW = """
 import sys, time
-from emotion_hub.detectors import default_detector
+from emotion_hub.detectors import LbpDetector, default_detector
 import emotion_hub.faces, huggingface_hub.file_download
+LbpDetector()
 begun = time.monotonic()
 names = [default_detector().name for _ in range(3)]
 print(names, time.monotonic() - begun)
@@ -216,32 +217,32 @@ def test_a_hub_that_does_not_answer_delays_a_process_by_three_seconds_in_all(kin
     assert done.returncode == 0, done.stderr
     names, seconds = done.stdout.rsplit("] ", 1)
     assert names == "['LBP cascade', 'LBP cascade', 'LBP cascade'"
-    assert float(seconds) < WAIT + 2, "three detectors wait together, not one after the other"
+    assert float(seconds) < 2 * WAIT, "once in all, not once a call"
 
 
 def test_what_comes_late_takes_over_for_later_photos_and_the_foot_line_follows(published: Any, source: YuNetSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    source.wait = 0.3
-    published.delay("^/cdn/", 1.5)
+    source.wait = 1
+    published.delay("^/cdn/", 4)
     photo = Image.new("RGB", (80, 80), "gray")
     begun = time.monotonic()
     assert find_faces(photo) == []
-    assert 0.25 < time.monotonic() - begun < 1.2
+    assert 0.9 < time.monotonic() - begun < 3
     at_work = detector_at_work()
     assert (isinstance(at_work.detector, LbpDetector), at_work.pending) == (True, True)
     assert "being fetched" in detector_line()
     begun = time.monotonic()
     assert isinstance(default_detector(), LbpDetector)
-    assert time.monotonic() - begun < 0.1, "the wait is spent: it is not spent again"
+    assert time.monotonic() - begun < 0.8, "the wait is spent: it is not spent again"
     finished(source)
     assert isinstance(default_detector(), YuNetDetector)
     assert "<strong>YuNet</strong>" in detector_line()
 
 
 def test_asking_what_is_at_work_never_waits(published: Any, source: YuNetSource) -> None:
-    published.delay("^/cdn/", 1)
+    published.delay("^/cdn/", 3)
     begun = time.monotonic()
     assert detector_at_work().pending
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 2
     finished(source)
 
 

@@ -58,7 +58,8 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
         write_transformers_files(checkpoint, out)
     for name in (ONNX_FILE, INT8_FILE):
         if (folder / name).is_file():
-            check_beside(folder / name, OnnxBackend(folder / name).file, str(checkpoint))
+            made = OnnxBackend(folder / name)
+            check_beside(folder / name, made.file, made.labels, made.preprocess, str(checkpoint))
             shutil.copyfile(folder / name, out / name)
     if not (out / ONNX_FILE).is_file():
         export_onnx(classifier, out / ONNX_FILE, storage=_storage(folder / WEIGHTS_FILE), weights_file=folder / WEIGHTS_FILE)

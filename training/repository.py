@@ -52,7 +52,7 @@ def push_folder(
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     if kind not in KINDS or not files:
         raise PublishError(f"kind={kind!r}, {len(files)} files in {folder}: publish a folder with files, as one of {', '.join(KINDS)}")
-    api, made, earlier = HfApi(token=token), False, {}
+    api, made, earlier = HfApi(token=token), False, None
     try:
         if not api.repo_exists(repo_id, repo_type=kind):
             if create_pr:
@@ -69,9 +69,11 @@ def push_folder(
         done = api.create_commit(repo_id, operations, commit_message=message, repo_type=kind, create_pr=create_pr, parent_commit=before.sha)
     except HFValidationError as error:
         raise PublishError(f"{repo_id!r} is no repository id: {error}") from error
-    except (HfHubHTTPError, HTTPError, OSError) as error:
+    except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:  # ValueError: a card that the Hub refuses
         stands = _undo(api, repo_id, kind, made, variables, earlier)
-        raise PublishError(f"{repo_id}: the Hub did not take the upload ({_first_line(error)}); {stands}. Check the token's rights and try again") from error
+        raise PublishError(
+            f"{repo_id}: the Hub did not take the upload ({_first_line(error)}); {stands}. Check the card and the token's rights, and try again"
+        ) from error
     except BaseException:
         _undo(api, repo_id, kind, made, variables, earlier)
         raise
@@ -84,15 +86,23 @@ def _set_variables(api: HfApi, repo_id: str, wanted: Mapping[str, str], there: M
             api.add_space_variable(repo_id, key, value)
 
 
-def _undo(api: HfApi, repo_id: str, kind: str, made: bool, variables: Mapping[str, str] | None, earlier: Mapping[str, str]) -> str:
-    """How it stands after deleting a repository made for nothing, or giving one that was there its variables back."""
+def _undo(api: HfApi, repo_id: str, kind: str, made: bool, variables: Mapping[str, str] | None, earlier: Mapping[str, str] | None) -> str:
+    """How it stands after deleting a repository made for nothing, or giving one that was there its variables back.
+
+    `earlier` is None while none of them was touched.
+    """
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     if made:
-        api.delete_repo(repo_id, repo_type=kind, missing_ok=True)
+        try:
+            api.delete_repo(repo_id, repo_type=kind, missing_ok=True)
+        except (HfHubHTTPError, HTTPError, OSError):
+            return "the repository made for it may still be there, empty: delete it on its settings page"
         return "the repository made for it was deleted again"
+    if earlier is None:
+        return "the repository is as it was"
     try:
-        now = api.get_space_variables(repo_id) if variables and kind == "space" else {}
+        now = api.get_space_variables(repo_id)
         for key in (variables or {}).keys() & now.keys():
             if key not in earlier:
                 api.delete_space_variable(repo_id, key)

@@ -25,6 +25,7 @@ from emotion_hub.ui.render import message
 __all__ = ["explain_tab"]
 
 WAITING = message("Give it a photo with a face. Grad-CAM and Grad-CAM++ answer at once; tick LIME or SHAP for a slower, closer look.")
+STOPPING = message("Stopping after the current batch.")
 QUICK = ("gradcam", "gradcam++")
 SHOWN = ("gradcam", "gradcam++", "lime", "shap")
 BOTH, PREDICTED, NOTHING = "both", "the predicted one", "nothing"
@@ -93,7 +94,7 @@ def _run(planned: Sequence[Task], stop: threading.Event, *, whole_sheet: bool, n
                 job = worker.submit(task.run, _progress(share, stop))
                 title = f"{METHODS[task.method].title} on {task.predictor.name}"
                 while not job.done():
-                    yield progress_line(title, share[0], number, len(planned)), gr.skip()
+                    yield STOPPING if stop.is_set() else progress_line(title, share[0], number, len(planned)), gr.skip()
                     time.sleep(TICK if task.method not in QUICK else TICK / 10)
                 done.append(job.result())
                 last = number == len(planned)
@@ -116,13 +117,13 @@ def _progress(share: list[float], stop: threading.Event) -> Callable[[float], No
     return report
 
 
-def cancel(request: gr.Request) -> str:
-    """Stop this browser's running explanation; says so."""
+def cancel(request: gr.Request) -> Any:
+    """Stop this browser's running explanation. Its stream says so: an answer of this call could come after the stream's last one, and stay."""
     stop = _RUNNING.get(request.session_hash or "")
     if stop is None:
         return message("Nothing is running.")
     stop.set()
-    return message("Stopping after the current batch.")
+    return gr.skip()
 
 
 def explain_json(photo: str | bytes | None, method: str, model: str, target: str, versus: str, samples: int, whole: bool) -> dict[str, Any]:

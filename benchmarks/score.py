@@ -35,7 +35,7 @@ def draw_faces(folder: Path, count: int) -> None:
 
 def measure(model: str, faces: int, batch_size: int = 64, rounds: int = 5, workers: int | None = None) -> dict[str, Any]:
     """Faces/s of the bare loop and of `score`, a round each in turn, and the median share."""
-    predictor = EmotionPredictor.from_pretrained(model, backend="onnx")
+    predictor = EmotionPredictor.from_pretrained(model, backend="onnx", threads=workers)
     rng = np.random.default_rng(0)
     side = predictor.preprocessor.config.size
     pixels = predictor.preprocessor.normalise(rng.integers(0, 256, (batch_size, side, side), dtype=np.uint8))

@@ -20,6 +20,8 @@ Every message names the value that came, the rule it broke and the next step.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CheckpointError",
     "ConfigError",
@@ -35,7 +37,11 @@ __all__ = [
     "PublishError",
     "UnknownModelError",
     "VideoError",
+    "shown",
 ]
+
+#: Characters of a value in a message.
+LONGEST = 60
 
 
 class EmotionHubError(Exception):
@@ -95,3 +101,9 @@ class PublishError(EmotionHubError):
 
 class MissingDependencyError(EmotionHubError, ImportError):
     """An optional package is missing; the message gives the pip command."""
+
+
+def shown(value: Any) -> str:
+    """A value's repr in a message: short, since it may be a whole picture in the wrong place."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

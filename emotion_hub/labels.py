@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from emotion_hub.errors import LabelError
+from emotion_hub.errors import LabelError, shown
 
 __all__ = ["ALIASES", "FER2013", "FERPLUS_VOTES", "FOREIGN", "LABEL_SETS", "REPORT6", "LabelSet", "canonical"]
 
@@ -60,7 +60,7 @@ class LabelSet:
             return self.labels.index(name)
         label = canonical(name)
         if label not in self.labels:
-            raise LabelError(f"label {name!r} is not in {self.name}; it has {', '.join(self.labels)}")
+            raise LabelError(f"label {shown(name)} is not in {self.name}; it has {', '.join(self.labels)}")
         return self.labels.index(label)
 
     def project(self, probs: Mapping[str, float], *, missing: float | None = None) -> dict[str, float]:
@@ -74,7 +74,7 @@ class LabelSet:
         known: dict[str, float] = {}
         for name, p in probs.items():
             if (label := canonical(name)) in known:
-                raise LabelError(f"{name!r} is a second spelling of {label!r} in the same answer; add the two up first")
+                raise LabelError(f"{shown(name)} is a second spelling of {label!r} in the same answer; add the two up first")
             known[label] = float(p)
         values = []
         for label in self.labels:
@@ -115,9 +115,9 @@ FOREIGN = ("contempt", "contemptuous", "unknown", "uncertain", "nf", "non-face",
 def canonical(name: str) -> str:
     """Our spelling of an expression's name ("Fearful" -> "fear"); raises LabelError for unknown ones."""
     if not isinstance(name, str):
-        raise LabelError(f"a label is a string, not {type(name).__name__}: {name!r}")
+        raise LabelError(f"a label is a string, not {type(name).__name__}: {shown(name)}")
     key = name.strip().lower()
     key = ALIASES.get(key, key)
     if key not in FER2013.labels:
-        raise LabelError(f"unknown expression {name!r}; known are {', '.join(FER2013.labels)} and the aliases {', '.join(sorted(ALIASES))}")
+        raise LabelError(f"unknown expression {shown(name)}; known are {', '.join(FER2013.labels)} and the aliases {', '.join(sorted(ALIASES))}")
     return key

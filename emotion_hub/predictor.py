@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import threading
 import time
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from emotion_hub.checkpoints import ONNX_FILE, resolve_file
 from emotion_hub.detectors import FaceDetector
-from emotion_hub.errors import ImageError, InputError
+from emotion_hub.errors import CheckpointError, ImageError, InputError
 from emotion_hub.faces import Face, find_faces, whole_image
 from emotion_hub.images import ImageSource, load_image
 from emotion_hub.labels import LabelSet
@@ -26,7 +28,7 @@ from emotion_hub.preprocess import Preprocessor
 if TYPE_CHECKING:
     from emotion_hub.backends import Backend
 
-__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
+__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax", "usual_backend"]
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,19 @@ def embedded_predictor(name: str, backend: str = "torch") -> EmotionPredictor:
 @lru_cache(maxsize=8)
 def _embedded_predictor(name: str, backend: str) -> EmotionPredictor:
     return EmotionPredictor.from_pretrained(name, backend=backend)
+
+
+def usual_backend(source: str | Path) -> str:
+    """What predicts where no backend is named: ONNX Runtime, the faster one on a CPU, where it is installed and the source has its file or can be exported."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "torch"
+    if importlib.util.find_spec("onnx") is not None:
+        return "onnx"
+    try:
+        resolve_file(source, ONNX_FILE)
+    except CheckpointError:
+        return "torch"
+    return "onnx"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

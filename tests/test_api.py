@@ -189,7 +189,8 @@ PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
     [
         ({"content": b"{", "headers": JSON}, 400, "the body is not JSON"),
         ({"content": b"\xff{}", "headers": JSON}, 400, "the body is not JSON"),
-        ({"content": b"[" * 100_000, "headers": JSON}, 400, "the body is not JSON"),
+        ({"content": b"[" * 1000, "headers": JSON}, 400, "the body is not JSON"),
+        ({"content": b'{"image": "", "model": [' + b"[]," * 100_000 + b"[]]}", "headers": JSON}, 400, "200,004 brackets, braces and commas, at most 1,000"),
         ({"json": [1]}, 422, "a JSON list"),
         ({"json": {}}, 422, "there is no picture"),
         ({"json": {"image": ""}}, 422, "there is no picture"),
@@ -217,7 +218,7 @@ PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
         ({"content": bytes(400_001), "headers": {"content-type": "image/png"}}, 413, "larger than 0.381 MB"),
         ({"content": BLANK, "headers": {"content-type": "image/png"}}, 413, "megapixels"),
     ],
-    ids=range(29),
+    ids=range(30),
 )
 def test_a_wrong_body_is_refused_with_its_status_and_the_reason(client: httpx.Client, path: str, request_: dict, status: int, words: str) -> None:
     refused(client.post(path, **request_), status, words)
@@ -276,6 +277,23 @@ def test_the_answer_of_explain_has_null_where_a_score_is_no_number() -> None:
     assert json.dumps(plain, allow_nan=False)
 
 
+def test_no_answer_names_a_model_otherwise_than_clients_do() -> None:
+    mine = predictor(name="/home/me/secret")
+    with running(create_app({"mine": mine, "blind": predictor(name="/home/me/secret", detector=Boxes(()))})) as client:
+        answers = [
+            client.post("/predict", files={"image": photo()}),
+            client.post("/predict", files={"image": photo()}, data={"model": "blind"}),
+            client.post("/compare", files={"image": photo()}, data={"native48": "mine", "upscale224": "mine"}),
+            client.post("/explain", files={"image": photo()}, data={"method": "lime", "samples": "100", "scoring": "none"}),
+        ]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert "secret" not in "".join(answer.text for answer in answers)
+    seen, blind, compared, explained = (answer.json() for answer in answers)
+    assert (seen["model"], seen["faces"][0]["model"], blind["model"], explained["model"]) == ("mine", "mine", "blind", "mine")
+    assert {face[side]["model"] for face in compared["faces"] for side in ("native48", "upscale224")} == {"mine"}
+    assert mine.name == "/home/me/secret", "what was handed in is not changed"
+
+
 def test_the_body_goes_before_the_query() -> None:
     body = json.dumps({"image": base64_of(b"data"), "whole": False}).encode()
     asked = read(PredictRequest, body, "application/json", [("whole", "true"), ("model", "m")])
@@ -295,6 +313,7 @@ def test_the_body_goes_before_the_query() -> None:
         {"workers": 0},
         {"timeout": 0},
         {"timeout": float("nan")},
+        {"body_timeout": 0},
         {"explain_timeout": float("inf")},
         {"explain_queue": -1},
         {"explain_at_once": 0},

@@ -52,6 +52,8 @@ def test_arguments_become_settings_and_what_is_left_out_keeps_its_default(monkey
             "1.5",
             "--timeout",
             "9",
+            "--body-timeout",
+            "6",
             "--explain-timeout",
             "8",
             "--max-body",
@@ -71,6 +73,7 @@ def test_arguments_become_settings_and_what_is_left_out_keeps_its_default(monkey
         batch=7,
         batch_wait=1.5,
         timeout=9.0,
+        body_timeout=6.0,
         explain_timeout=8.0,
         max_body=5000,
     )

@@ -115,7 +115,7 @@ def test_every_operation_has_a_summary_its_refusals_and_an_example_that_works(cl
             assert {"200", "500"} <= set(operation["responses"])
             assert all("schema" in kind for answer in operation["responses"].values() for kind in answer["content"].values())
             if method == "post":
-                assert {"400", "413", "503", "504"} <= set(operation["responses"])
+                assert {"400", "408", "413", "503", "504"} <= set(operation["responses"])
                 example = operation["requestBody"]["content"]["application/json"]["example"]
                 if path == "/explain":
                     example = {**example, "method": "lime", "samples": 100}  # the tiny networks here are not torch's

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -16,7 +21,7 @@ from api_server import Boxes, LinearBackend, photo, predictor, running, until
 from emotion_hub.errors import CheckpointError
 from emotion_hub.explainers import METHODS
 from emotion_hub.predictor import EmotionPredictor
-from emotion_hub.serve import ServeConfig, create_app
+from emotion_hub.serve import ServeConfig, bodies, create_app
 from emotion_hub.serve import models as serve_models
 from emotion_hub.serve.admission import Gate
 from emotion_hub.serve.batching import Batcher
@@ -59,12 +64,12 @@ def test_a_full_queue_answers_503_with_retry_after_and_the_others_are_served() -
 
 def test_time_that_is_up_is_a_504_and_the_place_stays_taken_until_the_work_is_over() -> None:
     detector = Boxes()
-    app = create_app({"tiny": predictor(detector=detector)}, config=ServeConfig(timeout=1.5, workers=1))
+    app = create_app({"tiny": predictor(detector=detector)}, config=ServeConfig(timeout=4, workers=1))
     with running(app) as client:
         detector.go.clear()
         late = ask(client)
         assert late.status_code == 504
-        assert "longer than 1.5 s" in late.json()["error"]
+        assert "longer than 4 s" in late.json()["error"]
         assert app.state.service.photos.inside == 1, "a thread still works for it"
         batches = len(app.state.service.models.lanes["tiny"].predictor.backend.batches)
         detector.go.set()
@@ -77,7 +82,7 @@ def test_time_that_is_up_is_a_504_and_the_place_stays_taken_until_the_work_is_ov
 
 def test_work_that_did_not_begin_in_time_is_a_503_and_never_begins() -> None:
     detector = Boxes()
-    app = create_app({"tiny": predictor(detector=detector)}, config=ServeConfig(timeout=1.5, workers=1))
+    app = create_app({"tiny": predictor(detector=detector)}, config=ServeConfig(timeout=4, workers=1))
     with running(app) as client, ThreadPoolExecutor(2) as many:
         seen = detector.seen
         detector.go.clear()
@@ -175,6 +180,58 @@ def test_a_body_is_read_no_further_than_it_may_be_long() -> None:
         app.state.service.close()
 
 
+@contextmanager
+def begun(client: httpx.Client, path: str, sent: bytes = b"x") -> Iterator[socket.socket]:
+    """A connection whose request has begun and whose body does not go on."""
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=60) as raw:
+        raw.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n".encode() + sent)
+        yield raw
+
+
+def test_bodies_that_hardly_move_keep_nobody_out() -> None:
+    config = ServeConfig(queue=1, explain_at_once=1, explain_queue=0, body_timeout=300)
+    app = create_app({"tiny": predictor()}, config=config)
+    with running(app) as client, ExitStack() as slow:
+        for path in ("/predict", "/explain", "/compare", "/"):
+            for _ in range(3):
+                slow.enter_context(begun(client, path))
+        until(lambda: app.state.service.bodies.inside == 12)
+        assert metric(client, 'queue_depth{queue="bodies"}') == 12
+        assert ask(client).status_code == 200
+        assert ask(client, path="/explain", method="lime", samples=100, scoring="none").status_code == 200
+        slow.close()
+        until(lambda: (app.state.service.bodies.inside, app.state.service.bodies.held) == (0, 0))
+
+
+@pytest.mark.parametrize("path", ["/predict", "/explain", "/compare", "/", "/models/tiny"])
+def test_a_body_that_does_not_arrive_in_time_is_a_408_and_the_connection_ends(path: str) -> None:
+    with running(create_app({"tiny": predictor()}, config=ServeConfig(body_timeout=0.2))) as client:
+        with begun(client, path) as raw:
+            answer = b"".join(iter(lambda: raw.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert answer.endswith(b'{"error":"the body was not there after 0.2 s; send a smaller picture, or over a faster line"}')
+        assert metric(client, 'rejections_total{reason="slow"}') == 1
+
+
+def test_bodies_are_bounded_in_number_and_in_bytes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "MOST", 2)
+    app = create_app({"tiny": predictor()}, config=ServeConfig(queue=1, max_body=1024, body_timeout=300))
+    reading = app.state.service.bodies
+    with running(app) as client, ExitStack() as slow:
+        slow.enter_context(begun(client, "/predict", bytes(600)))
+        until(lambda: reading.held == 600)
+        crowded = client.post("/predict", content=bytes(600), headers=PNG)
+        slow.enter_context(begun(client, "/predict"))
+        until(lambda: reading.inside == 2)
+        full = client.post("/explain", content=b"", headers=PNG)
+        for refused in (crowded, full):
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "300")
+            assert "too many bodies are being read" in refused.json()["error"]
+        slow.close()
+        until(lambda: (reading.inside, reading.held) == (0, 0))
+        assert client.post("/predict", content=bytes(600), headers=PNG).status_code == 400, "it is read again, and is no picture"
+
+
 def test_a_large_photo_in_a_form_is_never_written_to_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     with running(create_app({"tiny": predictor()})) as client:
 
@@ -214,9 +271,12 @@ def test_requests_that_wait_share_a_batch_and_each_gets_its_own_answer() -> None
 
 def test_a_lone_request_does_not_wait_for_others() -> None:
     with running(create_app({"tiny": predictor()}, config=ServeConfig(batch_wait=1000))) as client:
-        begun = time.monotonic()
-        assert ask(client).status_code == 200
-        assert time.monotonic() - begun < 0.8
+        times = []
+        for _ in range(3):
+            begun = time.monotonic()
+            assert ask(client).status_code == 200
+            times.append(time.monotonic() - begun)
+        assert min(times) < 0.8
 
 
 def rows(count: int, seed: int = 0) -> np.ndarray:
@@ -225,19 +285,20 @@ def rows(count: int, seed: int = 0) -> np.ndarray:
 
 def test_a_batch_waits_no_longer_than_told_and_goes_when_it_is_full() -> None:
     backend = LinearBackend()
-    batcher = Batcher(backend, 4, 300)
+    batcher, patient = Batcher(backend, 4, 300), Batcher(backend, 4, 60_000)
     try:
         begun = time.monotonic()
         lone = batcher.submit(rows(1)).result()
         assert 0.25 < time.monotonic() - begun < 5
         assert lone.waited >= 250
         begun = time.monotonic()
-        full = [batcher.submit(rows(2, seed)) for seed in (1, 2)]
+        full = [patient.submit(rows(2, seed)) for seed in (1, 2)]
         np.testing.assert_allclose(full[1].result().logits, backend.logits(rows(2, 2)), atol=1e-6)
-        assert time.monotonic() - begun < 0.25
+        assert time.monotonic() - begun < 30
         assert backend.batches[:2] == [1, 4]
     finally:
         batcher.close()
+        patient.close()
 
 
 def test_no_run_of_the_network_is_larger_than_the_limit() -> None:
@@ -301,6 +362,29 @@ def test_the_server_is_alive_at_once_and_ready_when_the_models_are(monkeypatch: 
         assert metric(client, "ready") == 1
 
 
+@pytest.mark.parametrize(
+    ("installed", "named", "expected"),
+    [
+        ({"onnxruntime", "onnx"}, None, ["onnx", "onnx"]),
+        ({"onnxruntime"}, None, ["onnx", "torch"]),
+        ({"onnxruntime"}, "onnx", ["onnx", "onnx"]),
+        ({"onnx"}, None, ["torch", "torch"]),
+    ],
+)
+def test_a_model_that_has_no_onnx_file_and_cannot_be_exported_runs_through_torch(
+    installed: set[str], named: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, wanted = importlib.util.find_spec, []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: (name in installed or None) if name.startswith("onnx") else find(name))
+    monkeypatch.setattr(serve_models, "_load", lambda name, source, backend: wanted.append(backend) or predictor(name=name))
+    app = create_app(config=ServeConfig(models=("native48", str(tmp_path)), backend=named))
+    try:
+        asyncio.run(app.state.service.models.ready())
+    finally:
+        app.state.service.close()
+    assert wanted == expected, "of the embedded checkpoint, and of the folder that holds nothing"
+
+
 def test_models_that_cannot_be_loaded_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str, source: str, backend: str) -> None:
         raise CheckpointError("the file /secret/place is damaged")
@@ -326,9 +410,15 @@ def test_a_stopping_server_answers_who_is_inside_and_ends_its_threads() -> None:
         waiting = [many.submit(ask, client, seed) for seed in range(2)]
         until(lambda: metric(client, 'queue_depth{queue="photos"}') == 2)
         client.server.should_exit = True
-        time.sleep(0.3)
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{client.base_url}/health")
+
+        def refused() -> bool:
+            try:
+                httpx.get(f"{client.base_url}/health")
+            except httpx.ConnectError:
+                return True
+            return False
+
+        until(refused)
         detector.go.set()
         assert [each.result().status_code for each in waiting] == [200, 200]
     left = {thread.name for thread in threading.enumerate()} - before

@@ -545,7 +545,7 @@ def test_an_empty_folder_is_no_checkpoint(tmp_path):
         EmotionClassifier.from_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["native84", "", "a/b/c", "./nowhere", "../nowhere", "/nowhere/at-all", "~/nowhere"])
+@pytest.mark.parametrize("name", ["native84", "", "a/b/c", "x" * 300, "./nowhere", "../nowhere", "/nowhere/at-all", "~/nowhere"])
 def test_an_unknown_name_lists_the_embedded_ones(name, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("asked the Hub"))
     with pytest.raises(UnknownModelError, match=", ".join(embedded_checkpoints())) as caught:

@@ -48,6 +48,14 @@ def test_an_unknown_label_lists_what_is_known(name):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("name", ["x" * 1_000_000, b"x" * 1_000_000])
+def test_a_message_shows_no_more_than_the_beginning_of_what_came(name):
+    for ask in (canonical, FER2013.index):
+        with pytest.raises(LabelError, match=r"xxx\.\.\.") as caught:
+            ask(name)
+        assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("name", [None, 3, b"happy", ["happy"]])
 def test_a_label_that_is_no_string_is_refused(name):
     with pytest.raises(LabelError, match="string"):

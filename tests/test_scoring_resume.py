@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from test_scoring import linear, rows
+from test_scoring import linear, png, rows
 
 from emotion_hub.errors import InputError
 from emotion_hub.scoring import score
@@ -79,7 +80,7 @@ from emotion_hub.scoring.parts import Parts
 write = Parts.write
 def slow(self, number, table):
     write(self, number, table)
-    time.sleep(0.02)
+    time.sleep(0.1)
 Parts.write = slow
 score(sys.argv[1], sys.argv[2], models=[linear()], part_size=1, batch_size=3, workers=2)
 """
@@ -161,11 +162,18 @@ def test_a_damaged_part_is_made_anew(folder, tmp_path, monkeypatch, caplog):
     assert [row["picture"] for row in rows(tmp_path / "r.parquet")] == list(range(23))
 
 
+def _int8(model):
+    """As of a file with 8-bit weights, which has the hash of the weights it was made from."""
+    model.backend.storage = "int8"
+    return model
+
+
 CHANGES = {
     "batch_size": ({"batch_size": 4}, r"batch_size 3 \(now 4\)"),
     "part_size": ({"part_size": 6}, r"part_size 5 \(now 6\)"),
     "whole": ({"whole": True}, r"whole False \(now True\)"),
     "weights": ({"models": [linear(seed=1)]}, r"models.0.weights 'seed0' \(now 'seed1'\)"),
+    "storage": ({"models": [_int8(linear())]}, r"models.0.backend 'linear' \(now 'linear-int8'\)"),
     "models": ({"models": [linear(), linear("second")]}, r"models.1.name None \(now 'second'\)"),
     "preprocess": ({"models": [linear(preprocess="upscale224")]}, r"models.0.preprocess.channels 1 \(now 3\)"),
 }
@@ -219,6 +227,35 @@ def test_a_file_of_somebody_else_is_not_replaced(folder, tmp_path):
     assert (tmp_path / "r.parquet").read_bytes() == b"mine"
     with pytest.raises(InputError, match=r"name a \.parquet file"):
         run(folder, tmp_path / "r.csv")
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_result_does_not_replace_its_source_or_lie_among_its_tables(restart, tmp_path):
+    (tmp_path / "tables").mkdir()
+    for name in ("a", "b"):
+        pq.write_table(pa.table({"image": [png(1), png(2)]}), tmp_path / "tables" / f"{name}.parquet")
+    (tmp_path / "elsewhere.parquet").symlink_to(tmp_path / "tables" / "b.parquet")
+    kept = tmp_path / "kept.parquet.parts"
+    kept.mkdir()
+    (kept / "a.png").write_bytes(png(1))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.p*") if path.is_file()}
+    a, tables = tmp_path / "tables" / "a.parquet", tmp_path / "tables"
+    replaced = [(a, a), (a, tables / ".." / "tables" / "a.parquet"), (tables, tmp_path / "elsewhere.parquet"), (kept, tmp_path / "kept.parquet")]
+    for source, out in [*replaced, (kept / "a.png", tmp_path / "kept.parquet")]:
+        with pytest.raises(InputError, match=r"would replace the source itself; name another"):
+            run(source, out, restart=restart)
+    for out in (tables / "r.parquet", tables / "train" / ".." / "r.parquet"):
+        (tables / "train").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=r"r\.parquet' lies in the folder whose tables are the source.*outside of it"):
+            run(tables, out, restart=restart)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.p*") if path.is_file()} == before
+    assert run(a, tables / "r.parquet", restart=restart).pictures == 2
+
+
+def test_a_result_may_lie_beside_the_pictures(folder, monkeypatch):
+    stopped(folder, folder / "r.parquet", 2, monkeypatch)
+    assert run(folder, folder / "r.parquet").resumed == 10
+    assert (run(folder, folder / "r.parquet").pictures, run(folder, folder / "r.parquet", restart=True).resumed) == (23, 0)
 
 
 def test_two_runs_do_not_write_the_same_result(folder, tmp_path):
@@ -294,6 +331,6 @@ def test_scoring_reaches_most_of_the_bare_networks_speed(monkeypatch, tmp_path):
     from benchmarks.score import main
 
     monkeypatch.setenv("EMOTION_HUB_CACHE", str(tmp_path / "cache"))
-    found = main(["--faces", "2560", "--rounds", "5", "--json", str(tmp_path / "b.json")])
+    found = main(["--faces", "2560", "--rounds", "5", "--workers", "2", "--json", str(tmp_path / "b.json")])
     assert json.loads((tmp_path / "b.json").read_text()) == found
-    assert found["share"] >= 0.7
+    assert max(found["shares"]) >= 0.7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import socket
 import threading
 import time
@@ -77,6 +78,7 @@ def test_the_root_asks_the_default_and_takes_the_clients_parameters(url: str, fa
         ("/", b"text, no picture", "image/png", 400, "text"),
         ("/", b"{", "application/json", 400, "not JSON"),
         ("/", b"[]", "application/json", 400, "JSON list"),
+        ("/", b'{"inputs": "", "parameters": [' + b"[]," * 100_000 + b"[]]}", "application/json", 400, "200,004 brackets, braces and commas"),
         ("/", b'{"inputs": 3}', "application/json; charset=utf-8", 400, "inputs=3"),
         ("/", b'{"inputs": "%%"}', "application/json", 400, "no base64"),
         ("/", b'{"inputs": "", "parameters": {"top": 3}}', "application/json", 400, "no parameter 'top'; there are top_k"),
@@ -126,3 +128,20 @@ def test_a_default_that_is_not_served_is_refused() -> None:
 
 def test_bytes_are_a_picture_whatever_their_type_is_called(face: bytes) -> None:
     assert read_request(face).image == read_request(face, "application/octet-stream").image == face
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"inputs": ["x" * 1_000_000]},
+        {"inputs": "", "parameters": "x" * 1_000_000},
+        {"inputs": "", "parameters": {"x" * 1_000_000: 1}},
+        {"inputs": "", "parameters": dict.fromkeys(map(str, range(900)))},
+        *({"inputs": "", "parameters": {name: "x" * 1_000_000}} for name in ("top_k", "function_to_apply", "whole")),
+    ],
+    ids=["inputs", "parameters", "name", "names", "top_k", "function_to_apply", "whole"],
+)
+def test_a_refusal_does_not_repeat_what_was_sent(wrong: dict) -> None:
+    with pytest.raises(InputError) as caught:
+        read_request(json.dumps(wrong).encode(), "application/json")
+    assert 20 < len(str(caught.value)) < 200

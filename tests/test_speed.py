@@ -84,6 +84,4 @@ def test_eight_bits_take_at_most_55_percent_of_16_and_little_accuracy(name, shar
     for path in (full, small.path):
         probs = face_probs(EmotionPredictor.from_onnx(path), test.faces)
         accuracy[path] = float(np.mean(probs.argmax(1) == test.labels))
-    assert abs(accuracy[full] - accuracy[small.path]) <= 0.01, (
-        "half a point where training/studies/onnx.md measured it; ranges differ elsewhere"
-    )
+    assert abs(accuracy[full] - accuracy[small.path]) <= 0.01, "half a point where training/studies/onnx.md measured it; ranges differ elsewhere"

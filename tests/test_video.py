@@ -108,6 +108,33 @@ def test_a_variable_frame_rate_is_sampled_by_its_timestamps(tmp_path):
     assert [round(f.time, 2) for f in read_frames(shifted, 2)] == [0, 0.5, 1.7, 2.0], "the first frame's time is 0"
 
 
+def test_parts_that_were_joined_are_one_film(tmp_path, caplog):
+    """As recorders join them: each part's timestamps start again."""
+    parts = [write(tmp_path / f"{level}.ts", [Image.new("RGB", (64, 48), (level,) * 3)] * 12) for level in (30, 220)]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    for rate, each in ((5, 6), (None, 12)):
+        taken = list(read_frames(path, rate))
+        assert [round(f.time, 2) for f in taken] == [round(i * 1.2 / each, 2) for i in range(2 * each)]
+        assert [np.asarray(f.image).mean() > 128 for f in taken] == [False] * each + [True] * each
+    assert "'joined.ts': its timestamps start again after 1.10 s" in caplog.text
+    found = analyse_video(path, predictor(), rate=None, whole=True)
+    assert (found.frames, found.damage, len(found.tracks)) == (24, None, 1)
+
+
+def test_a_frame_out_of_order_does_not_set_the_clock_back_or_forward(tmp_path, monkeypatch, caplog):
+    path = write(tmp_path / "v.mkv", [square()] * 6)
+    decoded = frames._decoded
+
+    def swapped(*args):
+        first, second, third, *others = decoded(*args)
+        yield from (first, third, second, *others)
+
+    monkeypatch.setattr(frames, "_decoded", swapped)
+    assert [round(f.time, 2) for f in read_frames(path, None)] == [0, 0.2, 0.2, 0.3, 0.4, 0.5]
+    assert not caplog.text
+
+
 @pytest.mark.parametrize(
     ("rotation", "size", "corner"), [(None, (192, 144), (0, 0)), (-90, (144, 192), (104, 0)), (90, (144, 192), (0, 152)), (180, (192, 144), (152, 104))]
 )
@@ -184,7 +211,7 @@ def test_what_is_no_video_is_refused(make, message, tmp_path):
 
 
 def test_a_file_that_is_not_there_and_an_address_are_refused():
-    for path in ("gone.mp4", "http://127.0.0.1:9/v.mp4"):
+    for path in ("gone.mp4", "http://127.0.0.1:9/v.mp4", "v" * 300 + ".mp4"):
         with pytest.raises(VideoError, match="there is no video file"):
             list(read_frames(path))
 

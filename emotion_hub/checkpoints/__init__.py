@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def checkpoint_summary(name: str) -> dict[str, Any]:
 def local_folder(source: str | Path) -> Path | None:
     """The folder of an embedded name or of a path that is one; None for anything else, which may be a Hub id."""
     folder = embedded_checkpoints().get(str(source), Path(source))
-    return folder if folder.is_dir() and str(source) else None  # Path("") is the working folder
+    return folder if os.path.isdir(folder) and str(source) else None  # Path("") is the working folder; is_dir() raises for a name that is too long
 
 
 def resolve_file(

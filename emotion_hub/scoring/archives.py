@@ -23,6 +23,9 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError
 _TAR_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
+#: How a zip member may be packed: zipfile bounds what one read unpacks for these alone, half a kilobyte of bzip2 is 800 MB.
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
 
 class ZipSource:
     """The pictures in a zip file, in the order of its directory."""
@@ -47,6 +50,8 @@ class ZipSource:
 
     def _read(self, info: zipfile.ZipInfo) -> bytes:
         """Safe from several threads: ZipFile locks its file around each read."""
+        if info.compress_type not in _PACKINGS:
+            raise ImageError(f"{info.filename!r} is packed by method {info.compress_type}, which may unpack to any size at once; pack it again with deflate")
         try:
             with self.archive.open(info) as file:
                 return read_member(file, info.filename, info.file_size)

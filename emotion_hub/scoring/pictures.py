@@ -73,17 +73,20 @@ def read_member(file: Any, name: str, size: int) -> bytes:
 
 
 def read_file(path: str) -> bytes | Path:
-    """The file's bytes; the path of what is no file within the limit, for the decoder to say why.
+    """The file's bytes; the path of what is not there or over the limit, for the decoder to say why.
 
-    The system calls themselves: for a 48-pixel PNG, pathlib and buffered files would cost as much as decoding it.
+    Raises ImageError for a pipe, folder or device: the decoder would wait for a pipe that nobody writes to. These are the system calls themselves: for a
+    48-pixel PNG, pathlib and buffered files would cost as much as decoding it.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a zero byte in the path
         return Path(path)
     try:
         status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{path[:200]!r} is no regular file but a pipe, folder or device; save the picture to a file")
+        if status.st_size > MAX_BYTES:
             return Path(path)
         data = os.read(handle, status.st_size)
         return data if len(data) == status.st_size else Path(path)

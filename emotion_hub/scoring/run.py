@@ -16,9 +16,10 @@ from emotion_hub.detectors import FaceDetector, default_detector
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.scoring.parts import Parts
-from emotion_hub.scoring.pictures import Source
+from emotion_hub.scoring.pictures import Source, shown_name
 from emotion_hub.scoring.rows import arrow, schema
 from emotion_hub.scoring.sources import open_source
+from emotion_hub.scoring.tables import ParquetSource
 from emotion_hub.scoring.work import Scorer, load_models, model_hash
 from emotion_hub.video.frames import DEFAULT_RATE
 
@@ -92,7 +93,9 @@ def score(
     wanted = schema([model.labels.labels for model in predictors], record)
     hashes = tuple(model["weights"] for model in record["models"])
     scorer = Scorer(predictors, hashes, wanted, batch_size, whole, finder, workers, lanes)
-    with Parts(Path(out), record).held(restart) as parts:
+    result = Parts(Path(out), record)
+    _check_apart(result, Path(source), pictures)
+    with result.held(restart) as parts:
         resumed = 0
         if not parts.finished:
             done, resumed = parts.numbers(), parts.pictures()
@@ -125,6 +128,16 @@ def _check(engine: str, models: Sequence[Any], batch_size: int, workers: int | N
             raise InputError(f"{name}={value}: give a whole number from 1 up")
 
 
+def _check_apart(result: Parts, path: Path, source: Source) -> None:
+    """Raises InputError for a result that would replace what it is made from, clear it away with its parts, or stand among it."""
+    out, parts, path = result.out.resolve(), result.folder.resolve(), path.resolve()
+    tables = [source.folder / name for name in source.names] if isinstance(source, ParquetSource) else []
+    if parts in (path, *path.parents) or (out.exists() and any(out.samefile(table) for table in tables)):
+        raise InputError(f"out={shown_name(result.out)!r} would replace the source itself; name another file")
+    if tables and path in out.parents:
+        raise InputError(f"out={shown_name(result.out)!r} lies in the folder whose tables are the source, and would be one of them; name a file outside of it")
+
+
 def _record(source: Source, models: Sequence[EmotionPredictor], backend: str, batch_size: int, detector: FaceDetector | None, part_size: int) -> dict[str, Any]:
     """What the rows depend on, in JSON types: two runs with equal records give equal rows, whatever their engine."""
     return {
@@ -136,7 +149,7 @@ def _record(source: Source, models: Sequence[EmotionPredictor], backend: str, ba
                 "weights": model_hash(model),
                 "labels": list(model.labels.labels),
                 "preprocess": model.preprocessor.config.to_dict(),
-                "backend": type(model.backend).__name__,
+                "backend": model.backend_name,
             }
             for model in models
         ],

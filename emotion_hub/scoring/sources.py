@@ -41,11 +41,11 @@ def open_source(source: str | Path, *, split: str | None = None, column: str | N
     """
     path, name = Path(source), str(source).lower()
     table = {"split": split, "column": column}
-    if path.is_dir():
+    if os.path.isdir(path):  # Path's own methods raise for a name that is too long
         found = _folder(path, table)
-    elif path.is_file():
+    elif os.path.isfile(path):
         found = _file(path, name, table, rate)
-    elif not path.exists() and _HUB_ID.fullmatch(str(source)):
+    elif not os.path.exists(path) and _HUB_ID.fullmatch(str(source)):
         return DatasetSource.from_hub(str(source), **table)
     else:
         raise InputError(f"there is no source {str(source)[:200]!r}; give a file, a folder or the id 'owner/name' of a data set on the Hub")
@@ -130,7 +130,7 @@ class ManifestSource:
     def pictures(self, start: int = 0) -> Iterator[Picture]:
         for line, name in islice(self._rows(), start, None):
             if name:
-                yield Picture(name, self.path.parent / name.replace("\\", "/"))
+                yield Picture(name, partial(read_file, os.path.join(self.path.parent, name.replace("\\", "/"))))
             else:
                 yield broken(f"row {line}", f"{self.path.name} row {line} has no {self.column}; fill it in or delete the row")
 

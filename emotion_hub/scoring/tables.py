@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from emotion_hub.errors import ImageError, ImageTooLargeError, InputError, MissingDependencyError
 from emotion_hub.images import MAX_BYTES, ImageSource
-from emotion_hub.scoring.pictures import Picture, broken, file_stamp, shown_name
+from emotion_hub.scoring.pictures import Picture, broken, file_stamp, read_file, shown_name
 
 __all__ = ["DatasetSource", "ParquetSource"]
 
@@ -77,15 +80,17 @@ class ParquetSource:
         try:
             return parquet.ParquetFile(self.folder / name, pre_buffer=False)
         except (pyarrow.ArrowException, OSError) as error:
-            raise InputError(f"{name!r} cannot be read as a parquet file ({str(error).splitlines()[0]}); download or write it again") from error
+            raise InputError(f"{name!r} cannot be read as a parquet file ({_told(error)}); download or write it again") from error
 
 
 class DatasetSource:
     """The pictures of a data set, split after split: streamed from the Hub, or read from a folder of `save_to_disk`."""
 
-    def __init__(self, identity: dict[str, Any], splits: dict[str, Callable[[int], Any]], counts: dict[str, int | None], column: str) -> None:
-        """`splits` gives for each split a function from a first row to its rows, which hold encoded pictures."""
-        self.splits, self.counts, self.column = splits, counts, column
+    def __init__(
+        self, identity: dict[str, Any], splits: dict[str, Callable[[int], Any]], counts: dict[str, int | None], column: str, folder: Path | None
+    ) -> None:
+        """`splits` gives for each split a function from a first row to its rows, which hold encoded pictures; for `folder` see `_picture`."""
+        self.splits, self.counts, self.column, self.folder = splits, counts, column, folder
         self.identity = {**identity, "splits": list(splits), "column": column}
 
     @classmethod
@@ -93,19 +98,19 @@ class DatasetSource:
         """The data set at its present commit, streamed. Raises InputError where the Hub gives none."""
         datasets = _datasets()
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.errors import HTTPError
 
         try:
             commit = HfApi().dataset_info(repo_id).sha
             loaded = datasets.load_dataset(repo_id, revision=commit, streaming=True)
-        except (HfHubHTTPError, OSError, ValueError) as error:
-            raise InputError(f"no data at {repo_id!r}: no such file here, and the Hub gives no such data set ({str(error).splitlines()[0]})") from error
+        except (HTTPError, OSError, ValueError) as error:  # the HTTP client's own errors are no OSError
+            raise InputError(f"no data at {repo_id!r}: no such file here, and the Hub gives no such data set ({_told(error)})") from error
         chosen = _choose(dict(loaded), split, repo_id)
         column = _column(list(next(iter(chosen.values())).features or ()), column, repo_id)
         counts = {name: rows.info.splits[name].num_examples if rows.info.splits and name in rows.info.splits else None for name, rows in chosen.items()}
-        tables = {name: _encoded(rows, column) for name, rows in chosen.items()}
+        tables = {name: _encoded(rows.decode(False), column) for name, rows in chosen.items()}  # a cast alone comes after the decoding of streamed rows
         parts = {name: lambda start, rows=rows: _going_on(rows.skip(start), repo_id) for name, rows in tables.items()}
-        return cls({"kind": "hub", "id": repo_id, "commit": commit}, parts, {name: count or None for name, count in counts.items()}, column)
+        return cls({"kind": "hub", "id": repo_id, "commit": commit}, parts, {name: count or None for name, count in counts.items()}, column, None)
 
     @classmethod
     def from_disk(cls, folder: Path, split: str | None = None, column: str | None = None) -> DatasetSource:
@@ -121,7 +126,7 @@ class DatasetSource:
         identity = {"kind": "saved", "path": shown_name(folder.resolve()), "files": hashlib.sha256(repr(stamps).encode()).hexdigest()}
         tables = {name: _encoded(rows, column) for name, rows in chosen.items()}
         parts = {name: lambda start, rows=rows: (rows[i] for i in range(start, len(rows))) for name, rows in tables.items()}
-        return cls(identity, parts, {name: len(rows) for name, rows in tables.items()}, column)
+        return cls(identity, parts, {name: len(rows) for name, rows in tables.items()}, column, Path())
 
     def count(self) -> int | None:
         return None if None in self.counts.values() else sum(self.counts.values())
@@ -132,18 +137,21 @@ class DatasetSource:
                 start -= self.counts[split]
                 continue
             first = start if self.counts[split] is not None else 0
+            row = first - 1
             for row, values in enumerate(rows(first), first):
                 if row >= start:
-                    yield _picture(f"{split} row {row}".strip(), values[self.column], Path())
+                    yield _picture(f"{split} row {row}".strip(), values[self.column], self.folder)
             start = max(0, start - row - 1)
 
 
 def _going_on(rows: Any, repo_id: str) -> Iterator[Any]:
     """The rows; a connection that breaks is no picture's fault and ends the run, which can be resumed."""
+    from huggingface_hub.errors import HTTPError
+
     try:
         yield from rows
-    except OSError as error:  # the clients' connection errors are OSErrors
-        raise InputError(f"reading {repo_id!r} broke off ({str(error).splitlines()[0]}); run the same command again to go on") from error
+    except (HTTPError, OSError) as error:
+        raise InputError(f"reading {repo_id!r} broke off ({_told(error)}); run the same command again to go on") from error
 
 
 def _encoded(rows: Any, column: str) -> Any:
@@ -153,28 +161,48 @@ def _encoded(rows: Any, column: str) -> Any:
     return rows.select_columns([column]).cast_column(column, Image(decode=False))
 
 
-def _picture(name: str, value: Any, folder: Path) -> Picture:
-    """A cell: bytes, a path, or datasets' struct of both."""
+def _picture(name: str, value: Any, folder: Path | None) -> Picture:
+    """A cell: bytes, a path, or datasets' struct of both. A path names a file below `folder`, or without one a file on the Hub and nothing else."""
     data, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (None, value) if isinstance(value, str) else (value, None)
     if isinstance(data, bytes):
         return Picture(name, data)
-    if isinstance(path, str) and path:
-        return Picture(name, (lambda: _remote(path)) if "://" in path else folder / path)
-    return broken(name, f"{name} holds no picture ({type(value).__name__}); pictures are bytes, or datasets' bytes and path")
+    if not isinstance(path, str) or not path:
+        return broken(name, f"{name} holds no picture ({type(value).__name__}); pictures are bytes, or datasets' bytes and path")
+    if folder is None and (address := _hub_address(path)):
+        return Picture(name, partial(_remote, address))
+    if folder is not None and "://" not in path:
+        return Picture(name, partial(read_file, os.path.join(folder, path)))
+    where = "on this machine" if folder is not None else "on the Hub"
+    return broken(name, f"{name} names {path[:200]!r}, which is no file {where} and is not opened; put the picture's bytes in the table")
 
 
-def _remote(path: str) -> ImageSource:
+def _hub_address(path: str) -> str | None:
+    """hf://... for a file on the Hub, whichever of its two addresses is given; None for any other one."""
+    from huggingface_hub import constants
+
+    if page := re.fullmatch(rf"{re.escape(constants.ENDPOINT)}/([^?#]+)/resolve/([^/?#]+)/([^?#]+)", path):
+        return f"hf://{page[1]}@{page[2]}/{unquote(page[3])}"
+    return path if path.startswith("hf://") else None
+
+
+def _remote(address: str) -> ImageSource:
     """The bytes of a file on the Hub that a streamed row names."""
-    import fsspec
+    from huggingface_hub import HfFileSystem
+    from huggingface_hub.errors import HTTPError
 
     try:
-        with fsspec.open(path, "rb") as file:
+        with HfFileSystem().open(address, "rb") as file:  # not fsspec.open: it opens any kind of address, and chains of them
             data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path!r} cannot be read ({str(error).splitlines()[0]})") from error
+    except (HTTPError, ImportError, OSError, RuntimeError, ValueError) as error:
+        raise ImageError(f"{address[:200]!r} cannot be read ({_told(error)}); check that the data set holds it, or try again") from error
     if len(data) > MAX_BYTES:
-        raise ImageTooLargeError(f"{path!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG")
+        raise ImageTooLargeError(f"{address[:200]!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG")
     return data
+
+
+def _told(error: Exception) -> str:
+    """The first line of what an error says; clients leave some without a word."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _splits(name: str) -> set[str]:

@@ -44,10 +44,8 @@ class Gate:
         and is not finished.
         """
         with self._lock:
-            full = self.inside >= self.limit
-            self.inside += not full
-        if full:
-            raise self.refuse("full", f"the queue for {self.what} is full, {self.limit} of {self.limit}; try again in {self.retry_after} s")
+            self.check()
+            self.inside += 1
         ticket = Ticket(self)
         try:
             async with asyncio.timeout(self.timeout) as limit:
@@ -61,6 +59,11 @@ class Gate:
             raise HTTPException(504, f"the answer took longer than {self.timeout:g} s; send a smaller picture, or try again later") from None
         finally:
             ticket.leave()
+
+    def check(self) -> None:
+        """Raises the HTTPException 503 of a full house."""
+        if self.inside >= self.limit:
+            raise self.refuse("full", f"the queue for {self.what} is full, {self.limit} of {self.limit}; try again in {self.retry_after} s")
 
     def refuse(self, reason: str, text: str) -> HTTPException:
         """The 503 to raise, counted."""

@@ -64,7 +64,7 @@ def serve(config: ServeConfig, demo: Callable[[], AbstractContextManager[tuple[A
                 log_config=LOGGING,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=math.ceil(config.timeout) + GRACE,
+                timeout_graceful_shutdown=math.ceil(config.body_timeout + config.timeout) + GRACE,
             )
         )
         models.on_failure = lambda: setattr(server, "should_exit", True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -25,10 +24,11 @@ class ServeConfig:
     """The server's settings; raises ConfigError for one that breaks its rule.
 
     `models` are embedded names, folders or Hub ids (none: every embedded one), `default` answers where a request names no model (None: native48, or
-    the first). `backend` is one of `BACKENDS` (None: onnx where ONNX Runtime is installed). `queue` requests are in the house at once, waiting or
-    being worked on; `workers` threads decode and find faces (None: one a core). At most `batch` faces go through a network together, collected for
-    at most `batch_wait` milliseconds. `timeout` and `explain_timeout` are seconds a request may take; `explain_at_once` explanations run while
-    `explain_queue` more wait. `max_body` is in bytes. `cors` are the origins whose pages may call, none unless named.
+    the first). `backend` is one of `BACKENDS` (None: for each model onnx where it has the file or can be exported here, else torch). `queue` requests
+    are in the house at once, waiting or being worked on; `workers` threads decode and find faces (None: one a core). At most `batch` faces go through
+    a network together, collected for at most `batch_wait` milliseconds. `body_timeout` are the seconds a request's body may take to arrive, `timeout`
+    and `explain_timeout` those that its answer may take from then on; `explain_at_once` explanations run while `explain_queue` more wait. `max_body`
+    is in bytes. `cors` are the origins whose pages may call, none unless named.
     """
 
     models: tuple[str, ...] = ()
@@ -43,6 +43,7 @@ class ServeConfig:
     batch: int = 32
     batch_wait: float = 3.0
     timeout: float = 30.0
+    body_timeout: float = 20.0
     max_body: int = MAX_BODY
     explain_at_once: int = 1
     explain_queue: int = 4
@@ -62,7 +63,7 @@ class ServeConfig:
                 raise ConfigError(f"{name}={value!r}: a whole number of at least {least}")
         if self.workers is not None and (not _whole(self.workers) or self.workers < 1):
             raise ConfigError(f"workers={self.workers!r}: a whole number of at least 1, or None for one a core")
-        for name in ("timeout", "explain_timeout"):
+        for name in ("timeout", "body_timeout", "explain_timeout"):
             if not _number(value := getattr(self, name)) or not 0 < value < float("inf"):
                 raise ConfigError(f"{name}={value!r}: seconds, more than 0")
         if not _number(self.batch_wait) or not 0 <= self.batch_wait <= 1000:
@@ -76,11 +77,6 @@ class ServeConfig:
     def threads(self) -> int:
         """The number of threads that decode and find faces."""
         return self.workers or os.cpu_count() or 1
-
-    @property
-    def runtime(self) -> str:
-        """The backend that predicts: the one named, else ONNX Runtime where it is installed, which is the faster one on a CPU."""
-        return self.backend or ("onnx" if importlib.util.find_spec("onnxruntime") else "torch")
 
 
 def _whole(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import InputError, shown
 
 __all__ = ["read_form"]
 
@@ -43,7 +43,7 @@ def read_form(body: bytes, content_type: str) -> dict[str, bytes]:
             raise InputError("a part of the multipart body has no name; its Content-Disposition header says it")
         key = name.decode("utf-8", "replace")
         if key in fields:
-            raise InputError(f"the field {key[:40]!r} came twice; send it once")
+            raise InputError(f"the field {shown(key)} came twice; send it once")
         if len(fields) == MAX_PARTS:
             raise InputError(f"the multipart body has more than {MAX_PARTS} fields")
         fields[key] = b"".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import InputError, shown
 from emotion_hub.images import ImageSource
 from emotion_hub.labels import LabelSet
 from emotion_hub.predictor import EmotionPredictor, locate, softmax
-from emotion_hub.serve.requests import decode_base64
+from emotion_hub.serve.requests import decode_base64, load_json
 
 __all__ = ["FUNCTIONS", "EndpointHandler", "InferenceRequest", "ranked", "read_request"]
 
@@ -45,17 +44,17 @@ class InferenceRequest:
             raise InputError('there is no picture; send its bytes, or {"inputs": base64, "parameters": {...}}')
         parameters = {} if parameters is None else parameters
         if not isinstance(parameters, Mapping):
-            raise InputError(f"parameters={parameters!r}: an object with {', '.join(_PARAMETERS)}")
+            raise InputError(f"parameters={shown(parameters)}: an object with {', '.join(_PARAMETERS)}")
         if unknown := sorted(set(parameters) - set(_PARAMETERS)):
-            raise InputError(f"no parameter {', '.join(map(repr, unknown))}; there are {', '.join(_PARAMETERS)}")
+            raise InputError(f"no parameter {', '.join(map(shown, unknown[:5]))}; there are {', '.join(_PARAMETERS)}")
         given = {key: value for key, value in parameters.items() if value is not None}
         top_k, function, whole = given.get("top_k"), given.get("function_to_apply", "softmax"), given.get("whole", False)
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-            raise InputError(f"top_k={top_k!r}: a whole number of at least 1")
+            raise InputError(f"top_k={shown(top_k)}: a whole number of at least 1")
         if function not in FUNCTIONS:
-            raise InputError(f"function_to_apply={function!r}; choose from {', '.join(FUNCTIONS)}")
+            raise InputError(f"function_to_apply={shown(function)}; choose from {', '.join(FUNCTIONS)}")
         if not isinstance(whole, bool):
-            raise InputError(f"whole={whole!r}: true or false")
+            raise InputError(f"whole={shown(whole)}: true or false")
         return cls(inputs, top_k, function, whole)
 
 
@@ -63,14 +62,11 @@ def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
     """The request in an HTTP body: JSON where the content type says so, else the picture itself. Raises InputError."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         return InferenceRequest.of(body or None)
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not JSON, as its content type says: {error}") from error
+    values = load_json(body)
     if not isinstance(values, Mapping):
         raise InputError(f'the body is a JSON {type(values).__name__}; send {{"inputs": base64, "parameters": {{...}}}}')
     if not isinstance(values.get("inputs"), str):
-        raise InputError(f"inputs={values.get('inputs')!r}: the picture as base64 text")
+        raise InputError(f"inputs={shown(values.get('inputs'))}: the picture as base64 text")
     return InferenceRequest.of(values["inputs"], values.get("parameters"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import logging
 import threading
@@ -16,8 +17,8 @@ from starlette.exceptions import HTTPException
 
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import default_detector
-from emotion_hub.errors import ConfigError, InputError
-from emotion_hub.predictor import EmotionPredictor, embedded_predictor
+from emotion_hub.errors import ConfigError, InputError, shown
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor, usual_backend
 from emotion_hub.serve.batching import Batcher
 from emotion_hub.serve.config import ServeConfig
 from emotion_hub.serve.metrics import Metrics
@@ -112,11 +113,15 @@ class Models:
         text = "the models are being loaded" if self.failure is None else "the models could not be loaded; the server's log says why"
         return HTTPException(503, text, {"Retry-After": str(LOADING)})
 
+    def check(self, name: str | None) -> str:
+        """The name that is asked for, or the default one, loaded or not; raises HTTPException 404 for another."""
+        if (wanted := self.default if name is None else name) not in self.names:
+            raise HTTPException(404, f"no model {shown(wanted)}; there are {', '.join(self.names)}")
+        return wanted
+
     def lane(self, name: str | None) -> Lane:
-        """The lane of that name, or the default one; raises HTTPException 404 for another."""
-        if (wanted := self.default if name is None else name) not in self.lanes:
-            raise HTTPException(404, f"no model {wanted[:200]!r}; there are {', '.join(self.names)}")
-        return self.lanes[wanted]
+        """The lane of that name, or the default one; raises HTTPException 404 for another. Call it when `ready`."""
+        return self.lanes[self.check(name)]
 
     def nudge(self) -> None:
         """Let every batcher look again whether more are coming."""
@@ -135,7 +140,7 @@ class Models:
         lanes: dict[str, Lane] = {}
         try:
             for name in self.names:
-                predictor = self._given[name] if self._given is not None else _load(name, self._sources[name], self._config.runtime)
+                predictor = self._predictor(name)
                 predictor.predict(_photo(), whole=True)
                 (predictor.detector or default_detector()).detect(Image.new("RGB", WARM))
                 lanes[name] = Lane(name, predictor, self._batcher(name, predictor), self._sources.get(name))
@@ -150,6 +155,12 @@ class Models:
         finally:
             _close(lanes)  # those that nobody took over
             loaded.set_result(None)
+
+    def _predictor(self, name: str) -> EmotionPredictor:
+        if self._given is not None:
+            return _called(name, self._given[name])
+        source = self._sources[name]
+        return _load(name, source, self._config.backend or usual_backend(source))
 
     def _batcher(self, name: str, predictor: EmotionPredictor) -> Batcher:
         count = lambda faces, seconds: self._metrics.batch(name, faces, seconds)  # noqa: E731
@@ -180,6 +191,13 @@ def _photo() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", WARM).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _called(name: str, predictor: EmotionPredictor) -> EmotionPredictor:
+    """The same predictor under the name clients know it by; its own may be a path of this machine."""
+    renamed = copy.copy(predictor)
+    renamed.name = name
+    return renamed
 
 
 def _load(name: str, source: str, backend: str) -> EmotionPredictor:

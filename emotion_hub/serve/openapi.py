@@ -23,6 +23,7 @@ _WHY = {
     401: "The API key is missing or wrong.",
     404: "There is no such model.",
     405: "Another method.",
+    408: "The body did not arrive in time.",
     413: "The body or the picture is too large.",
     415: "The body's content type is not read here.",
     422: "A field is missing, unknown or wrong.",

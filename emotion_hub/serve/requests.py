@@ -12,15 +12,18 @@ from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import InputError, shown
 from emotion_hub.explainers import METHODS, SCORING
 from emotion_hub.labels import LABEL_SETS, LabelSet, canonical
 from emotion_hub.serve.forms import read_form
 
-__all__ = ["MAX_SAMPLES", "RAW_TYPES", "CompareRequest", "ExplainRequest", "PredictRequest", "decode_base64", "read"]
+__all__ = ["MAX_SAMPLES", "RAW_TYPES", "CompareRequest", "ExplainRequest", "PredictRequest", "decode_base64", "load_json", "read"]
 
 #: LIME's samples a request may ask for.
 MAX_SAMPLES = 5000
+
+#: Brackets, braces and commas in a JSON body: far more than any request here has, and far fewer than it takes to keep the server busy.
+MAX_STRUCTURE = 1000
 
 #: Content types of a body that is the picture itself.
 RAW_TYPES = ("application/octet-stream", "image/*")
@@ -30,7 +33,7 @@ R = TypeVar("R")
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value or len(value) > 200:
-        raise InputError(f"{name}={_shown(value)}: a text of 1 to 200 characters")
+        raise InputError(f"{name}={shown(value)}: a text of 1 to 200 characters")
     return value
 
 
@@ -39,7 +42,7 @@ def _flag(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
     if not isinstance(value, str) or value.lower() not in words:
-        raise InputError(f"{name}={_shown(value)}: true or false")
+        raise InputError(f"{name}={shown(value)}: true or false")
     return words[value.lower()]
 
 
@@ -49,7 +52,7 @@ def _count(least: int, most: int) -> Callable[[str, Any], int]:
         if isinstance(number, float) and number.is_integer():  # JSON knows one kind of number: 3.0 is 3
             number = int(number)
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-            raise InputError(f"{name}={_shown(value)}: a whole number from {least} to {most}")
+            raise InputError(f"{name}={shown(value)}: a whole number from {least} to {most}")
         return number
 
     return read
@@ -58,7 +61,7 @@ def _count(least: int, most: int) -> Callable[[str, Any], int]:
 def _choice(options: Sequence[str]) -> Callable[[str, Any], str]:
     def read(name: str, value: Any) -> str:
         if value not in tuple(options):
-            raise InputError(f"{name}={_shown(value)}; choose from {', '.join(options)}")
+            raise InputError(f"{name}={shown(value)}; choose from {', '.join(options)}")
         return value
 
     return read
@@ -70,10 +73,10 @@ def _labels(name: str, value: Any) -> LabelSet:
         return LABEL_SETS[value]
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
-        raise InputError(f"{name}={_shown(value)}: one of {', '.join(LABEL_SETS)}, or expressions separated by commas (in JSON also a list)")
+        raise InputError(f"{name}={shown(value)}: one of {', '.join(LABEL_SETS)}, or expressions separated by commas (in JSON also a list)")
     names = [n.strip() for n in names]
     if len({canonical(n) for n in names}) != len(names):
-        raise InputError(f"{name}={_shown(value)} names an expression twice")
+        raise InputError(f"{name}={shown(value)} names an expression twice")
     return LabelSet("request", tuple(names))
 
 
@@ -145,12 +148,12 @@ def read(kind: type[R], body: bytes, content_type: str, query: Sequence[tuple[st
     given: dict[str, Any] = {}
     for name, value in query:
         if name == "image" or name in given:
-            raise InputError("the picture belongs in the body" if name == "image" else f"the option {name[:40]!r} came twice; send it once")
+            raise InputError("the picture belongs in the body" if name == "image" else f"the option {shown(name)} came twice; send it once")
         given[name] = value
     given |= _fields(body, content_type)
     options = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := sorted(set(given) - set(options)):
-        raise InputError(f"no field {', '.join(_shown(name) for name in unknown[:5])}; there are {', '.join(options)}")
+        raise InputError(f"no field {', '.join(shown(name) for name in unknown[:5])}; there are {', '.join(options)}")
     image = given.pop("image", None)
     if not image:
         raise InputError("there is no picture; send it as the form's field image, or as base64 text in the JSON's image")
@@ -171,14 +174,14 @@ def _fields(body: bytes, content_type: str) -> dict[str, Any]:
         return _json_fields(body)
     if kind == RAW_TYPES[0] or kind.startswith("image/"):
         return {"image": body}
-    raise HTTPException(415, f"the content type {kind[:80]!r} is not read here; send multipart/form-data, application/json or a picture's own type")
+    raise HTTPException(415, f"the content type {shown(kind)} is not read here; send multipart/form-data, application/json or a picture's own type")
 
 
 def _json_fields(body: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, f"the body is not JSON, as its content type says: {error}") from error
+        values = load_json(body)
+    except InputError as error:
+        raise HTTPException(400, str(error)) from error
     if not isinstance(values, dict):
         raise InputError(f'the body is a JSON {type(values).__name__}; send {{"image": base64, ...}}')
     image = values.get("image")
@@ -192,15 +195,21 @@ def _json_fields(body: bytes) -> dict[str, Any]:
         raise HTTPException(400, f"image {error}") from error
 
 
+def load_json(body: bytes) -> Any:
+    """What a JSON body holds; raises InputError for other bytes and for more values than a request has, before they are read: nothing else runs meanwhile."""
+    if (count := sum(body.count(mark) for mark in (b"[", b"{", b","))) > MAX_STRUCTURE:
+        raise InputError(
+            f"the JSON body has {count:,} brackets, braces and commas, at most {MAX_STRUCTURE:,} are read; send one object with the picture as base64"
+        )
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is not JSON, as its content type says: {error}") from error
+
+
 def decode_base64(text: str) -> bytes:
     """The bytes that base64 text, or a data URL, stands for; raises InputError for other text."""
     try:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"is no base64 text: {error}; send the picture's bytes, or their base64 encoding") from error
-
-
-def _shown(value: Any) -> str:
-    """A value in a message: short, since it may be a picture in the wrong field."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -13,6 +13,7 @@ from emotion_hub import __version__
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.errors import ImageTooLargeError, InputError
 from emotion_hub.explainers import list_methods
+from emotion_hub.serve.admission import Gate
 from emotion_hub.serve.answers import comparison_answer, predict_answer, predictions
 from emotion_hub.serve.inference import ranked, read_request
 from emotion_hub.serve.metrics import CONTENT_TYPE
@@ -33,10 +34,10 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
     """The routes that take a photo."""
     router = APIRouter()
     refused = partial(refusals, locked=locked)
-    asked = refused(400, 404, 413, 415, 422, 503, 504)
+    asked = refused(400, 404, 408, 413, 415, 422, 503, 504)
 
-    async def reader(kind: type, request: Request) -> Any:
-        body = await service.body(request, record_of(request))
+    async def reader(kind: type, request: Request, gate: Gate) -> Any:
+        body = await service.body(request, gate)
         return partial(read, kind, body, request.headers.get("content-type", ""), request.query_params.multi_items())
 
     def answers(sight: Sight, side: int, labels: Any = None) -> list[Any]:
@@ -44,9 +45,10 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
 
     @router.post("/predict", summary="Every face's expression", response_model=PredictAnswer, responses=asked, openapi_extra=photo_body(PredictRequest, {}))
     async def predict(request: Request) -> Response:
+        ask = await reader(PredictRequest, request, service.photos)
         async with service.photos.admit() as ticket:
             await service.models.ready()
-            sight = await service.see(ticket, record_of(request), await reader(PredictRequest, request), lambda asked: [asked.model])
+            sight = await service.see(ticket, record_of(request), ask, lambda asked: [asked.model])
         faces = answers(sight, 0, sight.asked.labels)
         return JSONResponse(predict_answer(sight.lanes[0].predictor.name, sight.size, faces, sight.timings))
 
@@ -54,10 +56,11 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         "/compare", summary="Two models on the same faces", response_model=CompareAnswer, responses=asked, openapi_extra=photo_body(CompareRequest, {})
     )
     async def compare(request: Request) -> Response:
+        ask = await reader(CompareRequest, request, service.photos)
+        names = lambda asked: [asked.native48 or SIDES[0], asked.upscale224 or SIDES[1]]  # noqa: E731
         async with service.photos.admit() as ticket:
             await service.models.ready()
-            names = lambda asked: [asked.native48 or SIDES[0], asked.upscale224 or SIDES[1]]  # noqa: E731
-            sight = await service.see(ticket, record_of(request), await reader(CompareRequest, request), names)
+            sight = await service.see(ticket, record_of(request), ask, names)
         faces = comparison_answer([lane.predictor for lane in sight.lanes], sight.prepared, [answers(sight, side, sight.asked.labels) for side in (0, 1)])
         return JSONResponse({"width": sight.size[0], "height": sight.size[1], "faces": faces})
 
@@ -65,21 +68,22 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         "/explain",
         summary="Why the model said it of the largest face",
         response_model=ExplainAnswer,
-        responses=refused(400, 404, 413, 415, 422, 501, 503, 504),
+        responses=refused(400, 404, 408, 413, 415, 422, 501, 503, 504),
         openapi_extra=photo_body(ExplainRequest, {"method": "gradcam", "scoring": "none"}),
     )
     async def explain(request: Request) -> Response:
+        ask = await reader(ExplainRequest, request, service.explanations)
         async with service.explanations.admit() as ticket:
             await service.models.ready()
-            return JSONResponse(await service.explain(ticket, record_of(request), await reader(ExplainRequest, request)))
+            return JSONResponse(await service.explain(ticket, record_of(request), ask))
 
     async def infer(request: Request, name: str | None) -> Response:
         """In the Inference API's shape every wrong request is a 400."""
         try:
+            service.models.check(name)  # before the body is read
+            ask = partial(read_request, await service.body(request, service.photos), request.headers.get("content-type", ""))
             async with service.photos.admit() as ticket:
                 await service.models.ready()
-                service.models.lane(name)  # before the body is read
-                ask = partial(read_request, await service.body(request, record_of(request)), request.headers.get("content-type", ""))
                 sight = await service.see(ticket, record_of(request), ask, lambda _: [name])
         except ImageTooLargeError:
             raise
@@ -90,11 +94,11 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
 
     hub: dict[str, Any] = {"response_model": list[LabelScore], "openapi_extra": inference_body(), "tags": ["Inference API"]}
 
-    @router.post("/", summary="The default model's answer", responses=refused(400, 413, 503, 504), **hub)
+    @router.post("/", summary="The default model's answer", responses=refused(400, 408, 413, 503, 504), **hub)
     async def root(request: Request) -> Response:
         return await infer(request, None)
 
-    @router.post("/models/{name:path}", summary="One model's answer", responses=refused(400, 404, 413, 503, 504), **hub)
+    @router.post("/models/{name:path}", summary="One model's answer", responses=refused(400, 404, 408, 413, 503, 504), **hub)
     async def model(name: str, request: Request) -> Response:
         return await infer(request, name)
 

@@ -12,16 +12,17 @@ from typing import Any
 
 from fastapi import Request
 
-from emotion_hub.errors import ImageTooLargeError, InputError
+from emotion_hub.errors import InputError
 from emotion_hub.explainers import METHODS, explain_face
 from emotion_hub.predictor import EmotionPredictor, locate
 from emotion_hub.serve.admission import Gate, Ticket
 from emotion_hub.serve.answers import Found, Prepared, found, plain_numbers, png_base64, prepare
 from emotion_hub.serve.batching import Batched
+from emotion_hub.serve.bodies import MOST, Bodies
 from emotion_hub.serve.config import ServeConfig
 from emotion_hub.serve.metrics import Metrics
 from emotion_hub.serve.models import Lane, Models
-from emotion_hub.serve.observe import Record
+from emotion_hub.serve.observe import Record, record_of
 from emotion_hub.serve.requests import ExplainRequest
 
 __all__ = ["Service", "Sight"]
@@ -52,8 +53,10 @@ class Service:
         reject = self.metrics.rejection
         self.photos = Gate(config.queue, config.timeout, "requests", reject)
         self.explanations = Gate(config.explain_at_once + config.explain_queue, config.explain_timeout, "explanations", reject)
+        self.bodies = Bodies(config.max_body, config.queue, config.body_timeout, reject)
         for name, gate in (("photos", self.photos), ("explanations", self.explanations)):
             self.metrics.watch(name, lambda gate=gate: gate.inside, gate.limit)
+        self.metrics.watch("bodies", lambda: self.bodies.inside, MOST)
         self._preparing = 0
         self._lock = threading.Lock()
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -79,22 +82,10 @@ class Service:
             pool.shutdown(cancel_futures=True)
         self.models.close()
 
-    async def body(self, request: Request, record: Record) -> bytes:
-        """The request's body, read no further than it may be long; raises ImageTooLargeError."""
-        begun, limit = time.perf_counter(), self.config.max_body
-        too_large = ImageTooLargeError(f"the body is larger than {limit / 2**20:.3g} MB; send a smaller picture")
-        announced = request.headers.get("content-length", "")
-        if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
-            raise too_large
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise too_large
-            parts.append(part)
-        record.bytes_in = size
-        record.stages["read"] = (time.perf_counter() - begun) * 1000
-        return b"".join(parts)
+    async def body(self, request: Request, gate: Gate) -> bytes:
+        """The request's body, unless `gate` has no place for the request anyway. Raises what `Gate.check` and `Bodies.read` raise."""
+        gate.check()
+        return await self.bodies.read(request, record_of(request))
 
     async def see(self, ticket: Ticket, record: Record, ask: Callable[[], Any], names: Callable[[Any], Sequence[str | None]]) -> Sight:
         """The photo decoded, its faces found and sent through the networks `names` gives for what `ask` reads. Raises what both raise, and ImageError."""

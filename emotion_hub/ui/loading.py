@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, REPORT_FILE, WEIGHTS_FILE, download_file, embedded_checkpoints, file_hash
+from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, WEIGHTS_FILE, download_file, embedded_checkpoints, file_hash
 from emotion_hub.errors import CheckpointError, ConfigError, EmotionHubError, InputError
-from emotion_hub.predictor import EmotionPredictor, embedded_predictor
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor, usual_backend
 from emotion_hub.preprocess import PreprocessConfig
 from emotion_hub.ui.choices import Choice, role_of
 
@@ -163,7 +162,7 @@ def _optional(repo_id: str, name: str, commit: str, cache: Path | None, token: b
 
 def _of_folder(choice: Choice, folder: Path, revision: str | None) -> LoadedModel:
     if embedded_checkpoints().get(choice.name) == folder:
-        predictor = embedded_predictor(choice.name, _backend(folder))
+        predictor = embedded_predictor(choice.name, _backend(choice.name))
     else:
         predictor = EmotionPredictor.from_pretrained(folder)
         predictor.name = choice.name
@@ -174,9 +173,9 @@ def _of_folder(choice: Choice, folder: Path, revision: str | None) -> LoadedMode
     return LoadedModel(choice.name, predictor, network, revision, text, figures)
 
 
-def _backend(folder: Path) -> str:
-    """ONNX Runtime where it is installed, the checkpoint has its file and no accelerator is at hand: it starts and answers faster on a CPU."""
-    return "onnx" if importlib.util.find_spec("onnxruntime") and (folder / ONNX_FILE).is_file() and not Path("/dev/nvidia0").exists() else "torch"
+def _backend(name: str) -> str:
+    """torch where an accelerator is at hand, else what is usual: ONNX Runtime starts and answers faster on a CPU."""
+    return "torch" if Path("/dev/nvidia0").exists() else usual_backend(name)
 
 
 def _report(folder: Path, labels: list[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,ogg"
 
 #: A stream that ends this share (and at least this many seconds) before its header says was cut short.
 _CUT_SHARE, _CUT_SECONDS = 0.02, 0.5
+
+#: A frame is out of order when its time is before the last one's by no more frames than this; by more, the clock has started again.
+_OUT_OF_ORDER = 3
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ def read_frames(path: str | Path, rate: float | None = DEFAULT_RATE) -> Iterator
     """Frames of a video, `rate` a second by their timestamps; every frame where `rate` is None.
 
     The first frame at or after each multiple of 1/rate seconds is taken, so a variable frame rate changes nothing. Rotation and pixel shape are
-    applied. One frame is in memory at a time. Raises VideoError for what is no video, for frames over the pixel limit of pictures, for more than
-    MAX_FRAMES, and at the frame where the file turns out damaged or cut short: the frames before it have been given by then.
+    applied. Times never fall: where timestamps start again, as in parts that were joined, they go on. One frame is in memory at a time. Raises
+    VideoError for what is no video, for frames over the pixel limit of pictures, for more than MAX_FRAMES, and at the frame where the file turns out
+    damaged or cut short: the frames before it have been given by then.
     """
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise InputError(f"rate={rate!r}: give frames a second above 0, or None for every frame")
@@ -83,16 +88,23 @@ def _taken(path: str | Path, rate: float | None) -> Iterator[Frame]:
     with _opened(path) as (container, stream, shown):
         step = 1 / float(stream.average_rate or 25)
         first = last = None
-        taken, due = 0, 0.0
+        taken, due, offset = 0, 0.0, 0.0
         for frame in _decoded(container, stream, shown):
-            time = frame.time if frame.time is not None else (0.0 if last is None else last + step)
+            time = frame.time + offset if frame.time is not None else (0.0 if last is None else last + step)
+            if last is not None and time < last:
+                if last - time > _OUT_OF_ORDER * step:  # parts that were joined, each with a clock of its own
+                    log.warning("%s: its timestamps start again after %.2f s; what follows is timed on from there", shown, last - first)
+                    offset += last + step - time
+                    time = last + step
+                else:
+                    time = last
             first = time if first is None else first
             last = time
             if (since := time - first) + 1e-6 < due:
                 continue
             if taken == MAX_FRAMES:
                 raise VideoError(f"{shown} gives more than {MAX_FRAMES} frames; take fewer a second (now {rate or 'all'}), or cut the video into parts")
-            yield Frame(taken, max(since, 0.0), _upright(frame, stream, shown))
+            yield Frame(taken, since, _upright(frame, stream, shown))
             taken += 1
             if rate is not None:
                 due = (math.floor(since * rate + 1e-6) + 1) / rate
@@ -111,7 +123,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Any, str]]:
     except ImportError as error:
         raise MissingDependencyError("videos need PyAV: pip install 'emotion-hub[video]'") from error
     shown = repr(Path(path).name[:200])
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # Path's own method raises for a name that is too long
         raise VideoError(f"there is no video file {str(path)[:200]!r}; check the path")
     with Path(path).open("rb") as file:  # a file object: the library opens nothing by name, and no network
         try:

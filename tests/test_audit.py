@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import ConfigError, InputError
 from training.audit import main
 
 
@@ -85,6 +85,11 @@ def test_the_report_goes_to_a_file_or_to_standard_output(faulty, tmp_path, capsy
     assert "not looked for" in capsys.readouterr().out
     main(["--data", str(faulty), "--near", "0", "--json", "-"])
     assert json.loads(capsys.readouterr().out) == report
+
+
+def test_a_threshold_that_is_no_correlation_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"near=92\.0: a correlation above 0, at most 1"):
+        main(["--data", str(tmp_path), "--near", "92"])
 
 
 def test_a_threshold_moves_what_counts_as_near(faulty):

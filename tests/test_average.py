@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from drawn_data import RECIPE, drawn_folder
+from PIL import Image
 from torch import nn
 
 import training.average
@@ -98,3 +100,26 @@ def test_the_mean_is_a_run_of_its_own_that_says_what_it_is_made_of(drawn: Path, 
     assert (tmp_path / "again" / BEST_FILE).read_bytes() == (tmp_path / "mean" / BEST_FILE).read_bytes()
     made = package(tmp_path / "mean", tmp_path / "made", [drawn / "one", drawn / "two"], drawn / "data")
     assert "`mean`: the mean of weights, 40% of `one`, 60% of `two`, by `training.average`; batch-norm statistics of 35 training images" in training_text(made)
+
+
+def _mean(drawn: Path, data: Path, out: Path) -> dict:
+    return training.average.main([*(f"--run={drawn / name}" for name in ("one", "two")), "--weight=0.5", "--weight=0.5", f"--data={data}", f"--out={out}"])
+
+
+def test_statistics_are_of_images_that_no_other_split_has(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path(shutil.copytree(drawn / "data", tmp_path / "data"))
+    leaks = [Image.open(data / split / "happy" / "0.png") for split in ("validation", "test")]
+    leaks[0].save(data / "train" / "happy" / "exact.png")
+    leaks[1].point(lambda level: level * 3 // 4 + 20).save(data / "train" / "happy" / "near.png")
+    seen = []
+    monkeypatch.setattr(training.average, "renew_statistics", lambda model, pixels: seen.append(pixels) or renew_statistics(model, pixels))
+    history = _mean(drawn, data, tmp_path / "mean")
+    assert history["average"]["statistics"] == len(seen[0]) == 35, "the 37 of train but the two that another split has"
+    _mean(drawn, drawn / "data", tmp_path / "clean")
+    assert {face.tobytes() for face in seen[0]} == {face.tobytes() for face in seen[1]}
+
+
+def test_data_without_all_three_splits_is_refused(drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(drawn / "data" / "train", tmp_path / "data" / "train")
+    with pytest.raises(InputError, match=r"no split 'validation' in .* it has train"):
+        _mean(drawn, tmp_path / "data", tmp_path / "mean")

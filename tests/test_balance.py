@@ -7,13 +7,18 @@ import json
 
 import numpy as np
 import pytest
+from drawn_data import RECIPE
 from PIL import Image
 
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import FER2013, REPORT6
+from training import cross_validate
 from training.balance import FOLDS, Transforms, make_variant, plan_variants, split_groups
-from training.data import load_split, pixel_hashes
+from training.cross_validate import folds_of
+from training.data import FaceSplit, load_split, pixel_hashes
+from training.duplicates import MAX_SHIFT, find_near_pairs, group_copies
 from training.prepare import main
+from training.session import RunData
 
 SPLITS = ("train", "validation", "test")
 NOTHING = Transforms(horizontal_flip=0, rotation=0, brightness=(1, 1), contrast=(1, 1), sharpness=(1, 1))
@@ -173,8 +178,11 @@ def test_preparing_cleans_groups_and_counts(prepared):
         assert abs(status["shares"][split] - share) < 0.03
 
 
+FILES = {"train": "train.csv", "validation": "val.csv", "test": "test.csv"}
+
+
 def _rows(out, split):
-    with (out / f"{'val' if split == 'validation' else split}.csv").open() as file:
+    with (out / FILES[split]).open() as file:
         return list(csv.DictReader(file))
 
 
@@ -209,6 +217,23 @@ def test_what_was_prepared_is_read_without_a_leak(prepared):
     assert all(row["source"].startswith(str(source)) for row in _rows(out, "test"))
 
 
+def test_what_was_balanced_is_prepared_again_without_its_variants(prepared, tmp_path, datasets_cache):
+    _, out, status = prepared
+    added = sum(sum(split["after"].values()) - sum(split["before"].values()) for split in status["splits"].values())
+    again = main(["--data", str(out), "--out", str(tmp_path / "new"), "--balance", "max", "--labels", "report6", "--near", "1"])
+    assert again["variants"] == added > 0
+    assert status["variants"] == 0
+    assert sum(sum(split["before"].values()) for split in again["splits"].values()) == sum(sum(split["before"].values()) for split in status["splits"].values())
+    assert again["groups"] == status["groups"], "near copies that one group holds stay together, whatever the threshold is"
+    origin = {f"{out / name} row {line}": row for split, name in FILES.items() for line, row in enumerate(_rows(out, split), start=2)}
+    homes = {}
+    for split in SPLITS:
+        for row in _rows(tmp_path / "new", split):
+            source = origin[row["source"].rpartition(" (")[0]]
+            assert source["variant"] == "0"
+            assert homes.setdefault(source["group"], split) == split
+
+
 def test_a_folder_that_is_not_empty_and_a_missing_class_are_refused(prepared, tmp_path):
     source, out, _ = prepared
     with pytest.raises(InputError, match="is not empty; give a new folder"):
@@ -218,3 +243,73 @@ def test_a_folder_that_is_not_empty_and_a_missing_class_are_refused(prepared, tm
     (source / "train" / "disgust").rmdir()
     with pytest.raises(InputError, match=r"has no image of disgust; choose another label set with --labels \(fer2013, report6\)"):
         main(["--data", str(source), "--out", str(tmp_path / "new"), "--labels", FER2013.name])
+
+
+# python -m training.cross_validate
+
+
+def _whole(split: FaceSplit) -> RunData:
+    return RunData(split, np.arange(len(split)), split, np.arange(0), {})
+
+
+def _drawn(faces: list[Image.Image], **columns: np.ndarray) -> FaceSplit:
+    return FaceSplit("train", faces, np.arange(len(faces)) % 2, [str(i) for i in range(len(faces))], columns=columns)
+
+
+def _homes(split: FaceSplit, folds: int, near: float | None = 0.92) -> list[int]:
+    found = {int(i): number for number, fold in enumerate(folds_of(_whole(split), folds, 0, near)) for i in fold.validation_indices}
+    assert sorted(found) == list(range(len(split)))
+    return [found[i] for i in range(len(split))]
+
+
+def test_variants_are_trained_on_where_their_original_is_and_never_held_out(prepared):
+    _, out, _ = prepared
+    split = load_split(out, "train", REPORT6)
+    groups, variants = split.columns["group"], split.columns["variant"]
+    held = []
+    for fold in folds_of(_whole(split), 4, 0):
+        assert not variants[fold.validation_indices].any()
+        assert not set(groups[fold.validation_indices]) & set(groups[fold.train_indices])
+        assert variants[fold.train_indices].any()
+        assert fold.counts == {"kept": len(fold.train_indices), "validation": len(fold.validation_indices)}
+        held += fold.validation_indices.tolist()
+    assert sorted(held) == np.flatnonzero(variants == 0).tolist()
+
+
+def test_a_group_of_the_data_stays_in_one_fold_and_rows_without_one_stand_alone():
+    names = np.asarray(["anna"] * 4 + ["ben"] * 4 + [""] * 8 + [None] * 8, dtype=object)
+    homes = _homes(_drawn([_portrait(i) for i in range(24)], group=names, variant=np.asarray(["a"] * 24)), 4)
+    assert len(set(homes[:4])) == len(set(homes[4:8])) == 1
+    assert len(set(homes[8:16])) > 1 < len(set(homes[16:]))
+    with pytest.raises(ConfigError, match=r"folds=5: the images make 2 groups that are never divided; ask for fewer folds"):
+        _homes(_drawn([_portrait(i) for i in range(24)], group=np.repeat([0, 1], 12)), 5)
+
+
+def test_shifted_copies_stay_in_one_fold():
+    wide = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8), dtype=np.uint8)).resize((56, 56), Image.Resampling.BICUBIC) for i in range(12)]
+    split = _drawn([face.crop((x, x, x + 48, x + 48)) for x in (2, 6) for face in wide])
+    planes = np.stack([np.asarray(face) for face in split.faces])
+    assert len(find_near_pairs(planes)) == 0, "without a shift they do not look alike"
+    assert find_near_pairs(planes, max_shift=MAX_SHIFT).tolist() == [[i, i + 12] for i in range(12)]
+    assert group_copies(split.hashes, planes, max_shift=MAX_SHIFT).tolist() == [*range(12)] * 2
+    homes = _homes(split, 4)
+    assert homes[:12] == homes[12:]
+    alone = _homes(split, 4, near=None)
+    assert alone[:12] != alone[12:], "a recipe without near copies groups exact ones alone"
+
+
+def test_the_recipes_own_threshold_decides_what_is_a_near_copy(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cross_validate, "load_run_data", lambda *_: None)
+    monkeypatch.setattr(cross_validate, "folds_of", lambda data, folds, seed, near: asked.append((folds, seed, near)) or [])
+    (tmp_path / "recipe.toml").write_text(f"near = 0.95\n{RECIPE.format(name='strict', seed=3)}")
+    with pytest.raises(RuntimeWarning):  # the mean of no fold
+        cross_validate.main(["--recipe", str(tmp_path / "recipe.toml"), "--data", "D", "--out", str(tmp_path / "out")])
+    assert asked == [(5, 3, 0.95)]
+
+
+def test_a_recipe_with_teachers_is_not_cross_validated(tmp_path):
+    (tmp_path / "recipe.toml").write_text(f"distill = 0.5\n{RECIPE.format(name='taught', seed=0)}")
+    with pytest.raises(ConfigError, match=r"distill=0\.5 of recipe 'taught': a teacher .* held-out fold .* without distill"):
+        cross_validate.main(["--recipe", str(tmp_path / "recipe.toml"), "--data", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

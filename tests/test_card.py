@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
-from emotion_hub.errors import CheckpointError
+from emotion_hub.errors import CheckpointError, PublishError
 from training import card_sections, cards
 
 SHA256 = hashlib.sha256(b"0" * 2**20).hexdigest()
@@ -147,15 +147,81 @@ def test_the_training_record_names_the_teachers(folders):
     assert "60% of its targets are the answers of `larger` (01234567…)." in card_sections.training_text(folders["native48"])
 
 
+CORAL_V1 = {"name": "v1.pt", "sha256": "4257da9bb655247eb469b858fd650096ca1df809607874e6bd17fa96a0b34e36"}
+
+
 @pytest.mark.parametrize(
-    ("init", "model", "licence"),
-    [("torchvision-mobilenetv2", "mobilenetv2_224", "apache-2.0"), ("pretrained", "mobilenetv1_224", "apache-2.0"), ("checkpoint", "mobilenetv2_224", "mit")],
+    ("init", "model", "file", "source"),
+    [
+        ("torchvision-mobilenetv2", "mobilenetv2_224", None, "google-coral's MobileNetV2"),
+        ("pretrained", "mobilenetv1_224", None, "timm's mobilenetv1_100"),
+        ("pretrained", "mobilenetv1_224", CORAL_V1, "google-coral's MobileNetV1"),
+        ("checkpoint", "mobilenetv2_224", None, ""),
+    ],
 )
-def test_weights_that_started_from_apache_ones_keep_their_licence(folders, init, model, licence):
-    stages = [{"recipe": {"init": init, "model": model}}]
-    _change(folders["native48"] / TRAINING_FILE, stages=stages)
-    report = card_sections.report_of(folders["native48"])
-    assert f"license: {licence}\n" in cards.front_matter("native48", folders["native48"], report)
+def test_weights_that_started_from_apache_ones_keep_their_licence_and_name_whose_they_were(folders, init, model, file, source):
+    folder = folders["native48"]
+    stage = {"recipe": {"init": init, "model": model}} | ({"init": file} if file else {})
+    _change(folder / TRAINING_FILE, stages=[stage, {**stage, "average": {}, "recipe": {"init": "pretrained", "model": "vgg16_48"}}])
+    assert cards.apache_source(folder) == source
+    assert f"license: {'apache-2.0' if source else 'mit'}\n" in cards.front_matter("native48", folder, card_sections.report_of(folder))
+    cards.check_start(folder, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "words"),
+    [
+        ("resnet50_224", None, "'pretrained' weights for resnet50_224"),
+        ("mobilenetv2_224", {"name": "theirs.pt", "sha256": "0" * 64}, r"theirs\.pt \(SHA-256 00000000"),
+    ],
+)
+def test_weights_of_unknown_licence_are_not_called_mit(folders, model, file, words):
+    folder = folders["native48"]
+    [stage] = json.loads((folder / TRAINING_FILE).read_text())["stages"][-1:]
+    stage["recipe"] |= {"init": "pretrained", "model": model}
+    _change(folder / TRAINING_FILE, stages=[{**stage, "init": file}])
+    with pytest.raises(PublishError, match=rf"native48 started from {words}.*--licence.*--start-source"):
+        cards.check_start(folder, None)
+    start = cards.Start("cc-by-nc-4.0", "weights of a museum, for study only.")
+    cards.check_start(folder, start)
+    text = cards.repository_card("native48", folder, "a/b", timm=False, package="p", start=start)
+    assert "license: cc-by-nc-4.0\n" in text
+    assert "Code: MIT. Weights: cc-by-nc-4.0. They started from others: weights of a museum, for study only.\n" in text
+    assert "Code and weights: MIT" not in text
+    with pytest.raises(PublishError, match="--start-source is empty"):
+        cards.Start("other", " ")
+
+
+@pytest.mark.parametrize("name", embedded_checkpoints())
+def test_embedded_reports_are_of_the_contests_private_test(name):
+    folder = embedded_checkpoints()[name]
+    report = card_sections.report_of(folder)
+    assert report["data"]["pixels_sha256"] == card_sections.PRIVATE_TEST
+    assert "Of FER2013's 28,709 training images" in card_sections.training_text(folder, report)
+
+
+def test_fer2013_is_named_where_it_was_measured_alone(folders):
+    folder = folders["native48"]
+    _change(folder / REPORT_FILE, **FULL, data={"name": "my faces", "pixels_sha256": "0" * 64})
+    text = cards.repository_card("native48", folder, "a/b", timm=False, package="p")
+    for word in ("FER2013", "fer2013", "PrivateTest", "Goodfellow"):
+        assert word not in text, word
+    for words in (
+        "The test split of my faces: **accuracy",
+        "- Of the 28,709 training images",
+        "as my faces's annotators would have named it",
+        "expected calibration error on my faces's test split 0.021",
+        "name: my faces without exact and near copies",
+        "type: my-faces-ferplus-majority-labels",
+    ):
+        assert words in text, words
+    _change(folder / REPORT_FILE, data={"name": "elsewhere", "pixels_sha256": card_sections.PRIVATE_TEST})
+    [stage] = json.loads((folder / TRAINING_FILE).read_text())["stages"][-1:]
+    stage["data"]["total"] = 12_271
+    _change(folder / TRAINING_FILE, stages=[stage])
+    text = cards.repository_card("native48", folder, "a/b", timm=False, package="p")
+    assert "PrivateTest (`test`)" in text
+    assert "- Of the 12,271 training images" in text, "measured on FER2013, trained on something else"
 
 
 def test_every_figure_of_the_report_stands_in_the_model_index(folders, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import FER2013, FERPLUS_VOTES
 from training.data import FaceSplit
 from training.exploration import MIN_FACES, label_vote_table, light_by_class, mean_faces, spread, vote_statistics
@@ -172,5 +172,7 @@ def test_the_command_writes_the_page_of_a_folder(tmp_path, capsys):
     assert "<b>1</b>unreadable" in html
     assert str(tmp_path) not in html, "the page names a folder of this machine"
     assert "KiB" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"near=92\.0"):
+        main(["--data", str(tmp_path / "data"), "--out", str(tmp_path / "page.html"), "--near", "92"])
     with pytest.raises(InputError, match="no data at"):
         main(["--data", str(tmp_path / "gone"), "--out", str(tmp_path / "page.html")])

@@ -87,7 +87,7 @@ def test_the_packages_regions_lie_where_faces_have_them() -> None:
 
 def test_scripts_write_what_the_package_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = split_of(shades([20, 60, 100, 140, 180, 220, 240], SMALLEST))
-    monkeypatch.setattr(neutral_faces, "load_splits", lambda data: {"train": split})
+    monkeypatch.setattr(neutral_faces, "load_split", lambda data, name: {"train": split}[name])
     out = neutral_faces.main(["--data", "D", "--count", "1", "--out", str(tmp_path / "faces.png")])
     with Image.open(out) as image:
         assert (image.size, image.mode) == ((48, 48), "L")
@@ -95,3 +95,11 @@ def test_scripts_write_what_the_package_reads(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(face_regions, "YuNetDetector", lambda path: Fixed(((80.0, 80.0),) * 5))
     face_regions.main(["--data", "D", "--yunet", "Y", "--limit", "4", "--out", str(tmp_path / "landmarks.json")])
     assert json.loads((tmp_path / "landmarks.json").read_text())["faces"] == 4
+
+
+@pytest.mark.usefixtures("datasets_cache")
+def test_data_without_a_training_split_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "test" / "neutral").mkdir(parents=True)
+    Image.new("L", (48, 48)).save(tmp_path / "test" / "neutral" / "0.png")
+    with pytest.raises(InputError, match=r"no split 'train' in .* it has test"):
+        neutral_faces.main(["--data", str(tmp_path), "--out", str(tmp_path / "faces.png")])

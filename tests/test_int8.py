@@ -18,6 +18,7 @@ from emotion_hub.checkpoints import INT8_FILE, embedded_checkpoints, file_hash
 from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor
+from training.data import load_splits
 
 pytest.importorskip("onnx")
 pytestmark = pytest.mark.usefixtures("datasets_cache")
@@ -45,8 +46,8 @@ def test_clean_training_faces_set_the_ranges(data: Path, checkpoint: Path, monke
     made = training.quantize.main(["--checkpoint", str(checkpoint), "--data", str(data)])
     assert made.path == checkpoint / INT8_FILE
     assert made.faces == len(used) == 35, "the 36 of train but the one that validation has"
-    train = {np.asarray(training.int8.load_splits(str(data))["train"].faces[i]).tobytes() for i in range(36)}
-    validation = training.int8.load_splits(str(data))["validation"].faces
+    train = {np.asarray(load_splits(str(data))["train"].faces[i]).tobytes() for i in range(36)}
+    validation = load_splits(str(data))["validation"].faces
     assert {np.asarray(face).tobytes() for face in used} < train
     assert not {np.asarray(face).tobytes() for face in used} & {np.asarray(face).tobytes() for face in validation}
     with pytest.raises(InputError, match=r"has no config.json; name a checkpoint's folder"):
@@ -62,7 +63,7 @@ def test_the_study_measures_the_files_that_ship(data: Path, checkpoint: Path, tm
     small = found["files"]["int8"]
     assert small["bytes"] == (checkpoint / INT8_FILE).stat().st_size
     assert small["share_of_float16"] <= 0.55
-    faces = training.int8.load_splits(str(data))["test"]
+    faces = load_splits(str(data))["test"]
     answers = EmotionPredictor.from_pretrained(checkpoint, backend="onnx-int8").predict_faces(faces.faces)
     assert small["accuracy"] == pytest.approx(np.mean([a.label_id == label for a, label in zip(answers, faces.labels, strict=True)]))
     page = (tmp_path / "onnx.md").read_text()
@@ -70,6 +71,12 @@ def test_the_study_measures_the_files_that_ship(data: Path, checkpoint: Path, tm
     (checkpoint / INT8_FILE).unlink()
     with pytest.raises(CheckpointError, match=r"has no model_int8.onnx"):
         training.onnx_study.main(["--data", str(data), "--checkpoint", str(checkpoint), "--out", str(tmp_path / "again.json")])
+
+
+def test_data_without_all_three_splits_is_refused(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "train", tmp_path / "train")
+    with pytest.raises(InputError, match=r"no split 'validation' in .* it has train\. python -m training\.prepare"):
+        training.int8.write_int8(checkpoint, tmp_path)
 
 
 @pytest.mark.parametrize("name", embedded_checkpoints())

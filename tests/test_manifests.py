@@ -187,6 +187,37 @@ def test_a_csv_of_other_columns_says_what_is_expected(tmp_path):
         load_split(tmp_path / "x.csv", "train")
 
 
+@pytest.mark.parametrize("where", ["pages", "footer"])
+def test_a_damaged_table_is_named(tmp_path, where):
+    path = tmp_path / "train-00000-of-00001.parquet"
+    features = datasets.Features(image=datasets.Image(), label=datasets.Value("string"))
+    datasets.Dataset.from_dict({"image": [_face(0)], "label": ["sad"]}, features=features).to_parquet(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 2000 + content[2004:] if where == "pages" else content[:-300] + content[-8:])
+    with pytest.raises(ManifestError, match=rf"^{tmp_path} cannot be read \(.*\): .*get it again"):
+        load_split(tmp_path, "train")
+
+
+def test_a_damaged_csv_of_the_contest_is_named(tmp_path):
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(f"emotion,pixels,Usage\n0,{_pixels(0)},Training\n1,\xff\xfe\x00,Training,1,2,3\n".encode("latin-1"))
+    with pytest.raises(ManifestError, match=r"fer2013\.csv cannot be read \(.*\): .*get it again"):
+        load_split(path, "train")
+
+
+def test_two_folders_or_tables_of_one_split_are_refused(tmp_path, monkeypatch):
+    for number, name in enumerate(("train", "val", "dev")):
+        _save(tmp_path / name / "happy" / "0.png", _face(number))
+    with pytest.raises(ManifestError, match=r"'dev' and 'val' are both the validation split; keep one"):
+        load_split(tmp_path, "validation")
+    table = datasets.Dataset.from_dict(
+        {"image": [_face(0)], "label": ["sad"]}, features=datasets.Features(image=datasets.Image(), label=datasets.Value("string"))
+    )
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: datasets.DatasetDict({"train": table, "PublicTest": table, "val": table, "extra": table}))
+    with pytest.raises(ManifestError, match=r"someone/faces-7: 'PublicTest' and 'val' are both the validation split"):
+        load_split("someone/faces-7", "train")
+
+
 def test_nothing_there_and_an_unknown_split_are_told(tmp_path):
     for data in (tmp_path / "gone", tmp_path):
         with pytest.raises(InputError, match="no data at"):

@@ -171,9 +171,11 @@ def test_the_folder_is_whole_and_its_card_has_no_blanks(hub, checkpoint: str, tm
     card, report = ModelCard.load(out / "README.md"), json.loads((source / REPORT_FILE).read_text())
     card.validate()
     results = {(r.dataset_name, r.metric_name): r.metric_value for r in card.data.eval_results}
-    assert results["FER2013", "Accuracy"] == round(report["accuracy"], 4)
-    assert results["FER2013", "F1 of happy"] == round(report["per_class"]["happy"]["f1"], 4)
-    assert results["FER2013 without exact copies in other splits", "Accuracy"] == round(report["without_copies"]["accuracy"], 4)
+    data = "data" if checkpoint not in embedded_checkpoints() else "FER2013"  # the name of the folder that `trained` was measured on
+    assert results[data, "Accuracy"] == round(report["accuracy"], 4)
+    assert results[data, "F1 of happy"] == round(report["per_class"]["happy"]["f1"], 4)
+    assert ("FER2013" in card.content) == (data == "FER2013")
+    assert results[f"{data} without exact copies in other splits", "Accuracy"] == round(report["without_copies"]["accuracy"], 4)
     assert {r.dataset_split for r in card.data.eval_results} == {"test"}
     assert [w["src"] for w in card.data.widget] == ["examples/collins.jpg"]
     energy = "kWh" if checkpoint != "native48" else "energy"
@@ -229,6 +231,22 @@ def test_only_what_is_here_is_published_and_nothing_is_overwritten(trained: Path
     (tmp_path / "used" / "mine.txt").touch()
     with pytest.raises(InputError, match="holds files already"):
         publish(trained, "tester/x", "--dry-run", str(tmp_path / "used"))
+
+
+def test_weights_of_unknown_licence_are_published_with_what_their_maker_says(trained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "theirs"))
+    record = json.loads((folder / TRAINING_FILE).read_text())
+    record["stages"][0]["recipe"]["init"] = "pretrained"
+    (folder / TRAINING_FILE).write_text(json.dumps(record))
+    dry = ("--dry-run", str(tmp_path / "out"))
+    with pytest.raises(PublishError, match="started from 'pretrained' weights for emotion_cnn, whose licence is not known"):
+        publish(folder, "tester/x", *dry)
+    with pytest.raises(PublishError, match=r"--start-source None: the card needs both"):
+        publish(folder, "tester/x", *dry, "--licence", "other")
+    assert not (tmp_path / "out").exists()
+    out = publish(folder, "tester/x", *dry, "--licence", "cc-by-nc-4.0", "--start-source", "Weights of a museum, for study only.")
+    assert ModelCard.load(out / "README.md").data.license == "cc-by-nc-4.0"
+    assert "- Weights of a museum, for study only.\n" in (out / "NOTICE").read_text()
 
 
 def test_a_refused_upload_leaves_no_half_repository(hub, trained: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ import training.train
 from emotion_hub.errors import CheckpointError, ConfigError, LeakError, MissingDependencyError
 from emotion_hub.labels import FER2013, REPORT6
 from emotion_hub.models.classifier import EmotionClassifier
+from training.recipe import load_recipe
 from training.trainer import last_complete_state
 
 pytestmark = pytest.mark.usefixtures("datasets_cache")
@@ -183,7 +186,7 @@ def test_a_run_learns(data, tmp_path):
 
 def test_a_worse_epoch_does_not_replace_the_best_weights(recipe, data, tmp_path, monkeypatch):
     scores = iter([0.5, 0.5])  # as good is not better: the earlier epoch stays
-    monkeypatch.setattr("training.trainer.f1_score", lambda *_, **__: next(scores))
+    monkeypatch.setattr("training.trainer.macro_f1", lambda *_, **__: next(scores))
     _train(_recipe(tmp_path, "select = 'macro_f1'"), data, tmp_path / "run")
     best, last = load_file(tmp_path / "run" / "best.safetensors"), _weights(tmp_path / "run")
     assert any(not torch.equal(best[k], last[f"ema.module.{k}"]) for k in best)
@@ -225,6 +228,8 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_weights_bit_for_bit(data, tm
     assert (pieces / "best.safetensors").read_bytes() == (whole / "best.safetensors").read_bytes()
     one, two = ([(e["epoch"], e["val_accuracy"], e["val_loss"]) for e in _history(p)["epochs"]] for p in (whole, pieces))
     assert one == two
+    one, two = ([e["loss"] for e in _history(p)["epochs"]] for p in (whole, pieces))
+    assert one == pytest.approx(two, rel=1e-5), "the mean over all parts of an epoch"
     before = (pieces / "best.safetensors").read_bytes()
     assert len(_train(recipe, data, pieces)["epochs"]) == 2
     assert (pieces / "best.safetensors").read_bytes() == before, "a finished run is left alone"
@@ -263,6 +268,32 @@ def test_another_recipe_or_other_data_do_not_continue_a_run(run, recipe, data, t
     with pytest.raises(CheckpointError, match="other data"):
         _train(recipe, fewer, run)
     assert (run / "history.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("without", ["start.json", "state"])
+def test_results_without_a_state_are_not_overwritten(run, recipe, data, tmp_path, without):
+    out = tmp_path / "out"
+    shutil.copytree(run, out)
+    if without == "state":  # deleted to save room
+        shutil.rmtree(out / "state")
+    else:  # an average of runs
+        for name in ("start.json", "state"):
+            shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink()
+    before = (out / "best.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match=r"out holds history\.json and best\.safetensors and no state"):
+        _train(recipe, data, out)
+    assert (out / "best.safetensors").read_bytes() == before
+
+
+def test_a_run_killed_before_its_first_state_begins_again_and_another_recipe_does_not(run, recipe, data, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(run, out, ignore=shutil.ignore_patterns("checkpoint-*"))
+    history = _history(out)
+    (out / "history.json").write_text(json.dumps({**history, "epochs": history["epochs"][:1], "finished": False}))
+    with pytest.raises(CheckpointError, match="another recipe"):
+        _train(_recipe(tmp_path, lr="0.03"), data, out)
+    assert len(_train(recipe, data, out)["epochs"]) == 2
+    assert _same(run, out)
 
 
 # stages and stops
@@ -309,7 +340,7 @@ def test_gradients_are_clipped_to_the_norm_of_the_recipe(data, tmp_path, monkeyp
 
 def test_a_run_ends_after_its_patience_without_a_gain_in_macro_f1(data, tmp_path, monkeypatch):
     scores = iter([0.30, 0.50, 0.505, 0.508, 0.9])
-    monkeypatch.setattr("training.trainer.f1_score", lambda *_, **__: next(scores))
+    monkeypatch.setattr("training.trainer.macro_f1", lambda *_, **__: next(scores))
     more = "select = 'macro_f1'\npatience = 2\nmin_gain = 0.01"
     history = _train(_recipe(tmp_path, more, epochs="5"), data, tmp_path / "run")
     assert [e["val_macro_f1"] for e in history["epochs"]] == [0.30, 0.50, 0.505, 0.508]
@@ -319,13 +350,13 @@ def test_a_run_ends_after_its_patience_without_a_gain_in_macro_f1(data, tmp_path
 
 def test_patience_is_counted_through_a_stop(data, tmp_path, monkeypatch):
     scores = iter([0.30, 0.50, 0.505, 0.508, 0.9])
-    monkeypatch.setattr("training.trainer.f1_score", lambda *_, **__: next(scores))
+    monkeypatch.setattr("training.trainer.macro_f1", lambda *_, **__: next(scores))
     recipe = _recipe(tmp_path, "select = 'macro_f1'\npatience = 2\nmin_gain = 0.01", epochs="5")
     monkeypatch.setattr(training.callbacks.TimeLimitCallback, "on_step_end", _stop_in_the_fourth_epoch)
     first = _train(recipe, data, tmp_path / "run", "--stop-after", "1e9")
     assert len(first["epochs"]) == 3
     monkeypatch.undo()
-    monkeypatch.setattr("training.trainer.f1_score", lambda *_, **__: next(scores))
+    monkeypatch.setattr("training.trainer.macro_f1", lambda *_, **__: next(scores))
     assert [e["val_macro_f1"] for e in _train(recipe, data, tmp_path / "run")["epochs"]] == [0.30, 0.50, 0.505, 0.508]
 
 
@@ -334,13 +365,15 @@ def _stop_in_the_fourth_epoch(self: Any, args: Any, state: Any, control: Any, **
         self.reached = control.should_save = control.should_training_stop = True
 
 
-def test_the_rate_falls_on_a_plateau(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.trainer.f1_score", lambda *_, **__: 0.5)
+@pytest.mark.parametrize(("step", "last"), [(0.0, 0.002), (-0.1, 0.002), (0.1, 0.02)], ids=["level", "falling", "rising"])
+def test_the_rate_falls_when_the_score_no_longer_rises(data, tmp_path, monkeypatch, step, last):
+    scores = iter([0.5 + step * epoch for epoch in range(5)])
+    monkeypatch.setattr("training.trainer.macro_f1", lambda *_, **__: next(scores))
     rates = _spy(monkeypatch, lambda state, _: None)
     history = _train(_recipe(tmp_path, "select = 'macro_f1'\nschedule = 'plateau'\ngamma = 0.1", epochs="5"), data, tmp_path / "run")
     assert rates
     assert history["epochs"][0]["lr"] == pytest.approx(0.02)
-    assert history["epochs"][-1]["lr"] == pytest.approx(0.002)
+    assert history["epochs"][-1]["lr"] == pytest.approx(last)
 
 
 def test_faces_grow_over_the_epochs(data, tmp_path, monkeypatch):
@@ -512,11 +545,83 @@ def test_a_search_tries_its_space_and_keeps_every_trial(data, tmp_path):
     assert again["trials"] == found["trials"], "a search that is done is not done again"
 
 
+def _search(folder: Path, data: Path, space: str, trials: int, more: str = "", *flags: str) -> dict[str, Any]:
+    (folder / "space.toml").write_text(space)
+    recipe = _recipe(folder, more, epochs="1")
+    command = ["--recipe", str(recipe), "--data", str(data), "--out", str(folder / "search"), "--space", str(folder / "space.toml"), "--trials", str(trials)]
+    return training.search.main([*command, *flags])
+
+
+RATES = "[lr]\nlow = 0.001\nhigh = 0.1\n"
+
+
+def test_a_search_that_goes_on_tries_other_values(data, tmp_path):
+    first = _search(tmp_path, data, RATES, 2)
+    second = _search(tmp_path, data, RATES, 4)
+    assert second["trials"][:2] == first["trials"]
+    assert len({trial["params"]["lr"] for trial in second["trials"]}) == 4
+
+
+def test_a_trial_that_a_kill_cut_short_is_taken_up_again_in_its_folder(data, tmp_path):
+    (tmp_path / "search").mkdir()
+    space = tomllib.loads(RATES)
+    cut = []
+    for _ in range(2):  # the second start is killed too
+        trial = training.search.open_study(tmp_path / "search", load_recipe(_recipe(tmp_path))).ask()
+        cut.append((training.search.suggest(trial, space), training.search.folder_of(trial)))
+    assert cut[0] == cut[1]
+    [trial] = _search(tmp_path, data, RATES, 1)["trials"]
+    assert (trial["params"], trial["folder"]) == cut[0]
+    assert _history(tmp_path / "search" / trial["folder"])["recipe"]["lr"] == trial["params"]["lr"]
+    assert len(_search(tmp_path, data, RATES, 1)["trials"]) == 1
+
+
+def test_a_search_learns_from_a_teacher(data, tmp_path):
+    [trial] = _search(tmp_path, data, RATES, 1, "distill = 0.5", "--teacher", "native48")["trials"]
+    assert _history(tmp_path / "search" / trial["folder"])["teachers"][0]["name"] == "native48"
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ("[lr", r"space\.toml is not a search space"),
+        ("", r"space\.toml is empty"),
+        ("lr = 0.1", "space of 'lr' is 0.1; give low and high"),
+        ("[lr]\nlow = 0.1\n", "space of 'lr' is .*; give low and high"),
+        ("[lr]\nlow = 0.1\nhigh = 0.01\n", "space of 'lr' is .*low"),
+        ('[lr]\nlow = "a"\nhigh = "b"\n', "space of 'lr'"),
+        ("[lr]\nchoices = []\n", "space of 'lr'"),
+    ],
+)
+def test_a_space_that_is_none_is_named_before_any_data_is_read(tmp_path, space, words):
+    with pytest.raises(ConfigError, match=words):
+        _search(tmp_path, tmp_path / "nowhere", space, 1)
+
+
+def test_a_missing_space_and_a_search_without_trials_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="--trials 0: a search needs at least 1"):
+        _search(tmp_path, tmp_path / "nowhere", RATES, 0)
+    with pytest.raises(ConfigError, match=r"no search space at .*gone\.toml"):
+        _search(tmp_path, tmp_path / "nowhere", RATES, 1, "", "--space", str(tmp_path / "gone.toml"))
+
+
 def test_a_search_over_a_key_no_recipe_has_names_it(data, tmp_path):
     space = tmp_path / "space.toml"
     space.write_text("[speed]\nlow = 1\nhigh = 2\n")
     with pytest.raises(ConfigError, match="speed"):
         training.search.main(["--recipe", str(_recipe(tmp_path)), "--data", str(data), "--out", str(tmp_path / "s"), "--space", str(space), "--trials", "1"])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_a_run_with_an_average_is_measured_and_goes_on_on_the_gpu(recipe, data, tmp_path):
+    while len(_train(recipe, data, tmp_path / "run", "--stop-after", "0")["epochs"]) < 1:
+        pass
+    history = _train(recipe, data, tmp_path / "run")
+    assert [e["epoch"] for e in history["epochs"]] == [1, 2]
+    assert history["environment"]["device"] == torch.cuda.get_device_name()
+    best = load_file(tmp_path / "run" / "best.safetensors")
+    assert all(torch.isfinite(tensor.float()).all() for tensor in best.values())
 
 
 @pytest.mark.slow

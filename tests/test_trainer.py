@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from transformers import EvalPrediction, TrainerControl
+from transformers import EvalPrediction, TrainerControl, TrainingArguments
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.labels import FER2013
 from emotion_hub.models import create_model
 from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
 from training.augment import Augmentation
-from training.callbacks import DONE_FILE, EmaCallback, EpochCallback, StatisticsCallback, TimeLimitCallback, UnfreezeCallback
+from training.callbacks import DONE_FILE, EmaCallback, EpochCallback, RecordCallback, StatisticsCallback, TimeLimitCallback, UnfreezeCallback
 from training.data import FaceSplit
 from training.dataset import PlaneDataset
 from training.optim import build_optimizer, rate_factor
@@ -287,6 +287,49 @@ def test_the_average_is_taken_up_again_where_it_was(tmp_path):
     assert torch.equal(ema.module.weight, other.module.weight)
 
 
+def test_the_average_goes_where_the_trainer_moves_the_network(tmp_path, monkeypatch):
+    model, recipe = nn.Linear(3, 2), _recipe()
+    args, ema = arguments(recipe, tmp_path), EmaCallback(model, 0.9)
+    monkeypatch.setattr(TrainingArguments, "device", torch.device("meta"))
+    FaceTrainer(recipe, 1, None, ema, model=model, args=args, eval_dataset=[])
+    assert {t.device.type for t in (*model.parameters(), *ema.average.state_dict().values())} == {"meta"}
+
+
+# the record
+
+
+def _recorded(monkeypatch: pytest.MonkeyPatch, out: Path, *, clock: list[float]) -> RecordCallback:
+    monkeypatch.setattr("training.callbacks.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    return RecordCallback(out, {"epochs": []}, "accuracy", lambda: nn.Linear(1, 1), StatisticsCallback(4))
+
+
+def test_an_epoch_that_was_cut_is_recorded_with_all_its_parts(tmp_path, monkeypatch):
+    args, clock, model = SimpleNamespace(train_batch_size=8, world_size=1, num_train_epochs=2), [100.0], nn.Linear(1, 1)
+    metrics = {"eval_loss": 1.0, "eval_accuracy": 0.5, "eval_macro_f1": 0.5}
+
+    def at(step: int) -> SimpleNamespace:
+        return SimpleNamespace(global_step=step, epoch=step / 4, is_world_process_zero=True)
+
+    for begin, end, seconds, loss in ((0, 1, 2.0, 4.0), (1, 3, 3.0, 1.0), (3, 4, 5.0, 2.0)):  # each in a process of its own
+        record = _recorded(monkeypatch, tmp_path, clock=clock)
+        record.load(tmp_path)
+        record.on_epoch_begin(args, at(begin), None)
+        clock[0] += seconds
+        record.on_log(args, at(end), None, {"loss": loss, "learning_rate": 0.1})
+        record.save(tmp_path)
+    record.on_epoch_end(args, at(4), None)
+    record.on_evaluate(args, at(4), None, metrics, model)
+    record.on_epoch_begin(args, at(4), None)  # nothing of it is carried over
+    clock[0] += 4.0
+    record.on_epoch_end(args, at(8), None)
+    record.on_log(args, at(8), None, {"loss": 0.3})
+    record.on_evaluate(args, at(8), None, metrics, model)
+    rows = record.history["epochs"]
+    assert [(row["seconds"], row["images_per_second"]) for row in rows] == [(10.0, 3.2), (4.0, 8.0)]
+    assert rows[0]["loss"] == pytest.approx((4.0 + 2 * 1.0 + 2.0) / 4)
+    assert rows[1]["loss"] == 0.3, "an epoch in one piece is recorded to the last bit"
+
+
 # stages, statistics, limits
 
 
@@ -317,6 +360,7 @@ def test_the_time_limit_saves_and_stops_and_leaves_a_cut_epoch_unmeasured():
     limit = TimeLimitCallback(0)
     limit.on_step_end(SimpleNamespace(device="cpu"), SimpleNamespace(global_step=3, max_steps=8), control)
     assert control.should_save
+    assert control.should_log, "the loss so far"
     assert control.should_training_stop
     control.should_evaluate = control.should_log = True
     limit.on_epoch_end(None, SimpleNamespace(epoch=0.75), control)
@@ -376,6 +420,11 @@ def test_measures_of_a_hand_made_answer():
     logits = np.array([[2.0, 1, 0], [0, 3, 1], [0, 2, 1], [0, 1, 2]])
     found = measures(EvalPrediction(predictions=logits, label_ids=np.array([0, 1, 2, 2])))
     assert found == {"accuracy": 0.75, "macro_f1": pytest.approx((1 + 2 / 3 + 2 / 3) / 3)}
+
+
+def test_a_class_that_neither_occurs_nor_is_answered_counts_as_0():
+    logits = np.array([[2.0, 1, 0], [0, 3, 1]])
+    assert measures(EvalPrediction(predictions=logits, label_ids=np.array([0, 1]))) == {"accuracy": 1.0, "macro_f1": pytest.approx(2 / 3)}
 
 
 # the batches

@@ -250,8 +250,11 @@ def test_a_near_copy_of_an_evaluation_image_is_left_out_and_without_near_it_stay
     kept, report = clean_training_indices(train, test)
     assert kept.tolist() == [0, 3]
     assert (report.near_copies_in_evaluation, report.conflicting) == (2, 0)
-    kept, report = clean_training_indices(train, test, near=None)
-    assert (kept.tolist(), report.near_copies_in_evaluation, report.conflicting) == ([0, 3], 0, 2)
+    for none in (None, 0):
+        kept, report = clean_training_indices(train, test, near=none)
+        assert (kept.tolist(), report.near_copies_in_evaluation, report.conflicting) == ([0, 3], 0, 2)
+    with pytest.raises(ConfigError, match="near=92"):
+        clean_training_indices(train, test, near=92)
 
 
 def test_two_different_pictures_are_no_near_copies():
@@ -379,6 +382,18 @@ def test_every_recipe_loads_and_survives_json(path):
         ({"optimizer": "lion"}, r"optimizer='lion'.*sgd, .*adamw"),
         ({"epochs": 0}, "epochs=0"),
         ({"lr": 0.0}, r"lr=0\.0"),
+        ({"backbone_lr": 0.0}, r"backbone_lr=0\.0"),
+        ({"gamma": 1.0}, r"gamma=1\.0"),
+        ({"gamma": 0}, "gamma=0"),
+        ({"epochs": 2.5}, r"epochs=2\.5: a whole number, at least 1"),
+        ({"batch_size": 8.0}, r"batch_size=8\.0: a whole number"),
+        ({"step_epochs": True}, "step_epochs=True: a whole number"),
+        ({"freeze_epochs": "1"}, "freeze_epochs='1': a whole number, at least 0"),
+        ({"patience": -1}, "patience=-1: a whole number, at least 0"),
+        ({"seed": -1}, "seed=-1: a whole number, at least 0"),
+        ({"near": 92}, "near=92: a correlation above 0, at most 1"),
+        ({"near": -0.1}, "near=-0.1: a correlation"),
+        ({"near": True}, "near=True: a correlation"),
         ({"augmentation": {"flip": 3}}, "flip=3"),
         ({"preprocess": {**NATIVE48.to_dict(), "crop": 1}}, "unknown preprocessing key 'crop'"),
     ],
@@ -388,6 +403,13 @@ def test_a_bad_recipe_names_the_key_and_what_is_allowed(changes, words):
     Recipe.from_dict(_recipe())
     with pytest.raises(ConfigError, match=words):
         Recipe.from_dict(_recipe(**changes))
+
+
+def test_near_0_in_a_recipe_looks_for_no_near_copies_and_what_was_recorded_still_loads():
+    assert Recipe.from_dict(_recipe(near=0)).near is Recipe.from_dict(_recipe(near=0.0)).near is None
+    assert Recipe.from_dict(_recipe(near=0)).to_dict()["near"] is None
+    assert Recipe.from_dict(_recipe(near=None)).near is None
+    assert [Recipe.from_dict(_recipe(near=near)).near for near in (0.92, 1)] == [0.92, 1]
 
 
 def test_a_missing_recipe_and_a_file_that_is_none_are_named(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LABEL_SETS
 from training.audit_text import render
-from training.data import load_splits
+from training.data import load_splits, near_threshold
 from training.duplicates import THRESHOLD
 from training.quality import quality_report
 
@@ -28,12 +28,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     )
     parser.add_argument("--json", metavar="FILE", help="also write the report there; - prints it instead of the text")
     args = parser.parse_args(argv)
+    near = near_threshold(args.near)
     splits = load_splits(args.data, LABEL_SETS[args.labels], args.root)
     if not any(len(split) for split in splits.values()):
         raise InputError(
             f"no image of {args.data} can be read; the first fault is {next((e for s in splits.values() for e in s.unreadable), 'that it has no rows')}"
         )
-    report = {"data": Path(args.data).name, **quality_report(splits, args.near or None)}
+    report = {"data": Path(args.data).name, **quality_report(splits, near)}
     text = json.dumps(report, indent=2)
     if args.json and args.json != "-":
         Path(args.json).write_text(text + "\n", encoding="utf-8")

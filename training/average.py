@@ -1,8 +1,8 @@
 """Average the weights of runs that grew from one: `python -m training.average --run A --run B --weight .3 --weight .7 --data D --out OUT`.
 
 Networks fine-tuned from the same weights often lie in one valley of the loss, and their mean answers better than either (Wortsman et al. 2022,
-https://arxiv.org/abs/2203.05482). Batch-norm statistics are no weights: they are taken anew from training images (Izmailov et al. 2018,
-https://arxiv.org/abs/1803.05407).
+https://arxiv.org/abs/2203.05482). Batch-norm statistics are no weights: they are taken anew from the training images that the last run's recipe
+uses (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor, softmax
-from training.data import apart_indices, load_splits
 from training.measure import face_logits
 from training.metrics import accuracy, confusion, macro_f1, negative_log_likelihood
 from training.outcome import BEST_FILE, HISTORY_FILE, load_outcome, write_atomically
-from training.session import environment
+from training.recipe import Recipe
+from training.session import environment, load_run_data
 
 __all__ = ["STATISTICS", "average_weights", "main", "renew_statistics"]
 
@@ -93,17 +93,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     begun = time.perf_counter()
     loaded = [load_outcome(run) for run in args.run]
     model = average_weights([model for _, model in loaded], args.weight)
-    splits = load_splits(args.data, model.labels)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(splits["train"]))[:STATISTICS])
-    renew_statistics(model, model.preprocessor.batch([splits["train"].faces[i] for i in chosen]))
-    validation = splits["validation"]
-    apart = apart_indices(validation, splits["test"])
+    last = loaded[-1][0]
+    data = load_run_data(args.data, Recipe.from_dict(last["recipe"]), args.out / "near.npz")
+    chosen = np.sort(np.random.default_rng(0).permutation(data.train_indices)[:STATISTICS])
+    renew_statistics(model, model.preprocessor.batch([data.train.faces[i] for i in chosen]))
+    validation, apart = data.validation, data.validation_indices
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=args.out.name)
     probs, labels = softmax(face_logits(predictor, [validation.faces[i] for i in apart], what="validation")), validation.labels[apart]
     matrix = confusion(labels, probs)
     figures = {"val_loss": negative_log_likelihood(labels, probs), "val_accuracy": float(accuracy(matrix)), "val_macro_f1": float(macro_f1(matrix))}
     parts = [{"name": run.name, "weight": weight, "sha256": file_hash(run / BEST_FILE)} for run, weight in zip(args.run, args.weight, strict=True)]
-    last = loaded[-1][0]
     history = {
         "recipe": {**last["recipe"], "name": args.out.name},
         "data": last["data"],

@@ -1,11 +1,12 @@
 """Splits that keep copies together, and balancing of the training split by transformed copies of its own images.
 
-The order is fixed: group copies, split, then balance the training split alone, so that no variant of an image leaves its split.
+The order is fixed: group copies, split, then balance the training split alone, so that no variant of an image leaves its split. The columns
+`group` and `variant` of what is written tell later readers which images belong together and which are originals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,22 @@ from sklearn.model_selection import StratifiedGroupKFold
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.images import crop
 
-__all__ = ["FOLDS", "MAX_VARIANTS", "STRATEGIES", "Transforms", "make_variant", "plan_variants", "split_groups"]
+__all__ = [
+    "FOLDS",
+    "GROUP",
+    "MAX_VARIANTS",
+    "STRATEGIES",
+    "VARIANT",
+    "Transforms",
+    "are_originals",
+    "known_groups",
+    "make_variant",
+    "plan_variants",
+    "split_groups",
+]
+
+#: Columns of a prepared data set: what is never divided, and the number of a transformed copy, 0 being the original.
+GROUP, VARIANT = "group", "variant"
 
 #: "none" leaves the training split as it is, "max" brings every class up to the largest one.
 STRATEGIES = ("none", "max")
@@ -71,6 +87,20 @@ def split_groups(labels: np.ndarray, groups: np.ndarray, parts: Sequence[int] = 
     for number, (_, members) in enumerate(divider.split(labels, labels, groups)):
         folds[members] = number
     return np.repeat(np.arange(3), parts)[folds]
+
+
+def are_originals(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """bool (N,): which of these `rows` are no variants; all of them where the data has no such column of numbers."""
+    variant = columns.get(VARIANT)
+    return np.ones(len(rows), dtype=bool) if variant is None or variant.dtype.kind not in "iuf" else variant[rows] == 0
+
+
+def known_groups(columns: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray | None:
+    """str (N,): the data's own group of each of these `rows`, one without a value being alone; None where the data has no such column."""
+    if GROUP not in columns:
+        return None
+    names = columns[GROUP][rows].astype(str)
+    return np.where(np.isin(names, ("", "None", "nan")), np.char.add("alone ", np.asarray(rows).astype(str)), names)
 
 
 def plan_variants(labels: np.ndarray, classes: int, max_variants: int = MAX_VARIANTS) -> np.ndarray:

@@ -21,6 +21,7 @@ from training.outcome import BEST_FILE, HISTORY_FILE, write_atomically
 __all__ = [
     "DONE_FILE",
     "EMA_FILE",
+    "EPOCH_FILE",
     "EmaCallback",
     "EpochCallback",
     "RecordCallback",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 EMA_FILE = "ema.pt"
+
+#: What an epoch has cost up to a state saved inside it.
+EPOCH_FILE = "epoch.json"
 
 #: Written last into a state folder: one without it was cut short by a kill.
 DONE_FILE = "complete"
@@ -67,7 +71,7 @@ class EmaCallback(TrainerCallback):
 
     def load(self, folder: Path) -> None:
         """From a state folder."""
-        self.average.load_state_dict(torch.load(folder / EMA_FILE, weights_only=True))
+        self.average.load_state_dict(torch.load(folder / EMA_FILE, map_location="cpu", weights_only=True))
 
 
 class EpochCallback(TrainerCallback):
@@ -130,23 +134,44 @@ def _norm(tensors: list[torch.Tensor]) -> float:
     return float(torch.stack([t.detach().float().norm() for t in tensors]).norm()) if tensors else 0.0
 
 
+#: Before an epoch's first step.
+_NOTHING = {"steps": 0, "seconds": 0.0, "loss": 0.0}
+
+
 class RecordCallback(TrainerCallback):
-    """Writes `history.json` and, when the chosen score rises, `best.safetensors`."""
+    """Writes `history.json` and, when the chosen score rises, `best.safetensors`. An epoch that was cut counts as one, with all its parts."""
 
     def __init__(self, out: Path, history: dict[str, Any], select: str, weights: Callable[[], nn.Module], statistics: StatisticsCallback) -> None:
         self.out, self.history, self.select, self.weights, self.statistics = out, history, select, weights, statistics
-        self.begun, self.images, self.loss, self.lr = time.monotonic(), 0, float("nan"), 0.0
+        self.begun, self.images, self.steps, self.loss, self.lr = time.monotonic(), 0, 0, float("nan"), 0.0
+        self.before = dict(_NOTHING)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if between_epochs(state) is not None:
+            self.before = dict(_NOTHING)
         self.begun, self.first_step = time.monotonic(), state.global_step
+        self.steps, self.loss = self.before["steps"], self.before["loss"]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if "loss" in logs:
-            self.loss, self.lr = logs["loss"], logs.get("learning_rate", self.lr)
+            steps = state.global_step - self.first_step
+            self.steps = self.before["steps"] + steps
+            share = steps / self.steps
+            self.loss, self.lr = (1 - share) * self.before["loss"] + share * logs["loss"], logs.get("learning_rate", self.lr)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.seconds = time.monotonic() - self.begun
-        self.images = (state.global_step - self.first_step) * args.train_batch_size * args.world_size
+        self.seconds = self.before["seconds"] + time.monotonic() - self.begun
+        self.images = (self.before["steps"] + state.global_step - self.first_step) * args.train_batch_size * args.world_size
+
+    def save(self, folder: Path) -> None:
+        """Steps, seconds and mean loss of the epoch so far, into a state folder."""
+        part = {"steps": self.steps, "seconds": self.before["seconds"] + time.monotonic() - self.begun, "loss": self.loss}
+        (folder / EPOCH_FILE).write_text(json.dumps(part))
+
+    def load(self, folder: Path) -> None:
+        """From a state folder; an older one has no such file."""
+        if (folder / EPOCH_FILE).is_file():
+            self.before = json.loads((folder / EPOCH_FILE).read_text())
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], model: nn.Module, **kwargs: Any) -> None:
         epoch = round(state.epoch or 0)
@@ -184,7 +209,7 @@ class TimeLimitCallback(TrainerCallback):
             return
         over = torch.tensor(float(time.monotonic() - self.started >= self.seconds))
         if broadcast(over.to(args.device)).item():
-            self.reached = control.should_save = control.should_training_stop = True
+            self.reached = control.should_log = control.should_save = control.should_training_stop = True  # the log gives the loss so far
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.reached and between_epochs(state) is None:  # the epoch was cut: nothing to measure, and the state is saved

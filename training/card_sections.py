@@ -11,7 +11,7 @@ from emotion_hub.checkpoints import CONFIG_FILE, INT8_FILE, ONNX_FILE, REPORT_FI
 from emotion_hub.errors import CheckpointError
 from training.summary import percent_interval
 
-__all__ = ["accuracy_text", "apache", "body", "limits", "load", "report_of", "training_text"]
+__all__ = ["FER2013_NAME", "accuracy_text", "body", "data_name", "limits", "load", "report_of", "training_text"]
 
 STUDIES = Path(__file__).parent / "studies"
 PHOTO_STUDY = STUDIES / "photos.json"
@@ -22,6 +22,10 @@ FERPLUS_URL = "https://arxiv.org/abs/1608.01041"
 CORE_WATTS = 10
 GPU_WATTS = {"H200": 700, "H100": 700, "A100": 400, "L4": 72, "T4": 70}
 CALIBRATION_URL = "https://arxiv.org/abs/1706.04599"
+#: FER2013 as cards call it, its PrivateTest as reports know it (`pixels_sha256`), and the images of its training split.
+FER2013_NAME = "FER2013"
+PRIVATE_TEST = "ba45fcdb61ef0793b32a99d1b255dcd941c232df9fdab236a6844b34982375ed"
+FER2013_TRAINING = 28_709
 
 
 def load(folder: Path, name: str, command: str) -> dict[str, Any]:
@@ -40,6 +44,12 @@ def report_of(folder: Path) -> dict[str, Any]:
     if (folder / WEIGHTS_FILE).is_file() and report["sha256"] != file_hash(folder / WEIGHTS_FILE):
         raise CheckpointError(f"{REPORT_FILE} of {folder.name} measures other weights than {WEIGHTS_FILE} beside it; make it with: {command}")
     return report
+
+
+def data_name(report: Mapping[str, Any]) -> str:
+    """FER2013 for a report on the contest's own PrivateTest, else the name of the data as the report has it."""
+    data = report.get("data", {})
+    return FER2013_NAME if data.get("pixels_sha256") == PRIVATE_TEST else data.get("name") or "unnamed data"
 
 
 def accuracy_text(row: dict[str, Any]) -> str:
@@ -61,8 +71,11 @@ def per_class_table(report: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def training_text(folder: Path) -> str:
-    """Markdown: each stage's recipe in a sentence, its epochs, hours and best validation accuracy."""
+def training_text(folder: Path, report: Mapping[str, Any] | None = None) -> str:
+    """Markdown: each stage's recipe in a sentence, its epochs, hours and best validation accuracy.
+
+    The record does not name its data: they are FER2013's where `report` measures that and as many images were there.
+    """
     training = load(folder, TRAINING_FILE, f"python -m training.package --run RUN --out {folder}")
     lines = []
     for stage in training["stages"]:
@@ -83,9 +96,10 @@ def training_text(folder: Path) -> str:
             f"Best epoch {best['epoch']}: {best['val_accuracy']:.2%} on {data['validation']:,} validation images.{taught}"
         )
     data = training["stages"][-1]["data"]
+    whose = f"{FER2013_NAME}'s" if data_name(report or {}) == FER2013_NAME and data["total"] == FER2013_TRAINING else "the"
     near = f"{data['near_copies_in_evaluation']:,} with a near copy there, " if data.get("near_copies_in_evaluation") else ""
     lines.append(
-        f"- Of FER2013's {data['total']:,} training images {data['kept']:,} were used. Left out: {data['copies_in_evaluation']} whose exact copy stands in "
+        f"- Of {whose} {data['total']:,} training images {data['kept']:,} were used. Left out: {data['copies_in_evaluation']} whose exact copy stands in "
         f"validation or test, {near}{data['surplus_copies']} surplus copies, {data['conflicting']} copies under conflicting labels, "
         f"{data['constant']} of one flat colour."
     )
@@ -214,13 +228,18 @@ def calibration_text(reports: dict[str, dict[str, Any]]) -> str:
         return "the probabilities are not calibrated."
     parts = []
     for name, report in reports.items():
-        error = f" (expected calibration error on PrivateTest {report['ece']:.3f})" if "ece" in report else ""
+        where = "PrivateTest" if data_name(report) == FER2013_NAME else f"{data_name(report)}'s test split"
+        error = f" (expected calibration error on {where} {report['ece']:.3f})" if "ece" in report else ""
         how = f"divided by the temperature {report['temperature']:.3f}, fitted on validation" if "temperature" in report else "not calibrated"
         parts.append(f"`{name}`'s logits are {how}{error}")
     return (
-        f"{'; '.join(parts)}. A temperature ([Guo et al. 2017]({CALIBRATION_URL})) makes probabilities right on average over faces like FER2013's, "
+        f"{'; '.join(parts)}. A temperature ([Guo et al. 2017]({CALIBRATION_URL})) makes probabilities right on average over faces like {_names(reports)}'s, "
         "not for a single face or for other pictures."
     )
+
+
+def _names(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    return " and ".join(dict.fromkeys(data_name(report) for report in reports.values()))
 
 
 def slices_text(reports: dict[str, dict[str, Any]]) -> str:
@@ -229,12 +248,27 @@ def slices_text(reports: dict[str, dict[str, Any]]) -> str:
     return f"slices were measured by {', '.join(columns)} (report.json)" if columns else "no group slices were measured here"
 
 
-def limits(reports: dict[str, dict[str, Any]], folders: Mapping[str, Path]) -> str:
-    """The sections that hold for every card, as these reports and folders have it."""
+def limits(reports: dict[str, dict[str, Any]], licence: str) -> str:
+    """The sections that hold for every card, as these reports have it, with the sentence on the weights' `licence`.
+
+    What is known of FER2013 stands on cards of FER2013 alone.
+    """
+    name = _names(reports)
+    if name == FER2013_NAME:
+        noise = f"""- FER2013's labels are noisy. Ten FER+ voters ([Barsoum et al. 2016]({FERPLUS_URL})) gave 23% of its images no majority label.
+- FER2013 was collected by web search; its mix of ages, skin tones and cultures is unknown and {slices_text(reports)}."""
+        terms = """FER2013 was released for the ICML 2013 contest for research and education;
+the copyright of its pictures is not cleared, and none of them is in this repository."""
+        citation = """
+## Citation
+Goodfellow et al. 2013, *Challenges in Representation Learning: A report on three machine learning contests*, arXiv:1307.0414.
+"""
+    else:
+        noise = f"- How noisy {name}'s labels are and whom its faces show is not known here; {slices_text(reports)}."
+        terms, citation = "ask who gave them out. This repository holds no picture of theirs.", ""
     return f"""## Limits
-- It names the *expression* a face shows, as FER2013's annotators would have named it. It does not know what a person feels.
-- FER2013's labels are noisy. Ten FER+ voters ([Barsoum et al. 2016]({FERPLUS_URL})) gave 23% of its images no majority label.
-- FER2013 was collected by web search; its mix of ages, skin tones and cultures is unknown and {slices_text(reports)}.
+- It names the *expression* a face shows, as {name}'s annotators would have named it. It does not know what a person feels.
+{noise}
 - 48 gray pixels hold little: small, turned, covered or dark faces fail. What looks confident may be wrong; {calibration_text(reports)}
 
 ## Intended use
@@ -246,25 +280,8 @@ workplace monitoring. Not for hiring, policing, border control, health, insuranc
 whose owners did not agree.
 
 ## Licence
-{_licence_text(folders)} The training data's terms are its own: FER2013 was released for the ICML 2013 contest for research and education;
-the copyright of its pictures is not cleared, and none of them is in this repository.
-
-## Citation
-Goodfellow et al. 2013, *Challenges in Representation Learning: A report on three machine learning contests*, arXiv:1307.0414.
-"""
-
-
-def _licence_text(folders: Mapping[str, Path]) -> str:
-    if not (kept := [name for name, folder in folders.items() if apache(folder)]):
-        return "Code and weights: MIT."
-    names = " and ".join(f"`{name}`" for name in kept)
-    return f"Code and weights: MIT, but for {names}: fine-tuned from the ImageNet weights of google-coral's MobileNetV2, under their Apache-2.0 licence."
-
-
-def apache(folder: Path) -> bool:
-    """Whether the checkpoint started from the MobileNets' ImageNet weights, which are under Apache-2.0."""
-    stages = load(folder, TRAINING_FILE, f"python -m training.package --run RUN --out {folder}")["stages"]
-    return any(stage["recipe"]["init"] not in (None, "checkpoint") and stage["recipe"]["model"].startswith("mobilenet") for stage in stages)
+{licence} The training data's terms are {"its" if name == FER2013_NAME else "their"} own: {terms}
+{citation}"""
 
 
 def body(name: str, folder: Path, level: str, *, embedded: bool = True) -> str:
@@ -275,13 +292,14 @@ def body(name: str, folder: Path, level: str, *, embedded: bool = True) -> str:
     measured = f"**accuracy {report['accuracy']:.2%}**, macro F1 {report['macro_f1']:.4f}, log loss {report['log_loss']:.4f}, n = {report['n']:,}"
     others = "".join(f"{line}\n" for line in _readings(report)) + int8_text(name, report["sha256"])
     robust = f"{level} Robustness\n{text}\n\n" if (text := robustness_text(report)) else ""
+    whole = "PrivateTest (`test`), read once for this checkpoint" if data_name(report) == FER2013_NAME else f"The test split of {data_name(report)}"
     return f"""{level} Input
 {prep["size"]}×{prep["size"]} pixels, {prep["channels"]} channel(s), mean {prep["mean"]}, std {prep["std"]}. Every face is made gray, brought to
 {prep["face_size"]} pixels a side with {prep["resample"]}{upscaled}: the settings are in `config.json` and `emotion_hub` applies them.
 Outputs: {", ".join(f"{i} {label}" for i, label in enumerate(config["labels"]))}.
 
 {level} Measured
-PrivateTest (`test`), read once for this checkpoint: {measured}.
+{whole}: {measured}.
 Without the test images whose exact copy stands in another split: accuracy {clean["accuracy"]:.2%}, macro F1 {clean["macro_f1"]:.4f}, n = {clean["n"]:,}.
 {others}All figures are in `report.json`, written by `training.evaluate` for the weights with SHA-256 `{report["sha256"][:16]}…`.
 
@@ -294,7 +312,7 @@ Without the test images whose exact copy stands in another split: accuracy {clea
 {explanation_text(name, report["sha256"])}
 
 {level} Training
-{training_text(folder)}
+{training_text(folder, report)}
 """
 
 

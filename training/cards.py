@@ -3,22 +3,61 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, embedded_checkpoints
-from training.card_sections import accuracy_text, apache, body, limits, report_of
+from emotion_hub.checkpoints import CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
+from emotion_hub.errors import PublishError
+from training.card_sections import FER2013_NAME, accuracy_text, body, data_name, limits, load, report_of
 
-__all__ = ["EXAMPLES", "FIGURE_FILE", "embedded_card", "figures_table", "front_matter", "overview", "repository_card"]
+__all__ = [
+    "EXAMPLES",
+    "FIGURE_FILE",
+    "Start",
+    "apache_source",
+    "check_start",
+    "embedded_card",
+    "figures_table",
+    "front_matter",
+    "licence_of",
+    "overview",
+    "repository_card",
+]
 
 #: The architecture's figure, and the widget's examples: file and title, in a repository's folder.
 FIGURE_FILE = "architecture.png"
 EXAMPLES = {"examples/collins.jpg": "Eileen Collins (NASA, public domain)"}
 
-_TAGS = ["facial-expression-recognition", "emotion-recognition", "fer2013", "pytorch_model_hub_mixin", "model_hub_mixin"]
+_TAGS = ["facial-expression-recognition", "emotion-recognition"]
+_MIXIN = ["pytorch_model_hub_mixin", "model_hub_mixin"]
+
+#: Whose the ImageNet weights under Apache-2.0 are, by the SHA-256 of their file, and by network and `init` where the record names no file.
+APACHE_FILES = {
+    "4257da9bb655247eb469b858fd650096ca1df809607874e6bd17fa96a0b34e36": "google-coral's MobileNetV1",
+    "04a8bf0bc574a219ca672dcf3512053914b1debf26ff8bd0dea02cb24ae4fea8": "google-coral's MobileNetV2",
+}
+APACHE_STARTS = {
+    ("mobilenetv1_224", "pretrained"): "timm's mobilenetv1_100",
+    ("mobilenetv2_224", "pretrained"): "timm's mobilenetv2_100",
+    ("mobilenetv2_224", "torchvision-mobilenetv2"): "google-coral's MobileNetV2",
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What only its maker knows of a checkpoint: its weights' licence (an identifier of the Hub's), and whose weights they started from."""
+
+    licence: str
+    source: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("--licence", self.licence), ("--start-source", self.source)):
+            if not value.strip():
+                raise PublishError(f"{name} is empty; a card without it tells nobody whether the weights may be used")
 
 
 def figures_table() -> str:
@@ -44,14 +83,15 @@ def _ece(report: dict[str, Any]) -> str:
     return f" {report['ece']:.3f} |" if "ece" in report else " – |"
 
 
-def front_matter(name: str, folder: Path, report: dict[str, Any], *, extra_tags: Sequence[str] = (), widget: bool = False) -> str:
-    """The metadata block the Hub reads, every figure of the report in its model-index. Apache-2.0 weights keep their licence."""
+def front_matter(name: str, folder: Path, report: dict[str, Any], *, extra_tags: Sequence[str] = (), widget: bool = False, start: Start | None = None) -> str:
+    """The metadata block the Hub reads, every figure of the report in its model-index. Weights keep the licence of those they started from."""
+    data_tag = ["fer2013"] if data_name(report) == FER2013_NAME else []
     examples = [{"src": src, "example_title": title} for src, title in EXAMPLES.items()]
     data = ModelCardData(
-        license="apache-2.0" if apache(folder) else "mit",
+        license=licence_of(folder, start),
         library_name="emotion_hub",
         pipeline_tag="image-classification",
-        tags=[*_TAGS, *extra_tags],
+        tags=[*_TAGS, *data_tag, *_MIXIN, *extra_tags],
         model_name=f"emotion_hub {name}",
         eval_results=_results(report),
         **({"widget": examples} if widget else {}),
@@ -61,27 +101,27 @@ def front_matter(name: str, folder: Path, report: dict[str, Any], *, extra_tags:
 
 def _results(report: dict[str, Any]) -> list[EvalResult]:
     """The report's figures: first the whole split, then the readings that leave images out or read other labels."""
-    rows = {"FER2013": report, "FER2013 without exact copies in other splits": report["without_copies"]}
+    rows = {"": report, " without exact copies in other splits": report["without_copies"]}
     if "without_near_copies" in report:
-        rows["FER2013 without exact and near copies"] = report["without_near_copies"]
+        rows[" without exact and near copies"] = report["without_near_copies"]
     if "ferplus" in report:
-        rows["FER2013, FER+ majority labels"] = report["ferplus"]
+        rows[", FER+ majority labels"] = report["ferplus"]
     if "ten_crop" in report:
-        rows["FER2013, ten crops averaged"] = report["ten_crop"]
-    found = []
-    for dataset, row in rows.items():
+        rows[", ten crops averaged"] = report["ten_crop"]
+    name, found = data_name(report), []
+    for reading, row in rows.items():
         metrics = [("accuracy", "Accuracy", row["accuracy"], None), ("f1", "Macro F1", row["macro_f1"], {"average": "macro"})]
         metrics += [(key, title, row[key], None) for key, title in _MORE.items() if key in row]
         for label, figures in row.get("per_class", {}).items():
             metrics += [(kind, f"{kind.capitalize()} of {label}", figures[kind], None) for kind in ("precision", "recall", "f1")]
-        kind = "fer2013" if dataset == "FER2013" else "fer2013-" + dataset.split(" ", 1)[1].replace(",", "").replace("+", "plus").replace(" ", "-").lower()
+        kind = f"{name}{reading}".replace(",", "").replace("+", "plus").replace(" ", "-").lower()
         for metric, title, value, args in metrics:
             found.append(
                 EvalResult(
                     task_type="image-classification",
                     task_name="Facial expression recognition",
                     dataset_type=kind,
-                    dataset_name=dataset,
+                    dataset_name=f"{name}{reading}",
                     dataset_split=report["split"],
                     metric_type=metric,
                     metric_name=title,
@@ -100,16 +140,19 @@ def embedded_card(name: str) -> str:
     folder = embedded_checkpoints()[name]
     report, what = report_of(folder), _what(folder)
     use = f'```python\nfrom emotion_hub import EmotionPredictor\n\nEmotionPredictor.from_pretrained("{name}").predict("photo.jpg")\n```'
-    sections = f"{body(name, folder, '##')}\n{limits({name: report}, {name: folder})}"
+    sections = f"{body(name, folder, '##')}\n{limits({name: report}, _licence_text({name: folder}))}"
     return f"{front_matter(name, folder, report)}\n\n# emotion_hub {name}\n\n{what}\n\n{use}\n\n{sections}"
 
 
-def repository_card(name: str, folder: Path, repo_id: str, *, timm: bool, package: str) -> str:
-    """The README.md of a repository: `folder` holds the checkpoint with its report; `package` is what pip installs emotion_hub from."""
+def repository_card(name: str, folder: Path, repo_id: str, *, timm: bool, package: str, start: Start | None = None) -> str:
+    """The README.md of a repository: `folder` holds the checkpoint with its report; `package` is what pip installs emotion_hub from.
+
+    `start` tells the licence and the origin of weights that this project does not know.
+    """
     report, title = report_of(folder), repo_id.split("/")[-1]
-    head = front_matter(name, folder, report, extra_tags=["onnx", "timm" if timm else "transformers"], widget=True)
+    head = front_matter(name, folder, report, extra_tags=["onnx", "timm" if timm else "transformers"], widget=True, start=start)
     embedded = embedded_checkpoints().get(name) == folder
-    sections = f"{body(name, folder, '##', embedded=embedded)}\n{limits({name: report}, {name: folder})}"
+    sections = f"{body(name, folder, '##', embedded=embedded)}\n{limits({name: report}, _licence_text({name: folder}, start))}"
     figure = f"## Architecture\n![{title}: what each part of the network computes]({FIGURE_FILE})\n"
     return f"{head}\n\n# {title}\n\n{_what(folder)}\n\n{_ways(repo_id, timm, package)}\n{figure}\n{sections}"
 
@@ -156,4 +199,44 @@ def overview() -> str:
     parts = ["# Model card: the checkpoints inside emotion_hub", "", figures_table(), ""]
     for name, folder in folders.items():
         parts += [f"## {name}", "", body(name, folder, "###")]
-    return "\n".join([*parts, limits({name: report_of(folder) for name, folder in folders.items()}, folders)])
+    return "\n".join([*parts, limits({name: report_of(folder) for name, folder in folders.items()}, _licence_text(folders))])
+
+
+def _licence_text(folders: Mapping[str, Path], start: Start | None = None) -> str:
+    if start is not None:
+        return f"Code: MIT. Weights: {start.licence}. They started from others: {start.source.strip()}\n"
+    if not (kept := {name: source for name, folder in folders.items() if (source := apache_source(folder))}):
+        return "Code and weights: MIT."
+    names, sources = (" and ".join(dict.fromkeys(texts)) for texts in ((f"`{name}`" for name in kept), kept.values()))
+    return f"Code and weights: MIT, but for {names}: fine-tuned from the ImageNet weights of {sources}, under their Apache-2.0 licence."
+
+
+def licence_of(folder: Path, start: Start | None = None) -> str:
+    """The weights' licence, by the Hub's identifier: what `start` says, else Apache-2.0 for those that started from such, else MIT."""
+    return start.licence if start is not None else "apache-2.0" if apache_source(folder) else "mit"
+
+
+def apache_source(folder: Path) -> str:
+    """Whose ImageNet weights under Apache-2.0 the checkpoint started from; empty where it did not."""
+    return " and ".join(dict.fromkeys(source for _, source in _starts(folder) if source))
+
+
+def check_start(folder: Path, start: Start | None) -> None:
+    """Raises PublishError for a checkpoint that started from weights whose licence is not known here, where `start` does not tell it."""
+    if start is None and (unknown := [what for what, source in _starts(folder) if not source]):
+        raise PublishError(
+            f"{folder.name} started from {' and '.join(unknown)}, whose licence is not known here and may forbid what MIT allows; say under which "
+            "licence its weights go with --licence, and whose weights they started from, under which terms, with --start-source"
+        )
+
+
+def _starts(folder: Path) -> list[tuple[str, str]]:
+    """For every stage that began from somebody else's weights: how its record names them, and whose they are, empty where that is not known here."""
+    stages = load(folder, TRAINING_FILE, f"python -m training.package --run RUN --out {folder}")["stages"]
+    found = []
+    for stage in [stage for stage in stages if "average" not in stage] or stages:  # a mean repeats the recipe of its parts
+        init, model, file = stage["recipe"]["init"], stage["recipe"]["model"], stage.get("init")
+        if init not in (None, "checkpoint"):
+            source = APACHE_FILES.get(file["sha256"], "") if file else APACHE_STARTS.get((model, init), "")
+            found.append((f"{file['name']} (SHA-256 {file['sha256'][:8]}…)" if file else f"{init!r} weights for {model}", source))
+    return found

@@ -1,7 +1,8 @@
 """Cross-validate a recipe on the training split: `python -m training.cross_validate --recipe R.toml --data D --out O --folds 5`.
 
-Copies and near copies of a face stay in one fold, labels are spread evenly. Each fold is a run of its own under `--out`, so a stopped
-cross-validation goes on with the same command.
+Copies and near copies of a face, shifted ones among them, and the images of one `group` of the data stay in one fold; labels are spread evenly, and
+transformed copies (`variant` above 0) are trained on but never held out. Each fold is a run of its own under `--out`, so a stopped cross-validation
+goes on with the same command.
 """
 
 from __future__ import annotations
@@ -18,32 +19,37 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.preprocess import NATIVE48, Preprocessor
+from training.balance import are_originals, known_groups
 from training.data import prepare_planes
-from training.duplicates import group_copies
+from training.duplicates import MAX_SHIFT, THRESHOLD, group_copies
 from training.recipe import load_recipe
 from training.session import RunData, load_run_data, run
 
 __all__ = ["folds_of", "main"]
 
 
-def folds_of(data: RunData, folds: int, seed: int) -> list[RunData]:
-    """For each fold the run that trains on the others and chooses its epoch on this one; raises ConfigError for fewer than two folds."""
+def folds_of(data: RunData, folds: int, seed: int, near: float | None = THRESHOLD) -> list[RunData]:
+    """For each fold the run that trains on the others and chooses its epoch on this one.
+
+    `near` is the correlation from which two faces count as near copies (None: exact copies alone). Raises ConfigError for fewer than two folds and
+    for data with fewer groups than folds.
+    """
     if folds < 2:
         raise ConfigError(f"folds={folds}: cross-validation needs at least 2")
     kept = data.train_indices
-    groups = group_copies([data.train.hashes[i] for i in kept], prepare_planes(data.train, Preprocessor(NATIVE48), kept))
+    planes = prepare_planes(data.train, Preprocessor(NATIVE48), kept)
+    groups = group_copies([data.train.hashes[i] for i in kept], planes, near, known=known_groups(data.train.columns, kept), max_shift=MAX_SHIFT)
+    original = are_originals(data.train.columns, kept)
+    candidates, homes = kept[original], groups[original]
+    if (count := len(np.unique(homes))) < folds:
+        raise ConfigError(f"folds={folds}: the images make {count} groups that are never divided; ask for fewer folds with --folds, or add images")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    parts = splitter.split(np.zeros(len(kept)), data.train.labels[kept], groups)
-    return [
-        replace(
-            data,
-            train_indices=kept[train],
-            validation=data.train,
-            validation_indices=kept[held],
-            counts=data.counts | {"kept": len(train), "validation": len(held)},
-        )
-        for train, held in parts
-    ]
+    found = []
+    for _, held in splitter.split(np.zeros(len(candidates)), data.train.labels[candidates], homes):
+        train = kept[~np.isin(groups, homes[held])]
+        counts = data.counts | {"kept": len(train), "validation": len(held)}
+        found.append(replace(data, train_indices=train, validation=data.train, validation_indices=candidates[held], counts=counts))
+    return found
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -58,9 +64,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = load_recipe(args.recipe)
+    if recipe.distill:
+        raise ConfigError(
+            f"distill={recipe.distill} of recipe {recipe.name!r}: a teacher that was trained on the held-out fold would tell its labels; "
+            "cross-validate a recipe without distill"
+        )
     data = load_run_data(args.data, recipe, args.out / "near.npz")
     rows = []
-    for number, fold in enumerate(folds_of(data, args.folds, recipe.seed), start=1):
+    for number, fold in enumerate(folds_of(data, args.folds, recipe.seed, recipe.near), start=1):
         print(f"fold {number}/{args.folds}: {len(fold.train_indices)} faces to train on, {len(fold.validation_indices)} held out", flush=True)
         history = run(recipe, fold, args.out / f"fold{number}", init=args.init)
         best = max(history["epochs"], key=lambda e: e[f"val_{recipe.select}"])

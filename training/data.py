@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from emotion_hub.errors import ImageError, InputError, LeakError, ManifestError
+from emotion_hub.errors import ConfigError, ImageError, InputError, LeakError, ManifestError
 from emotion_hub.labels import FER2013, FERPLUS_VOTES, FOREIGN, LabelSet, canonical
 from emotion_hub.preprocess import NATIVE48, Preprocessor
 from training.decode import check_pixels_apart, decode_face, label_ids, pixel_hash
@@ -30,6 +30,7 @@ __all__ = [
     "join_splits",
     "load_split",
     "load_splits",
+    "near_threshold",
     "pixel_hashes",
     "prepare_planes",
     "shared_indices",
@@ -175,15 +176,25 @@ def apart_indices(split: FaceSplit, *others: FaceSplit) -> np.ndarray:
     return np.setdiff1d(np.arange(len(split)), shared_indices(split, *others))
 
 
+def near_threshold(near: float | None) -> float | None:
+    """The correlation from which images count as near copies; None, also for 0, looks for none. Raises ConfigError for what is no such correlation."""
+    if near is None:
+        return None
+    if isinstance(near, bool) or not isinstance(near, int | float) or not 0 <= near <= 1:
+        raise ConfigError(f"near={near!r}: a correlation above 0, at most 1 ({THRESHOLD:g} is usual), or 0 to look for no near copies")
+    return near or None
+
+
 def clean_training_indices(
     train: FaceSplit, *evaluation: FaceSplit, near: float | None = THRESHOLD, cache: Path | None = None
 ) -> tuple[np.ndarray, SplitReport]:
     """Positions of the training images to use, and a count of the others by reason.
 
     Left out, and counted under the first reason that holds: images whose exact copy stands in an evaluation split, images of one flat colour,
-    near copies of evaluation images (correlation of at least `near`, see training.duplicates; None looks for none), groups of copies whose labels
+    near copies of evaluation images (correlation of at least `near`, see training.duplicates and `near_threshold`), groups of copies whose labels
     conflict, and surplus copies (the first stays). `cache` is a file that keeps the near copies for the next call with the same images.
     """
+    near = near_threshold(near)
     groups: dict[str, list[int]] = defaultdict(list)
     for i, h in enumerate(train.hashes):
         groups[h].append(i)

@@ -12,7 +12,7 @@ from typing import Any
 
 from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LABEL_SETS
-from training.data import FaceSplit, join_splits, load_splits
+from training.data import FaceSplit, join_splits, load_splits, near_threshold
 from training.duplicates import THRESHOLD
 from training.exploration import label_vote_table, light_by_class, mean_faces, planes_of, vote_statistics
 from training.page import render_page
@@ -45,10 +45,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         "--near", type=float, default=THRESHOLD, metavar="CORRELATION", help="from which two images count as near copies; 0 does not look for any"
     )
     args = parser.parse_args(argv)
+    near = near_threshold(args.near)
     splits = load_splits(args.data, LABEL_SETS[args.labels], args.root)
     if not any(len(split) for split in splits.values()):
         raise InputError(f"no image of {args.data} can be read; python -m training.audit --data {args.data} lists the faults")
-    found = explore(splits, args.near or None)
+    found = explore(splits, near)
     page = render_page(Path(args.data).stem, found)
     args.out.write_text(page, encoding="utf-8")
     print(f"{args.out}: {len(page.encode()) / 1024:.0f} KiB")

@@ -18,8 +18,8 @@ from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import export_onnx
 from emotion_hub.onnx_files import check_beside
 from training.architecture import draw_architecture
-from training.card_sections import apache, report_of, training_text
-from training.cards import EXAMPLES, FIGURE_FILE, repository_card
+from training.card_sections import report_of, training_text
+from training.cards import EXAMPLES, FIGURE_FILE, Start, apache_source, check_start, licence_of, repository_card
 
 __all__ = ["PACKAGE", "write_model_folder"]
 
@@ -36,12 +36,13 @@ __all__ = ["EndpointHandler"]
 '''
 
 
-def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, package: str = PACKAGE) -> list[str]:
+def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, package: str = PACKAGE, start: Start | None = None) -> list[str]:
     """The names of the files written to `out`, which must be empty or new.
 
     `checkpoint` is an embedded name or a folder that holds `report.json` of the test split and `training.json` beside the weights. The weights are
-    copied byte for byte. Raises CheckpointError, with the command that makes it, for a missing or foreign report or record, and InputError for a
-    folder in use and for a checkpoint that is not on this machine.
+    copied byte for byte. `start` tells the licence and the origin of weights that this project does not know; PublishError asks for it where it is
+    needed. Raises CheckpointError, with the command that makes it, for a missing or foreign report or record, and InputError for a folder in use and
+    for a checkpoint that is not on this machine.
     """
     folder = local_folder(checkpoint)
     if folder is None:
@@ -50,10 +51,11 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
         raise InputError(f"{out} holds files already; name a folder that is new or empty")
     report_of(folder)
     training_text(folder)
+    check_start(folder, start)
     classifier = EmotionClassifier.from_pretrained(checkpoint)
     timm = is_timm_network(classifier)
     if timm:
-        write_timm_files(checkpoint, out, licence="apache-2.0" if apache(folder) else "mit")
+        write_timm_files(checkpoint, out, licence=licence_of(folder, start))
     else:
         write_transformers_files(checkpoint, out)
     for name in (ONNX_FILE, INT8_FILE):
@@ -65,16 +67,31 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
         export_onnx(classifier, out / ONNX_FILE, storage=_storage(folder / WEIGHTS_FILE), weights_file=folder / WEIGHTS_FILE)
     for name in (REPORT_FILE, TRAINING_FILE):
         shutil.copyfile(folder / name, out / name)
-    for name in ("LICENSE", *(["NOTICE"] if apache(folder) else [])):
-        shutil.copyfile(ROOT / name, out / name)
+    shutil.copyfile(ROOT / "LICENSE", out / "LICENSE")
+    embedded = folder != Path(checkpoint)
+    _write_notice(folder, out / "NOTICE", start, embedded=embedded)
     draw_architecture(classifier, out / FIGURE_FILE)
     for name in EXAMPLES:
         _write_example(out / name)
     (out / "handler.py").write_text(HANDLER)
     (out / "requirements.txt").write_text(package + "\n")
-    name = str(checkpoint) if folder != Path(checkpoint) else repo_id.split("/")[-1]
-    (out / "README.md").write_text(repository_card(name, folder, repo_id, timm=timm, package=package))
+    name = str(checkpoint) if embedded else repo_id.split("/")[-1]
+    (out / "README.md").write_text(repository_card(name, folder, repo_id, timm=timm, package=package, start=start))
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+
+
+def _write_notice(folder: Path, path: Path, start: Start | None, *, embedded: bool) -> None:
+    """Whose weights these were and what was done to them, where they were somebody's: the package's own notice for an embedded checkpoint."""
+    sources = []
+    if source := apache_source(folder):
+        sources.append(f"the ImageNet weights of {source}, licensed under the Apache License, Version 2.0\n(https://www.apache.org/licenses/LICENSE-2.0)")
+    if start is not None:
+        sources.append(start.source.strip())
+    if embedded and source:
+        shutil.copyfile(ROOT / "NOTICE", path)
+    elif sources:
+        lines = "".join(f"- {line}\n" for line in sources)
+        path.write_text(f"The weights in this repository were fine-tuned, and thereby changed, from:\n{lines}Their licence now: {licence_of(folder, start)}.\n")
 
 
 def _storage(weights: Path) -> str:

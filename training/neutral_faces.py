@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import GRID
 from emotion_hub.explainers.shap import BACKGROUND_FILE
-from training.data import FaceSplit, load_splits
+from training.data import FaceSplit, load_split
 
 __all__ = ["average_faces", "main"]
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> Path:
     parser.add_argument("--count", type=int, default=24, help="how many averages (default: 24)")
     parser.add_argument("--out", type=Path, default=BACKGROUND_FILE, help="the PNG (default: the package's own)")
     args = parser.parse_args(argv)
-    faces = average_faces(load_splits(args.data)["train"], args.count)
+    faces = average_faces(load_split(args.data, "train"), args.count)
     Image.fromarray(np.concatenate(list(faces), axis=1)).save(args.out, optimize=True)
     print(f"{len(faces)} average neutral faces -> {args.out} ({args.out.stat().st_size:,} bytes)")
     return args.out

@@ -1,7 +1,8 @@
 """Make a data set to train on: `python -m training.prepare --data D --out FOLDER [--balance max] [--labels report6]`.
 
-All images of D, whatever its splits, are cleaned of exact copies, conflicting labels and flat images, near copies are grouped, groups are
-divided 70/15/15 by label, and the training split alone is balanced. FOLDER gets class folders, manifests and statistics.
+All images of D, whatever its splits, are cleaned of variants that an earlier preparation made, exact copies, conflicting labels and flat images;
+near copies and the images of one `group` of D are grouped, groups are divided 70/15/15 by label, and the training split alone is balanced. FOLDER
+gets class folders, manifests and statistics.
 """
 
 from __future__ import annotations
@@ -17,8 +18,20 @@ from tqdm import tqdm
 from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LABEL_SETS, LabelSet
 from emotion_hub.preprocess import NATIVE48, Preprocessor
-from training.balance import FOLDS, MAX_VARIANTS, STRATEGIES, Transforms, make_variant, plan_variants, split_groups
-from training.data import FaceSplit, clean_training_indices, join_splits, load_splits, prepare_planes
+from training.balance import (
+    FOLDS,
+    GROUP,
+    MAX_VARIANTS,
+    STRATEGIES,
+    VARIANT,
+    Transforms,
+    are_originals,
+    known_groups,
+    make_variant,
+    plan_variants,
+    split_groups,
+)
+from training.data import FaceSplit, clean_training_indices, join_splits, load_splits, near_threshold, prepare_planes
 from training.duplicates import THRESHOLD, group_copies
 from training.manifests import MANIFESTS, write_faces, write_manifest, write_status
 
@@ -34,20 +47,23 @@ def prepare(
     balance: str = "none",
     max_variants: int = MAX_VARIANTS,
     transforms: Transforms | None = None,
-    near: float = THRESHOLD,
+    near: float | None = THRESHOLD,
     seed: int = 0,
     root: Path | None = None,
 ) -> dict[str, Any]:
     """What status.json of the new folder holds. Raises InputError for a folder that is not empty or a label without images."""
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty; give a new folder, so that no old image stays among the new ones")
+    near = near_threshold(near)
     splits = load_splits(data, labels, root)
-    pool = join_splits(list(splits.values()))
+    joined = join_splits(list(splits.values()))
+    pool = _originals(joined)
     kept, report = clean_training_indices(pool)
     chosen = pool.labels[kept]
     if missing := [label for i, label in enumerate(labels.labels) if i not in chosen]:
         raise InputError(f"{data} has no image of {', '.join(missing)}; choose another label set with --labels ({', '.join(LABEL_SETS)})")
-    groups = group_copies([pool.hashes[i] for i in kept], prepare_planes(pool, Preprocessor(NATIVE48), kept), near)
+    planes = prepare_planes(pool, Preprocessor(NATIVE48), kept)
+    groups = group_copies([pool.hashes[i] for i in kept], planes, near, known=known_groups(pool.columns, kept))
     parts = split_groups(chosen, groups, _PARTS, seed)
     before, after = {}, {}
     out.mkdir(parents=True, exist_ok=True)
@@ -67,6 +83,7 @@ def prepare(
         "transforms": dataclasses.asdict(transforms or Transforms()),
         "near": near,
         "seed": seed,
+        "variants": len(joined) - len(pool),
         "cleaned": dataclasses.asdict(report),
         "dropped": pool.dropped,
         "unreadable": pool.unreadable,
@@ -75,6 +92,14 @@ def prepare(
         "wanted_shares": {split: part / FOLDS for split, part in zip(MANIFESTS, _PARTS, strict=True)},
     }
     return write_status(out, labels, before, after, facts)
+
+
+def _originals(pool: FaceSplit) -> FaceSplit:
+    """The pool without the variants that an earlier preparation made."""
+    rows = np.flatnonzero(are_originals(pool.columns, np.arange(len(pool))))
+    lists = {name: [getattr(pool, name)[i] for i in rows] for name in ("faces", "hashes", "where", "stored")}
+    votes = None if pool.votes is None else pool.votes[rows]
+    return dataclasses.replace(pool, labels=pool.labels[rows], votes=votes, columns={name: values[rows] for name, values in pool.columns.items()}, **lists)
 
 
 def _write(out: Path, split: str, pool: FaceSplit, plan: np.ndarray, groups: dict[int, int], transforms: Transforms, seed: int) -> None:
@@ -87,8 +112,8 @@ def _write(out: Path, split: str, pool: FaceSplit, plan: np.ndarray, groups: dic
     files = write_faces(out, split, faces, labels)
     columns: dict[str, list[Any]] = {
         "source": [pool.where[i] for i, _ in plan],
-        "group": [groups[int(i)] for i, _ in plan],
-        "variant": plan[:, 1].tolist(),
+        GROUP: [groups[int(i)] for i, _ in plan],
+        VARIANT: plan[:, 1].tolist(),
     }
     if pool.votes is not None:
         columns["ferplus_votes"] = [" ".join(f"{vote:g}" for vote in pool.votes[i]) for i, _ in plan]
@@ -106,7 +131,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--vertical-flip", type=float, default=0.0, metavar="CHANCE", help="chance of turning a variant upside down (the technical report: 0.1)"
     )
-    parser.add_argument("--near", type=float, default=THRESHOLD, help="correlation from which two images count as near copies")
+    parser.add_argument("--near", type=float, default=THRESHOLD, help="correlation from which two images count as near copies; 0 looks for none")
     parser.add_argument("--seed", type=int, default=0, help="decides the splits and the variants")
     args = parser.parse_args(argv)
     transforms = Transforms(vertical_flip=args.vertical_flip)
@@ -115,7 +140,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         old, new = sum(counts["before"].values()), sum(counts["after"].values())
         print(f"{split:10} {old:6} images, {status['shares'][split]:.2%}" + (f"; {new} after balancing" if new != old else ""))
         print("           " + ", ".join(f"{label} {count}" for label, count in counts["after"].items()))
-    print(f"left out: {status['cleaned']}, labels {status['dropped']}, unreadable {len(status['unreadable'])}")
+    print(f"left out: {status['variants']} variants, {status['cleaned']}, labels {status['dropped']}, unreadable {len(status['unreadable'])}")
     return status
 
 

@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import InputError, PublishError
 from emotion_hub.labels import FER2013, LABEL_SETS
+from training.cards import Start
 from training.dataset_folder import Terms, write_dataset_folder
 from training.duplicates import THRESHOLD
 from training.model_folder import PACKAGE, write_model_folder
@@ -51,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     model = kinds.add_parser("model", help="a checkpoint for every reader: safetensors, transformers' or timm's files, ONNX, handler, card")
     model.add_argument("--checkpoint", required=True, help="an embedded name, or a folder with its report.json and training.json")
     model.add_argument("--package", default=PACKAGE, metavar="REQUIREMENT", help=f"what pip installs emotion_hub from (default: {PACKAGE})")
+    model.add_argument("--licence", help="of weights that started from others' which this project does not know: an identifier of the Hub's, such as other")
+    model.add_argument("--start-source", metavar="TEXT", help="whose weights they started from and under which terms: a sentence or more for the card")
     model.set_defaults(build=_model)
     space = kinds.add_parser("space", help="this repository's demo; the models' ids become variables of the Space")
     space.add_argument("--native48", metavar="ID", help="OWNER/NAME or OWNER/NAME@REVISION that reads 48-pixel faces first (default: the embedded one)")
@@ -75,7 +78,11 @@ def _dataset(args: argparse.Namespace, out: Path) -> None:
 
 
 def _model(args: argparse.Namespace, out: Path) -> None:
-    print("files: " + ", ".join(write_model_folder(args.checkpoint, out, args.repo, package=args.package)))
+    told = (args.licence, args.start_source)
+    if None in told and any(value is not None for value in told):
+        raise PublishError(f"--licence {args.licence!r}, --start-source {args.start_source!r}: the card needs both; give the other one too")
+    start = None if None in told else Start(*told)
+    print("files: " + ", ".join(write_model_folder(args.checkpoint, out, args.repo, package=args.package, start=start)))
 
 
 def _space(args: argparse.Namespace, out: Path) -> None:

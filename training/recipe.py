@@ -14,6 +14,7 @@ from emotion_hub.labels import FER2013, LABEL_SETS, LabelSet
 from emotion_hub.models.classifier import ClassifierConfig
 from emotion_hub.preprocess import PreprocessConfig
 from training.augment import Augmentation
+from training.data import near_threshold
 from training.duplicates import THRESHOLD
 
 __all__ = ["Recipe", "load_recipe"]
@@ -25,6 +26,9 @@ DTYPES = ("bfloat16", "float16", "float32")
 SELECTIONS = ("accuracy", "macro_f1")
 CLASS_WEIGHTS = (None, "inverse")
 
+#: Counts, and the least each may be.
+WHOLE = {"epochs": 1, "batch_size": 1, "step_epochs": 1, "freeze_epochs": 0, "patience": 0, "seed": 0}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -35,13 +39,15 @@ class Recipe:
     file given on the command line: "pretrained" (ImageNet, in torchvision's or timm's keys) or "checkpoint" (an earlier run).
 
     `lr` is the peak rate; `backbone_lr` sets another one for everything but the head (discriminative rates), and `freeze_epochs` keeps
-    the backbone still at first. `schedule` follows a linear warm-up: "cosine" to zero, "step" (times `gamma` every `step_epochs`),
-    "plateau" (times `gamma` after two epochs without gain) or "constant". `decay_all` also decays biases and norms, as a plain
-    optimiser does.
+    the backbone still at first. `schedule` follows a linear warm-up of `warmup_epochs`: "cosine" to zero, "step" (times `gamma` every
+    `step_epochs`) or "constant"; "plateau" (times `gamma` in the third epoch running without gain in `select`) begins at the peak, without a
+    warm-up. `decay_all` also decays biases and norms, as a plain optimiser does.
 
     Targets are the labels, mixed with the share `ferplus` of FER+ votes and the share `distill` of the teachers' probabilities, smoothed by
     `label_smoothing`. `mixup` and `cutmix` are the alphas of their beta distributions; with both on, every batch draws one. `patience` epochs without
     a gain of `min_gain` in the validation score `select` end the run; 0 never does. `ema_decay` 0 keeps the plain weights.
+
+    Training images with a correlation of at least `near` with an evaluation image are left out (training.data); 0, kept as None, looks for none.
     """
 
     name: str
@@ -91,9 +97,17 @@ class Recipe:
             raise ConfigError(f"init={self.init!r}; choose from {', '.join(map(repr, STARTS[1:]))}, or leave it out for random weights")
         if not 0 <= self.ema_decay < 1 or not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"ema_decay={self.ema_decay}, label_smoothing={self.label_smoothing}: both lie from 0 to below 1")
-        if self.epochs < 1 or self.batch_size < 1 or self.lr <= 0 or self.step_epochs < 1:
-            raise ConfigError(f"epochs={self.epochs}, batch_size={self.batch_size}, lr={self.lr}, step_epochs={self.step_epochs}: all must be above 0")
-        for name in ("weight_decay", "warmup_epochs", "freeze_epochs", "clip_norm", "mixup", "cutmix", "patience", "min_gain"):
+        for name, least in WHOLE.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"{name}={value!r}: a whole number, at least {least}")
+        for name, rate in (("lr", self.lr), ("backbone_lr", self.backbone_lr)):
+            if rate is not None and not rate > 0:
+                raise ConfigError(f"{name}={rate}: a rate is above 0; freeze_epochs keeps the backbone still")
+        if not 0 < self.gamma < 1:
+            raise ConfigError(f"gamma={self.gamma}: what a falling rate is multiplied by, above 0 and below 1")
+        object.__setattr__(self, "near", near_threshold(self.near))
+        for name in ("weight_decay", "warmup_epochs", "clip_norm", "mixup", "cutmix", "min_gain"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: 0 switches it off, below 0 means nothing")
         if min(self.ferplus, self.distill) < 0 or self.ferplus + self.distill > 1:

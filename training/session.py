@@ -36,7 +36,7 @@ from training.callbacks import (
 )
 from training.data import FaceSplit, apart_indices, check_no_leak, clean_training_indices, load_split, prepare_planes
 from training.dataset import PlaneDataset
-from training.outcome import HISTORY_FILE, write_atomically
+from training.outcome import BEST_FILE, HISTORY_FILE, write_atomically
 from training.recipe import Recipe
 from training.targets import class_weights, soft_targets, teacher_probs
 from training.trainer import FaceTrainer, arguments, last_complete_state
@@ -144,13 +144,8 @@ def resume_history(state: Path, out: Path, history: dict[str, Any]) -> bool:
 
     Raises CheckpointError when recipe, data, starting weights or teachers are others than those of the run in `out`.
     """
-    begun = json.loads((out / START_FILE).read_text())
-    saved = json.loads((out / HISTORY_FILE).read_text()) if (out / HISTORY_FILE).is_file() else {"epochs": []}
-    if begun["recipe"] != history["recipe"]:
-        raise CheckpointError(f"{out} belongs to another recipe; give a new --out folder or the recipe it was started with")
-    for key, what in (("data", "trained on other data"), ("init", "started from other weights"), ("teachers", "taught by others")):
-        if begun.get(key) != history.get(key):
-            raise CheckpointError(f"{out} was {what} ({begun.get(key)}, now {history.get(key)}); give a new --out folder")
+    check_same(out, history)
+    saved = recorded(out)
     if saved.get("finished"):
         history |= saved
         return True
@@ -158,6 +153,34 @@ def resume_history(state: Path, out: Path, history: dict[str, Any]) -> bool:
     history["epochs"] = [row for row in saved["epochs"] if row["epoch"] <= done + 1e-6]
     print(f"resuming after {done:g} epochs", flush=True)
     return False
+
+
+def check_vacant(out: Path, history: dict[str, Any]) -> None:
+    """Raises CheckpointError when `out`, which has no whole state, holds results; those of this run's first epoch may be made again.
+
+    A kill between the first epoch's results and its state leaves them so.
+    """
+    found = [name for name in (HISTORY_FILE, BEST_FILE) if (out / name).is_file()]
+    saved = recorded(out)
+    if found and (not (out / START_FILE).is_file() or saved.get("finished") or len(saved["epochs"]) > 1):
+        raise CheckpointError(f"{out} holds {' and '.join(found)} and no state to go on from; give a new --out folder")
+    if found:
+        check_same(out, history)
+
+
+def recorded(out: Path) -> dict[str, Any]:
+    """What `history.json` says, no epochs where there is none."""
+    return json.loads((out / HISTORY_FILE).read_text()) if (out / HISTORY_FILE).is_file() else {"epochs": []}
+
+
+def check_same(out: Path, history: dict[str, Any]) -> None:
+    """Raises CheckpointError when recipe, data, starting weights or teachers are others than those of the run in `out`."""
+    begun = json.loads((out / START_FILE).read_text())
+    if begun["recipe"] != history["recipe"]:
+        raise CheckpointError(f"{out} belongs to another recipe; give a new --out folder or the recipe it was started with")
+    for key, what in (("data", "trained on other data"), ("init", "started from other weights"), ("teachers", "taught by others")):
+        if begun.get(key) != history.get(key):
+            raise CheckpointError(f"{out} was {what} ({begun.get(key)}, now {history.get(key)}); give a new --out folder")
 
 
 def batches(recipe: Recipe, data: RunData, model: nn.Module, teachers: Sequence[str]) -> tuple[PlaneDataset, PlaneDataset]:
@@ -197,7 +220,8 @@ def run(
     """Train, and return the history; writes `best.safetensors`, `history.json` and the states to resume from to `out`.
 
     `stop_after` is a limit in seconds: the run saves its state there and the same call goes on. `teachers` are checkpoints (names, folders
-    or Hub ids) for the recipe's `distill`. Raises ConfigError for a batch larger than the split and CheckpointError when `out` holds another run.
+    or Hub ids) for the recipe's `distill`. Raises ConfigError for a batch larger than the split and CheckpointError when `out` holds another run or
+    results without their state.
     """
     out.mkdir(parents=True, exist_ok=True)
     set_seed(recipe.seed)
@@ -207,6 +231,8 @@ def run(
     if state and resume_history(state, out, history):
         print(f"{out} is finished; nothing is left to do", flush=True)
         return history
+    if not state:
+        check_vacant(out, history)
     train_set, val_set = batches(recipe, data, model, teachers)
     steps = steps_of(train_set, recipe)
     if not state and PartialState().is_main_process:
@@ -217,14 +243,15 @@ def run(
     ema = EmaCallback(model, recipe.ema_decay) if recipe.ema_decay else None
     statistics, limit = StatisticsCallback(steps), TimeLimitCallback(stop_after)
     record = RecordCallback(out, history, recipe.select, lambda: ema.module if ema else model, statistics)
-    if ema and state:
-        ema.load(state)
     staged = [UnfreezeCallback(recipe.freeze_epochs)] if recipe.freeze_epochs else []
     patient = [EarlyStoppingCallback(recipe.patience, recipe.min_gain)] if recipe.patience else []
     callbacks = [EpochCallback(train_set), statistics, *staged, *([ema] if ema else []), record, *patient, limit]
     args = arguments(recipe, out, report_to, workers)
     sets = {"train_dataset": train_set, "eval_dataset": val_set, "data_collator": PlaneDataset.collate}
-    trainer = FaceTrainer(recipe, steps, weights, ema, model=model, args=args, callbacks=callbacks, **sets)
+    trainer = FaceTrainer(recipe, steps, weights, ema, record, model=model, args=args, callbacks=callbacks, **sets)
+    if state:
+        for kept in filter(None, (ema, record)):
+            kept.load(state)
     trainer.remove_callback(PrinterCallback)  # the record prints a line an epoch
     statistics.writer = lambda: next((getattr(c, "tb_writer", None) for c in trainer.callback_handler.callbacks if isinstance(c, TensorBoardCallback)), None)
     trainer.train(resume_from_checkpoint=str(state) if state else None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,14 +114,42 @@ def _typed(values: list[str]) -> np.ndarray:
 
 def _tables(data: str) -> dict[str, Source]:
     """Parquet files of a folder, or a data set of the Hub."""
-    from datasets import DatasetDict, load_dataset
+    from datasets import DatasetDict
 
     try:
-        loaded = load_dataset(data)
+        loaded = _load(data, data)
     except (FileNotFoundError, ConnectionError) as error:
         raise InputError(f"no data at {data}: no such folder here, and the Hub gives no such data set ({error}); check the name") from error
     tables = loaded if isinstance(loaded, DatasetDict) else {"train": loaded}
-    return {_ALIASES[name.lower()]: _of_table(_ALIASES[name.lower()], table, data) for name, table in tables.items() if name.lower() in _ALIASES}
+    return {split: _of_table(split, tables[name], data) for split, name in _named(tables, data).items()}
+
+
+def _load(what: str | Path, *args: Any, **options: Any) -> Any:
+    """`datasets.load_dataset` of these arguments; raises ManifestError naming `what` where its content is damaged or no such table."""
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetGenerationError
+    from pyarrow import ArrowException
+
+    here = (OSError,) if Path(what).exists() else ()  # what a damaged footer raises; and a Hub that does not answer
+    try:
+        return load_dataset(*args, **options)
+    except FileNotFoundError:
+        raise
+    except (ArrowException, DatasetGenerationError, *here) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ManifestError(f"{what} cannot be read ({reason}): a file of it is damaged or of another kind; get it again") from error
+
+
+def _named(names: Iterable[str], data: str | Path) -> dict[str, str]:
+    """{our split: its name in `data`}, names of no split left out; raises ManifestError for two names of one split."""
+    found: dict[str, str] = {}
+    for name in names:
+        split = _ALIASES.get(name.lower())
+        if split in found:
+            raise ManifestError(f"{data}: {found[split]!r} and {name!r} are both the {split} split; keep one, or join them")
+        if split is not None:
+            found[split] = name
+    return found
 
 
 def _of_table(split: str, table: Any, data: str) -> Source:
@@ -155,12 +183,11 @@ def _of_table(split: str, table: Any, data: str) -> Source:
 
 
 def _image_folder(path: Path, strict: bool) -> dict[str, Source]:
-    """split/class/file or class/file, read by datasets' imagefolder; raises ManifestError for a class without images."""
+    """split/class/file or class/file, read by datasets' imagefolder; raises ManifestError for a class without images and two folders of one split."""
     from datasets import Image as ImageFeature
-    from datasets import load_dataset
 
     folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
-    splits = {_ALIASES[entry.name.lower()]: entry for entry in folders if entry.name.lower() in _ALIASES} or {"train": path}
+    splits = {split: path / name for split, name in _named([entry.name for entry in folders], path).items()} or {"train": path}
     for folder in splits.values() if strict else ():
         for label in (entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")):
             if not any(file.suffix.lower() in _SUFFIXES for file in label.rglob("*")):
@@ -168,7 +195,7 @@ def _image_folder(path: Path, strict: bool) -> dict[str, Source]:
     files = {split: f"{glob.escape(str(folder.resolve()))}/**" for split, folder in splits.items()}
     if not any(file.suffix.lower() in _SUFFIXES for file in path.rglob("*")):
         raise InputError(f"no data at {path}: it holds no manifest, no parquet file and no image; give a folder that does")
-    tables = load_dataset("imagefolder", data_files=files, drop_labels=False, drop_metadata=True)
+    tables = _load(path, "imagefolder", data_files=files, drop_labels=False, drop_metadata=True)
     found = {}
     for split, table in tables.items():
         names = table.features["label"].names
@@ -180,9 +207,7 @@ def _image_folder(path: Path, strict: bool) -> dict[str, Source]:
 
 def _fer2013_csv(path: Path) -> dict[str, Source]:
     """The contest's own file; raises ManifestError naming the row for an emotion, a Usage or pixels that are none."""
-    from datasets import load_dataset
-
-    table = load_dataset("csv", data_files=str(path.resolve()), split="train")
+    table = _load(path, "csv", data_files=str(path.resolve()), split="train")
     table = table.rename_columns({name: name.strip() for name in table.column_names if name != name.strip()})
     if lacking := [name for name in ("emotion", "pixels", "Usage") if name not in table.column_names]:
         raise ManifestError(f"{path} row 1: no column {' and '.join(lacking)} among {table.column_names}; expected FER2013's emotion, pixels and Usage")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.metrics import f1_score
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
@@ -15,7 +13,8 @@ from transformers import EvalPrediction, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from emotion_hub.errors import ConfigError
-from training.callbacks import DONE_FILE, EmaCallback
+from training.callbacks import DONE_FILE, EmaCallback, RecordCallback
+from training.metrics import accuracy, confusion, macro_f1
 from training.optim import build_optimizer, rate_factor
 from training.recipe import Recipe
 
@@ -35,7 +34,7 @@ def arguments(recipe: Recipe, out: Path, report_to: str = "none", workers: int =
         learning_rate=recipe.lr,
         weight_decay=recipe.weight_decay,
         lr_scheduler_type="reduce_lr_on_plateau" if recipe.schedule == "plateau" else "constant",
-        lr_scheduler_kwargs={"factor": recipe.gamma, "patience": 2} if recipe.schedule == "plateau" else None,
+        lr_scheduler_kwargs={"mode": "max", "factor": recipe.gamma, "patience": 2} if recipe.schedule == "plateau" else None,
         max_grad_norm=recipe.clip_norm,
         bf16=recipe.dtype == "bfloat16",
         fp16=recipe.dtype == "float16",
@@ -63,9 +62,8 @@ def arguments(recipe: Recipe, out: Path, report_to: str = "none", workers: int =
 
 def measures(prediction: EvalPrediction) -> dict[str, float]:
     """Accuracy and macro F1, 0..1."""
-    answers, labels = np.argmax(prediction.predictions, axis=1), prediction.label_ids
-    classes = list(range(prediction.predictions.shape[1]))
-    return {"accuracy": float((answers == labels).mean()), "macro_f1": float(f1_score(labels, answers, labels=classes, average="macro", zero_division=0))}
+    matrix = confusion(prediction.label_ids, prediction.predictions)
+    return {"accuracy": float(accuracy(matrix)), "macro_f1": float(macro_f1(matrix))}
 
 
 def mixers(recipe: Recipe) -> list[nn.Module]:
@@ -86,9 +84,19 @@ def last_complete_state(out: Path) -> Path | None:
 class FaceTrainer(Trainer):
     """A Trainer whose loss takes soft targets and mixes batches, and which measures and keeps the averaged weights."""
 
-    def __init__(self, recipe: Recipe, steps_per_epoch: int, weights: torch.Tensor | None = None, ema: EmaCallback | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        steps_per_epoch: int,
+        weights: torch.Tensor | None = None,
+        ema: EmaCallback | None = None,
+        record: RecordCallback | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(compute_metrics=measures, **kwargs)
-        self.recipe, self.steps_per_epoch, self.ema = recipe, steps_per_epoch, ema
+        self.recipe, self.steps_per_epoch, self.ema, self.record = recipe, steps_per_epoch, ema, record
+        if ema:
+            ema.average.to(self.args.device)  # the network alone was moved there
         self.class_weights, self.mixers = weights, mixers(recipe)
         self.loss_is_scaled_for_ga = False
 
@@ -151,6 +159,6 @@ class FaceTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            if self.ema:
-                self.ema.save(folder)
+            for kept in filter(None, (self.ema, self.record)):
+                kept.save(folder)
             (folder / DONE_FILE).touch()

@@ -28,7 +28,8 @@ images no label won a majority of FER+'s ten voters.
 
 ### Where the networks come from
 Trained by this project on FER2013 (Goodfellow et al. 2013), without the training images whose exact copies stand among the validation
-or the test images. The epoch was chosen on the validation images; the test images were read once. Code: MIT licence.
+or the test images. The epoch was chosen on the validation images; each candidate was read once on the
+test images. Code: MIT licence.
 """
 
 

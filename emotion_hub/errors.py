@@ -37,6 +37,7 @@ __all__ = [
     "PublishError",
     "UnknownModelError",
     "VideoError",
+    "first_line",
     "shown",
 ]
 
@@ -107,3 +108,8 @@ def shown(value: Any) -> str:
     """A value's repr in a message: short, since it may be a whole picture in the wrong place."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign error says first, for a message of ours; its class where it says nothing, as some clients' errors do."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from emotion_hub.checkpoints import file_hash
-from emotion_hub.errors import CheckpointError, ConfigError, MissingDependencyError
+from emotion_hub.errors import CheckpointError, ConfigError, MissingDependencyError, first_line
 
 if TYPE_CHECKING:
     from emotion_hub.models.classifier import EmotionClassifier
@@ -152,7 +152,7 @@ def _write(classifier: EmotionClassifier, pixels: np.ndarray, path: Path, opsets
                 )
             return opset
         except Exception as error:  # the exporter raises whatever its steps raise; each reason is reported below
-            failures.append(f"opset {opset}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}")
+            failures.append(f"opset {opset}: {first_line(error)}")
             log.info("%s cannot be exported with %s", classifier.config.model, failures[-1])
     raise CheckpointError(f"{classifier.config.model} cannot be exported to ONNX: {'; '.join(failures)}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from emotion_hub.errors import ImageError, ImageTooLargeError, InputError, MissingDependencyError
+from emotion_hub.errors import ImageError, ImageTooLargeError, InputError, MissingDependencyError, first_line
 from emotion_hub.images import MAX_BYTES, ImageSource
 from emotion_hub.scoring.pictures import Picture, broken, file_stamp, read_file, shown_name
 
@@ -80,7 +80,7 @@ class ParquetSource:
         try:
             return parquet.ParquetFile(self.folder / name, pre_buffer=False)
         except (pyarrow.ArrowException, OSError) as error:
-            raise InputError(f"{name!r} cannot be read as a parquet file ({_told(error)}); download or write it again") from error
+            raise InputError(f"{name!r} cannot be read as a parquet file ({first_line(error)}); download or write it again") from error
 
 
 class DatasetSource:
@@ -104,7 +104,7 @@ class DatasetSource:
             commit = HfApi().dataset_info(repo_id).sha
             loaded = datasets.load_dataset(repo_id, revision=commit, streaming=True)
         except (HTTPError, OSError, ValueError) as error:  # the HTTP client's own errors are no OSError
-            raise InputError(f"no data at {repo_id!r}: no such file here, and the Hub gives no such data set ({_told(error)})") from error
+            raise InputError(f"no data at {repo_id!r}: no such file here, and the Hub gives no such data set ({first_line(error)})") from error
         chosen = _choose(dict(loaded), split, repo_id)
         column = _column(list(next(iter(chosen.values())).features or ()), column, repo_id)
         counts = {name: rows.info.splits[name].num_examples if rows.info.splits and name in rows.info.splits else None for name, rows in chosen.items()}
@@ -151,7 +151,7 @@ def _going_on(rows: Any, repo_id: str) -> Iterator[Any]:
     try:
         yield from rows
     except (HTTPError, OSError) as error:
-        raise InputError(f"reading {repo_id!r} broke off ({_told(error)}); run the same command again to go on") from error
+        raise InputError(f"reading {repo_id!r} broke off ({first_line(error)}); run the same command again to go on") from error
 
 
 def _encoded(rows: Any, column: str) -> Any:
@@ -194,15 +194,10 @@ def _remote(address: str) -> ImageSource:
         with HfFileSystem().open(address, "rb") as file:  # not fsspec.open: it opens any kind of address, and chains of them
             data = file.read(MAX_BYTES + 1)
     except (HTTPError, ImportError, OSError, RuntimeError, ValueError) as error:
-        raise ImageError(f"{address[:200]!r} cannot be read ({_told(error)}); check that the data set holds it, or try again") from error
+        raise ImageError(f"{address[:200]!r} cannot be read ({first_line(error)}); check that the data set holds it, or try again") from error
     if len(data) > MAX_BYTES:
         raise ImageTooLargeError(f"{address[:200]!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG")
     return data
-
-
-def _told(error: Exception) -> str:
-    """The first line of what an error says; clients leave some without a word."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _splits(name: str) -> set[str]:

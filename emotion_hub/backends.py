@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from emotion_hub.errors import CheckpointError, InputError, MissingDependencyError
+from emotion_hub.errors import CheckpointError, InputError, MissingDependencyError, first_line
 from emotion_hub.labels import LabelSet
 from emotion_hub.onnx_export import INPUT, OUTPUT, record_of
 from emotion_hub.preprocess import PreprocessConfig
@@ -43,7 +43,7 @@ class TorchBackend:
             self.device = torch.device(device)
             self.classifier = classifier.to(self.device).eval()
         except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device={device!r} cannot be used here ({str(error).splitlines()[0]}); leave it out, or use 'cpu'") from error
+            raise InputError(f"device={device!r} cannot be used here ({first_line(error)}); leave it out, or use 'cpu'") from error
         self.num_parameters = classifier.num_parameters
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class OnnxBackend:
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no base but Exception
-            raise CheckpointError(f"{Path(path).name!r} cannot be opened as an ONNX file: {str(error).splitlines()[0]}") from error
+            raise CheckpointError(f"{Path(path).name!r} cannot be opened as an ONNX file: {first_line(error)}") from error
         record = record_of(self.session.get_modelmeta().custom_metadata_map, Path(path).name)
         try:
             self.labels = LabelSet.of(record["labels"])

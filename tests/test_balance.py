@@ -313,3 +313,10 @@ def test_a_recipe_with_teachers_is_not_cross_validated(tmp_path):
     with pytest.raises(ConfigError, match=r"distill=0\.5 of recipe 'taught': a teacher .* held-out fold .* without distill"):
         cross_validate.main(["--recipe", str(tmp_path / "recipe.toml"), "--data", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_that_starts_from_a_run_is_not_cross_validated(tmp_path):
+    (tmp_path / "recipe.toml").write_text(f"init = 'checkpoint'\n{RECIPE.format(name='second', seed=0)}")
+    with pytest.raises(ConfigError, match=r"init='checkpoint' of recipe 'second': .* held-out fold .* starts at random"):
+        cross_validate.main(["--recipe", str(tmp_path / "recipe.toml"), "--data", str(tmp_path / "nothing"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

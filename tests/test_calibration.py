@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,18 @@ def test_a_checkpoint_carries_its_history_and_that_of_earlier_runs(run, checkpoi
     assert json.loads((checkpoint / TRAINING_FILE).read_text()) == {"stages": [history]}
     _package(run, tmp_path, "--earlier", str(run))
     assert json.loads((tmp_path / TRAINING_FILE).read_text()) == {"stages": [history, history]}
+
+
+def test_a_run_that_went_on_from_another_is_packaged_with_it(run, tmp_path):
+    second = shutil.copytree(run, tmp_path / "second")
+    history = json.loads((run / "history.json").read_text())
+    history["recipe"] |= {"name": "second", "init": "checkpoint"}
+    (second / "history.json").write_text(json.dumps(history))
+    with pytest.raises(CheckpointError, match=r"run 'second' started from the weights of an earlier one, .* with --earlier"):
+        _package(second, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    _package(second, tmp_path / "out", "--earlier", str(run))
+    assert [stage["recipe"]["name"] for stage in json.loads((tmp_path / "out" / TRAINING_FILE).read_text())["stages"]] == [RECIPE.name, "second"]
 
 
 def test_a_run_without_a_finished_epoch_is_not_packaged(tmp_path):

@@ -314,6 +314,8 @@ def test_a_hub_out_of_reach_is_an_input_error_that_names_the_source(monkeypatch)
         open_source("photos/typo.jpg")
     with pytest.raises(InputError, match=r"reading 'a/b' broke off \(HTTPError\); run the same command again"):
         list(tables._going_on(map(fail, [1]), "a/b"))
+    with pytest.raises(InputError, match=r"'a/b' holds rows that datasets cannot read \(.*'x'.*\); download its files"):
+        list(tables._going_on(map(int, ["x"]), "a/b"))
 
 
 def test_a_local_table_makes_us_open_no_address(tmp_path):
@@ -330,19 +332,46 @@ def test_a_local_table_makes_us_open_no_address(tmp_path):
     assert all("is no file on this machine and is not opened" in row["error"] for row in others)
 
 
+def test_a_data_set_of_the_hub_may_be_folders_in_a_zip_file(hub, tmp_path):
+    from huggingface_hub import HfApi
+
+    with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
+        for i, label in enumerate(("happy", "sad", "sad")):
+            archive.writestr(f"test/{label}/{i}.png", png(i))
+    HfApi().create_repo("tester/zipped", repo_type="dataset")
+    HfApi().upload_file(path_or_fileobj=tmp_path / "test.zip", path_in_repo="test.zip", repo_id="tester/zipped", repo_type="dataset")
+    pictures = list(open_source("tester/zipped").pictures())
+    assert [picture.read() for picture in pictures] == [png(i) for i in range(3)]
+
+
 def test_a_row_of_the_hub_names_files_of_the_hub_alone(hub, tmp_path):
     from huggingface_hub import HfApi
 
     HfApi().create_repo("tester/drawn", repo_type="dataset")
     HfApi().upload_file(path_or_fileobj=png(0), path_in_repo="a b/0.png", repo_id="tester/drawn", repo_type="dataset")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("in/0.png", png(0))
+        archive.writestr("packed.png", png(0), compress_type=zipfile.ZIP_BZIP2)
+    HfApi().upload_file(path_or_fileobj=tmp_path / "a.zip", path_in_repo="a.zip", repo_id="tester/drawn", repo_type="dataset")
     (tmp_path / "mine.png").write_bytes(png(1))
     page = f"{hub.endpoint}/datasets/tester/drawn/resolve/main/a%20b/0.png"
-    good = ["hf://datasets/tester/drawn/a b/0.png", page]
-    refused = [str(tmp_path / "mine.png"), "s3://bucket/x.png", "zip://0.png::hf://datasets/tester/drawn/a.zip", f"{hub.endpoint}.example.org/x", page[1:]]
+    zipped = "zip://{}::hf://datasets/tester/drawn/a.zip"
+    good = ["hf://datasets/tester/drawn/a b/0.png", page, zipped.format("in/0.png"), f"zip://in/0.png::{hub.endpoint}/datasets/tester/drawn/resolve/main/a.zip"]
+    refused = [
+        str(tmp_path / "mine.png"),
+        "s3://bucket/x.png",
+        f"zip://in/0.png::{tmp_path / 'a.zip'}",
+        "tar://0.png::hf://datasets/tester/drawn/a.zip",
+        f"{hub.endpoint}.example.org/x",
+        page[1:],
+        f"zip://in/0.png::{zipped.format('in/0.png')}",
+    ]
     lost = ["hf://", "hf://datasets", "hf://datasets/tester/drawn/1.png", "hf://datasets/tester/drawn@v1/0.png", "hf://a b/c", "hf://x/y::s3://bucket/x.png"]
+    lost += ["zip://0.png::hf://datasets/tester/drawn/b.zip", "zip://0.png::hf://datasets/tester/drawn/a b/0.png"]
     for picture in _hub_rows(good).pictures():
         assert picture.read() == png(0)
-    for cells, message in ((refused, "is no file on the Hub and is not opened"), (lost, "cannot be read")):
+    odd = {zipped.format("1.png"): "has no member '1.png'", zipped.format("packed.png"): "packed by method 12"}
+    for cells, message in ((refused, "is no file on the Hub and is not opened"), (lost, "cannot be read"), *(([cell], words) for cell, words in odd.items())):
         for picture in _hub_rows([{"bytes": None, "path": path} for path in cells]).pictures():
             with pytest.raises(ImageError, match=message):
                 picture.read()

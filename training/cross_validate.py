@@ -69,6 +69,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             f"distill={recipe.distill} of recipe {recipe.name!r}: a teacher that was trained on the held-out fold would tell its labels; "
             "cross-validate a recipe without distill"
         )
+    if recipe.init == "checkpoint":
+        raise ConfigError(
+            f"init='checkpoint' of recipe {recipe.name!r}: weights that were trained on the held-out fold know its labels; "
+            "cross-validate a recipe that starts at random or from pretrained weights"
+        )
     data = load_run_data(args.data, recipe, args.out / "near.npz")
     rows = []
     for number, fold in enumerate(folds_of(data, args.folds, recipe.seed, recipe.near), start=1):

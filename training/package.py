@@ -30,14 +30,20 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str |
     """Write config, float16 weights, the same as ONNX, and the training record of the run's best epoch to `out`, and return it.
 
     `earlier` are the runs it started from, for the record. With `data`, a temperature is fitted on its validation split and folded into the weights,
-    the record says so under `calibration`, and the ONNX file is written in 8 bits as well. Raises CheckpointError when the run has no best weights yet
-    or the file would pass 16 MB.
+    the record says so under `calibration`, and the ONNX file is written in 8 bits as well. Raises CheckpointError when the run has no best weights yet,
+    the file would pass 16 MB, or the first of the runs started from another one's weights.
     """
     history, model = load_outcome(run)
     if (size := half_bytes(model)) > LIMIT:
         raise CheckpointError(f"{run} makes a file of {size / 2**20:.1f} MB; an embedded checkpoint has at most 16")
     stages = [json.loads((path / HISTORY_FILE).read_text()) for path in earlier or []]
-    record = {"stages": [*stages, history], **({"calibration": calibrate(model, data)} if data else {})}
+    stages.append(history)
+    if stages[0]["recipe"].get("init") == "checkpoint":
+        raise CheckpointError(
+            f"run {stages[0]['recipe'].get('name', str(run))!r} started from the weights of an earlier one, which the record must name; give the folder of "
+            "that run with --earlier, before all others"
+        )
+    record = {"stages": stages, **({"calibration": calibrate(model, data)} if data else {})}
     model.half().save_pretrained(out)
     export_onnx(EmotionClassifier.from_pretrained(out), out / ONNX_FILE, storage="float16", weights_file=out / WEIGHTS_FILE)
     (out / INT8_FILE).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -17,9 +18,10 @@ from emotion_hub.errors import ImageError, InputError
 from emotion_hub.images import MAX_BYTES
 from emotion_hub.scoring.pictures import Picture, broken, file_stamp, is_image_name, read_member, shown_name
 
-__all__ = ["TarSource", "ZipSource"]
+__all__ = ["ZIP_ERRORS", "TarSource", "ZipSource", "read_zip_member"]
 
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
+#: What zipfile raises for a file that is none, is damaged or locked.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 _TAR_ERRORS = (tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
@@ -34,7 +36,7 @@ class ZipSource:
         """Raises InputError for a file that is no zip or holds no picture."""
         try:
             self.archive = zipfile.ZipFile(path)
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             raise InputError(f"{path.name!r} cannot be read as a zip file ({error}); download or pack it again") from error
         self.members = [info for info in self.archive.infolist() if not info.is_dir() and is_image_name(info.filename)]
         if not self.members:
@@ -46,19 +48,20 @@ class ZipSource:
 
     def pictures(self, start: int = 0) -> Iterator[Picture]:
         for info in islice(self.members, start, None):
-            yield Picture(shown_name(info.filename), lambda info=info: self._read(info))
+            yield Picture(shown_name(info.filename), partial(read_zip_member, self.archive, info))
 
-    def _read(self, info: zipfile.ZipInfo) -> bytes:
-        """Safe from several threads: ZipFile locks its file around each read."""
-        if info.compress_type not in _PACKINGS:
-            raise ImageError(f"{info.filename!r} is packed by method {info.compress_type}, which may unpack to any size at once; pack it again with deflate")
-        try:
-            with self.archive.open(info) as file:
-                return read_member(file, info.filename, info.file_size)
-        except ImageError:
-            raise
-        except _ZIP_ERRORS as error:
-            raise ImageError(f"{info.filename!r} cannot be read from the zip file ({error}); pack it again, without a password") from error
+
+def read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """The member's bytes; safe from several threads, for ZipFile locks its file around each read. Raises ImageError for what cannot be had."""
+    if info.compress_type not in _PACKINGS:
+        raise ImageError(f"{info.filename!r} is packed by method {info.compress_type}, which may unpack to any size at once; pack it again with deflate")
+    try:
+        with archive.open(info) as file:
+            return read_member(file, info.filename, info.file_size)
+    except ImageError:
+        raise
+    except ZIP_ERRORS as error:
+        raise ImageError(f"{info.filename!r} cannot be read from the zip file ({error}); pack it again, without a password") from error
 
 
 class TarSource:

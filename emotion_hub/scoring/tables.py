@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from emotion_hub.errors import ImageError, ImageTooLargeError, InputError, MissingDependencyError, first_line
 from emotion_hub.images import MAX_BYTES, ImageSource
+from emotion_hub.scoring.archives import ZIP_ERRORS, read_zip_member
 from emotion_hub.scoring.pictures import Picture, broken, file_stamp, read_file, shown_name
 
 __all__ = ["DatasetSource", "ParquetSource"]
 
 _COLUMNS = ("image", "img", "picture", "photo")
 _SPLIT = re.compile(r"(?:^|[/_.-])(train|training|validation|valid|val|dev|test|testing|publictest|privatetest)(?=[/_.-]|$)", re.IGNORECASE)
+
+#: How datasets names a picture of a streamed zip file.
+_ZIPPED = re.compile(r"zip://(?P<member>.+?)::(?P<archive>.+)", re.DOTALL)
 
 #: Rows of a parquet file that are in memory at once.
 _ROWS = 64
@@ -102,7 +107,10 @@ class DatasetSource:
 
         try:
             commit = HfApi().dataset_info(repo_id).sha
-            loaded = datasets.load_dataset(repo_id, revision=commit, streaming=True)
+            builder = datasets.load_dataset_builder(repo_id, revision=commit)
+            if hasattr(builder.config, "drop_labels"):  # folders of pictures, whose labels datasets takes from the wrong path where they are zipped
+                builder.config.drop_labels = True
+            loaded = builder.as_streaming_dataset()
         except (HTTPError, OSError, ValueError) as error:  # the HTTP client's own errors are no OSError
             raise InputError(f"no data at {repo_id!r}: no such file here, and the Hub gives no such data set ({first_line(error)})") from error
         chosen = _choose(dict(loaded), split, repo_id)
@@ -152,6 +160,8 @@ def _going_on(rows: Any, repo_id: str) -> Iterator[Any]:
         yield from rows
     except (HTTPError, OSError) as error:
         raise InputError(f"reading {repo_id!r} broke off ({first_line(error)}); run the same command again to go on") from error
+    except (LookupError, TypeError, ValueError) as error:  # what datasets raises for rows that are not what the data set declares
+        raise InputError(f"{repo_id!r} holds rows that datasets cannot read ({first_line(error)}); download its files and score those") from error
 
 
 def _encoded(rows: Any, column: str) -> Any:
@@ -170,6 +180,8 @@ def _picture(name: str, value: Any, folder: Path | None) -> Picture:
         return broken(name, f"{name} holds no picture ({type(value).__name__}); pictures are bytes, or datasets' bytes and path")
     if folder is None and (address := _hub_address(path)):
         return Picture(name, partial(_remote, address))
+    if folder is None and (zipped := _ZIPPED.fullmatch(path)) and (address := _hub_address(zipped["archive"])):
+        return Picture(name, partial(_remote_member, address, zipped["member"]))
     if folder is not None and "://" not in path:
         return Picture(name, partial(read_file, os.path.join(folder, path)))
     where = "on this machine" if folder is not None else "on the Hub"
@@ -198,6 +210,28 @@ def _remote(address: str) -> ImageSource:
     if len(data) > MAX_BYTES:
         raise ImageTooLargeError(f"{address[:200]!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG")
     return data
+
+
+@lru_cache(maxsize=4)  # a data set names its archives one after another
+def _remote_archive(address: str) -> zipfile.ZipFile:
+    from huggingface_hub import HfFileSystem
+
+    return zipfile.ZipFile(HfFileSystem().open(address, "rb"))
+
+
+def _remote_member(address: str, member: str) -> ImageSource:
+    """The bytes of a file inside a zip file on the Hub, of which no more is fetched than the parts around what is read."""
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        archive = _remote_archive(address)
+        return read_zip_member(archive, archive.getinfo(member))
+    except ImageError:
+        raise
+    except KeyError as error:
+        raise ImageError(f"{address[:200]!r} has no member {member[:200]!r}; check that the data set names files that it holds") from error
+    except (HTTPError, ImportError, *ZIP_ERRORS) as error:
+        raise ImageError(f"{address[:200]!r} cannot be read ({first_line(error)}); check that the data set holds it, or try again") from error
 
 
 def _splits(name: str) -> set[str]:

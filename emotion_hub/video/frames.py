@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emotion_hub.errors import InputError, MissingDependencyError, VideoError
+from emotion_hub.errors import InputError, MissingDependencyError, VideoError, first_line
 from emotion_hub.images import MAX_PIXELS
 
 __all__ = ["DEFAULT_RATE", "MAX_FRAMES", "VIDEO_SUFFIXES", "Frame", "VideoInfo", "probe_video", "read_frames"]
@@ -180,4 +180,4 @@ def _declared(container: Any, stream: Any) -> float | None:
 
 
 def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+    return getattr(error, "strerror", None) or first_line(error)

@@ -42,10 +42,11 @@ def test_weights_are_averaged_by_their_shares():
 
 
 @pytest.mark.parametrize(
-    ("shares", "words"), [([1.0], "at least two runs"), ([0.5, 0.6], "sum to 1"), ([1.5, -0.5], "shares of at least 0"), ([0.5, 0.3, 0.2], "3 weights")]
+    ("shares", "words"),
+    [([], "at least one run"), ([0.9], "sum to 1"), ([0.5, 0.6], "sum to 1"), ([1.5, -0.5], "shares of at least 0"), ([0.5, 0.3, 0.2], "3 weights")],
 )
 def test_shares_that_make_no_mean_are_refused(shares, words):
-    models = [_random(i) for i in range(1 if shares == [1.0] else 2)]
+    models = [_random(i) for i in range(min(2, len(shares)))]
     with pytest.raises(InputError, match=words):
         average_weights(models, shares)
 
@@ -100,6 +101,17 @@ def test_the_mean_is_a_run_of_its_own_that_says_what_it_is_made_of(drawn: Path, 
     assert (tmp_path / "again" / BEST_FILE).read_bytes() == (tmp_path / "mean" / BEST_FILE).read_bytes()
     made = package(tmp_path / "mean", tmp_path / "made", [drawn / "one", drawn / "two"], drawn / "data")
     assert "`mean`: the mean of weights, 40% of `one`, 60% of `two`, by `training.average`; batch-norm statistics of 35 training images" in training_text(made)
+
+
+def test_a_single_run_keeps_its_weights_and_gets_new_statistics(drawn: Path, tmp_path: Path) -> None:
+    training.average.main([f"--run={drawn / 'one'}", "--weight=1", f"--data={drawn / 'data'}", f"--out={tmp_path / 'alone'}"])
+    before, after = (load_outcome(run)[1].network.state_dict() for run in (drawn / "one", tmp_path / "alone"))
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert not any(torch.equal(before[name], after[name]) for name in statistics)
+    assert all(torch.equal(before[name], after[name]) for name in before if name not in statistics and not name.endswith("num_batches_tracked"))
+    made = package(tmp_path / "alone", tmp_path / "made", [drawn / "one"], drawn / "data")
+    assert "`alone`: the weights of `one`, by `training.average`; batch-norm statistics of 35 training images" in training_text(made)
 
 
 def _mean(drawn: Path, data: Path, out: Path) -> dict:

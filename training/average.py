@@ -2,7 +2,8 @@
 
 Networks fine-tuned from the same weights often lie in one valley of the loss, and their mean answers better than either (Wortsman et al. 2022,
 https://arxiv.org/abs/2203.05482). Batch-norm statistics are no weights: they are taken anew from the training images that the last run's recipe
-uses (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407).
+uses (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407). A single run, with `--weight 1`, keeps its weights and gets statistics of faces as they
+are, instead of the augmented ones of its training.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def average_weights(models: Sequence[EmotionClassifier], weights: Sequence[float
 
     Dropout, which has no weights, may differ. Raises InputError where they cannot be averaged.
     """
-    if len(models) < 2 or len(models) != len(weights):
-        raise InputError(f"{len(models)} runs and {len(weights)} weights: give at least two runs and a weight for each")
+    if not models or len(models) != len(weights):
+        raise InputError(f"{len(models)} runs and {len(weights)} weights: give at least one run and a weight for each")
     if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
         raise InputError(f"weights {list(weights)}: shares of at least 0 that sum to 1")
     first = models[0]
@@ -85,8 +86,8 @@ def renew_statistics(model: EmotionClassifier, pixels: np.ndarray) -> None:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """The history written to --out, which is a run's folder for `training.package` and, by its best.safetensors, a start for `training.train`."""
     parser = argparse.ArgumentParser(prog="training.average", description=__doc__.splitlines()[0])
-    parser.add_argument("--run", required=True, type=Path, action="append", help="an --out folder of training.train; at least two")
-    parser.add_argument("--weight", required=True, type=float, action="append", help="the share of each, in the same order; they sum to 1")
+    parser.add_argument("--run", required=True, type=Path, action="append", help="an --out folder of training.train; may be repeated")
+    parser.add_argument("--weight", required=True, type=float, action="append", help="the share of each run, in the same order; they sum to 1")
     parser.add_argument("--data", required=True, help="the data set they were trained on: statistics from its training split, figures on its validation split")
     parser.add_argument("--out", required=True, type=Path, help="where to write history.json and best.safetensors")
     args = parser.parse_args(argv)

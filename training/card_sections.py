@@ -112,10 +112,11 @@ def training_text(folder: Path, report: Mapping[str, Any] | None = None) -> str:
 
 
 def _average_line(stage: Mapping[str, Any]) -> str:
-    of = ", ".join(f"{part['weight']:.0%} of `{part['name']}`" for part in stage["average"]["of"])
-    [figures] = stage["epochs"]
+    parts, [figures] = stage["average"]["of"], stage["epochs"]
+    of = ", ".join(f"{part['weight']:.0%} of `{part['name']}`" for part in parts)
+    weights = f"the mean of weights, {of}" if len(parts) > 1 else f"the weights of `{parts[0]['name']}`"
     return (
-        f"- `{stage['recipe']['name']}`: the mean of weights, {of}, by `training.average`; batch-norm statistics of "
+        f"- `{stage['recipe']['name']}`: {weights}, by `training.average`; batch-norm statistics of "
         f"{stage['average']['statistics']:,} training images: {figures['val_accuracy']:.2%} on {stage['data']['validation']:,} validation images."
     )
 

@@ -136,8 +136,8 @@ def test_the_hubs_client_block_is_answered_by_serve(folder: Path) -> None:
 def test_set_up_is_two_commands() -> None:
     assert "pip install -r requirements.txt && python app.py\n" in blocks("bash")[0]
     assert "pip install -r requirements-dev.txt && pytest -n 2 --dist loadfile\n" in blocks("bash")[1]
-    steps = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert {"pip install --quiet -r requirements-dev.txt", "pytest -n 2 --dist loadfile", "ruff check ."} <= set(steps)
+    steps = {step.partition(" || ")[0] for step in (ROOT / ".ci" / "run").read_text().splitlines()}
+    assert {"pip install --quiet -r requirements-dev.txt", "pytest -n 2 --dist loadfile", "ruff check ."} <= steps
 
 
 def test_annotated_tree_names_what_is_there() -> None:

@@ -206,10 +206,14 @@ def _remote(address: str) -> ImageSource:
         with HfFileSystem().open(address, "rb") as file:  # not fsspec.open: it opens any kind of address, and chains of them
             data = file.read(MAX_BYTES + 1)
     except (HTTPError, ImportError, OSError, RuntimeError, ValueError) as error:
-        raise ImageError(f"{address[:200]!r} cannot be read ({first_line(error)}); check that the data set holds it, or try again") from error
+        raise _unread(address, error) from error
     if len(data) > MAX_BYTES:
         raise ImageTooLargeError(f"{address[:200]!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG")
     return data
+
+
+def _unread(address: str, error: Exception) -> ImageError:
+    return ImageError(f"{address[:200]!r} cannot be read ({first_line(error)}); check that the data set holds it, or try again")
 
 
 @lru_cache(maxsize=4)  # a data set names its archives one after another
@@ -231,7 +235,7 @@ def _remote_member(address: str, member: str) -> ImageSource:
     except KeyError as error:
         raise ImageError(f"{address[:200]!r} has no member {member[:200]!r}; check that the data set names files that it holds") from error
     except (HTTPError, ImportError, *ZIP_ERRORS) as error:
-        raise ImageError(f"{address[:200]!r} cannot be read ({first_line(error)}); check that the data set holds it, or try again") from error
+        raise _unread(address, error) from error
 
 
 def _splits(name: str) -> set[str]:

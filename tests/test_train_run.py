@@ -31,6 +31,7 @@ import training.train
 from emotion_hub.errors import CheckpointError, ConfigError, LeakError, MissingDependencyError
 from emotion_hub.labels import FER2013, REPORT6
 from emotion_hub.models.classifier import EmotionClassifier
+from training.precision import FloatConv2d
 from training.recipe import load_recipe
 from training.trainer import last_complete_state
 
@@ -320,6 +321,15 @@ def test_frozen_parameters_do_not_move_in_stage_one_and_move_after(data, tmp_pat
         assert torch.equal(seen[0][key], seen[steps - 1][key]), f"{key} moved while frozen"
     assert all(not torch.equal(seen[steps - 1][k], seen[-1][k]) for k in backbone if k.endswith("weight"))
     assert not torch.equal(seen[0]["classifier.1.weight"], seen[steps - 1]["classifier.1.weight"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains them in bfloat16")
+@pytest.mark.parametrize(("dtype", "wide"), [("bfloat16", 4), ("float32", 0)])
+def test_on_a_cpu_strided_depthwise_layers_train_in_float32(data, tmp_path, monkeypatch, dtype, wide):
+    seen = _spy(monkeypatch, lambda _, model: sum(isinstance(layer, FloatConv2d) for layer in model.modules()))
+    colour = {"model": '"mobilenetv2_224"', "epochs": "1", "channels": "3", "mean": "[0.5, 0.5, 0.5]", "std": "[0.5, 0.5, 0.5]"}
+    _train(_recipe(tmp_path, f'dtype = "{dtype}"', **colour), data, tmp_path / "run")
+    assert set(seen) == {wide}
 
 
 def test_gradients_are_clipped_to_the_norm_of_the_recipe(data, tmp_path, monkeypatch):

@@ -37,6 +37,7 @@ from training.callbacks import (
 from training.data import FaceSplit, apart_indices, check_no_leak, clean_training_indices, load_split, prepare_planes
 from training.dataset import PlaneDataset
 from training.outcome import BEST_FILE, HISTORY_FILE, write_atomically
+from training.precision import strided_depthwise_in_float32
 from training.recipe import Recipe
 from training.targets import class_weights, soft_targets, teacher_probs
 from training.trainer import FaceTrainer, arguments, last_complete_state
@@ -226,6 +227,8 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     set_seed(recipe.seed)
     model = starting_model(recipe, init).to(memory_format=torch.channels_last)
+    if recipe.dtype == "bfloat16" and not torch.cuda.is_available():
+        strided_depthwise_in_float32(model)
     history = new_history(recipe, data, init, teachers)
     state = last_complete_state(out)
     if state and resume_history(state, out, history):

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import DatasetCard, HfApi
 from PIL import Image
 
-from emotion_hub.errors import InputError
+from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import FER2013
 from training.publish import main
 
@@ -96,5 +96,5 @@ def test_a_card_without_terms_or_a_folder_in_use_is_refused(pictures: Path, tmp_
     (tmp_path / "used" / "x").touch()
     with pytest.raises(InputError, match="holds files already"):
         publish(pictures, "--dry-run", str(tmp_path / "used"))
-    with pytest.raises(InputError, match="--near 2"):
+    with pytest.raises(ConfigError, match=r"near=2\.0: a correlation above 0, at most 1"):
         publish(pictures, "--near", "2", "--dry-run", str(tmp_path / "other"))

@@ -14,7 +14,7 @@ from PIL import Image
 from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LabelSet
 from training.audit_text import render
-from training.data import load_splits
+from training.data import load_splits, near_threshold
 from training.decode import label_ids
 from training.quality import quality_report
 from training.sources import Source, open_splits
@@ -44,14 +44,15 @@ def write_dataset_folder(data: str | Path, out: Path, terms: Terms, *, labels: L
     """Write data/SPLIT-00000-of-00001.parquet for every split, and README.md; returns {split: rows}.
 
     Images keep their bytes, labels become a ClassLabel in the order of `labels`, other columns stay; rows with other labels are left out and counted
-    on the card. `near` also looks for near copies, which takes minutes. Raises InputError for a folder that holds something and whatever `open_splits` raises.
+    on the card. `near` also looks for near copies, which takes minutes (None and 0 do not). Raises InputError for a folder that holds something,
+    ConfigError for a `near` that is no correlation, and whatever `open_splits` raises.
     """
     from datasets import ClassLabel, Dataset, Features
     from datasets import Image as ImageFeature
 
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} holds files already; give an empty or a new folder")
-    report = quality_report(load_splits(data, labels), near)
+    report = quality_report(load_splits(data, labels), near_threshold(near))
     tables: dict[str, Any] = {}
     (out / "data").mkdir(parents=True, exist_ok=True)
     for name, source in open_splits(data).items():

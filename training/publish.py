@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from emotion_hub.errors import InputError, PublishError
+from emotion_hub.errors import PublishError
 from emotion_hub.labels import FER2013, LABEL_SETS
 from training.cards import Start
 from training.dataset_folder import Terms, write_dataset_folder
@@ -70,8 +70,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _dataset(args: argparse.Namespace, out: Path) -> None:
-    if args.near is not None and not 0 < args.near <= 1:
-        raise InputError(f"--near {args.near}: a correlation above 0, at most 1")
     terms = Terms(args.title, args.licence, args.source, args.annotation)
     rows = write_dataset_folder(args.data, out, terms, labels=LABEL_SETS[args.labels], near=args.near)
     print("rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()))

@@ -16,7 +16,7 @@ import training.benchmark
 import training.compare_models
 import training.comparison
 from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE
-from emotion_hub.errors import CheckpointError
+from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.models import create_model, list_models
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor
@@ -181,6 +181,32 @@ def test_the_page_and_the_figures_are_written(runs, tmp_path, capsys):
     assert pair in text
     assert "`vgg16_48` | rgb48 | 8,424,775" in text
     assert str(tmp_path) not in text + out.with_suffix(".json").read_text()
+
+
+def test_rows_of_runs_whose_folders_are_gone_are_kept(runs, tmp_path, monkeypatch):
+    slow, fast = runs
+    out = tmp_path / "models.md"
+    before = training.compare_models.main(["--checkpoints", "--runs", str(slow), str(fast), "--out", str(out)])
+    monkeypatch.setattr(training.compare_models, "machine", lambda: before["machine"] | {"load": 99.0})
+    monkeypatch.setattr(training.comparison, "speed", lambda model: {"latency_ms": 7.0, "images_per_second": 100.0})
+    for _ in range(2):  # a kept row is kept again with the machine it was measured on
+        after = training.compare_models.main(["--checkpoints", "--runs", str(fast), "--keep", "--out", str(out)])
+    rows = {row["name"]: row for row in after["models"]}
+    assert rows["slow"] == before["models"][0] | {"measured_on": before["machine"]}
+    assert (rows["fast"]["latency_ms"], "measured_on" in rows["fast"]) == (7.0, False)
+    assert after["pairs"], "kept rows make pairs"
+    load = before["machine"]["load"]
+    assert f"load average {load}: `slow`." in out.read_text()
+    assert "load average 99.0." in out.read_text()
+
+
+def test_rows_are_kept_only_from_figures_that_are_there_and_count_alike(runs, tmp_path):
+    out = tmp_path / "models.md"
+    with pytest.raises(InputError, match=r"models\.json is not there, so that no row can be kept"):
+        training.compare_models.main(["--checkpoints", "--keep", "--out", str(out)])
+    training.compare_models.main(["--checkpoints", "--runs", str(runs[0]), "--out", str(out)])
+    with pytest.raises(InputError, match=r"count epochs to 0\.6, the new ones to 0\.5; give --target 0\.6"):
+        training.compare_models.main(["--checkpoints", "--keep", "--target", "0.5", "--out", str(out)])
 
 
 def test_a_page_without_pairs_says_so_and_a_claim_can_fail(runs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.summary import percent_interval
@@ -16,11 +16,11 @@ _GAIN, _SPEEDUP = (5, 15), (3, 5)
 def page(result: Mapping[str, Any]) -> str:
     """The tables: accuracy and cost, training, untrained networks, and what pretraining gave."""
     machine, target = result["machine"], result["target"]
-    measured_on = f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} thread, torch {machine['torch']}, load average {machine['load']}"
     lines = [
         "# Models",
         "",
-        f"Latency is the median forward pass of one face, images a second those in batches of 64; the network alone, on {measured_on}.",
+        f"Latency is the median forward pass of one face, images a second those in batches of 64; the network alone, on {_machine(machine)}.",
+        *_measured_before(result["models"]),
         "",
     ]
     lines += ["| model | network | accuracy | validation | parameters | file | latency | images/s |", "|---|---|---|---|---|---|---|---|"]
@@ -43,6 +43,19 @@ def page(result: Mapping[str, Any]) -> str:
         lines += ["", "## Without a trained model", "", "| network | preprocessing | parameters |", "|---|---|---|"]
         lines += [f"| `{row['model']}` | {row['preprocess']} | {_count(row['parameters'])} |" for row in result["untrained"]]
     return "\n".join([*lines, "", *_pairs(result["pairs"], target)]) + "\n"
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    return f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} thread, torch {facts['torch']}, load average {facts['load']}"
+
+
+def _measured_before(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each occasion on which kept rows were measured."""
+    occasions: dict[str, list[str]] = {}
+    for row in rows:
+        if "measured_on" in row:
+            occasions.setdefault(_machine(row["measured_on"]), []).append(f"`{row['name']}`")
+    return [f"Measured before, on {facts}: {', '.join(names)}." for facts, names in occasions.items()]
 
 
 def _report(row: Mapping[str, Any]) -> str:

@@ -14,8 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import training.int8
 import training.package
-from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE
+from emotion_hub.checkpoints import INT8_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.labels import FER2013
 from emotion_hub.models import create_model, list_models
@@ -173,8 +174,11 @@ def calibrated(run, splits, tmp_path, monkeypatch, capsys) -> tuple[Path, str]:
         return splits[name]
 
     monkeypatch.setattr(training.package, "load_split", load_split)
+    train = FaceSplit("train", _faces(40, 10), np.zeros(40, dtype=np.int64), [f"train {i}" for i in range(40)])
+    monkeypatch.setattr(training.int8, "load_split", lambda data, name, labels: {**splits, "train": train}[name])
     folder = _package(run, tmp_path / "calibrated", "--data", "DATA")
     assert asked == [("DATA", "validation", FER2013), ("DATA", "test", FER2013)]
+    assert (folder / INT8_FILE).is_file()
     return folder, capsys.readouterr().out
 
 

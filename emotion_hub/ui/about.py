@@ -27,7 +27,7 @@ policing, health, or any other decision about a person. The labels come from ann
 images no label won a majority of FER+'s ten voters.
 
 ### Where the networks come from
-Trained by this project on FER2013 (Goodfellow et al. 2013), without the training images whose exact copies stand among the validation
+Trained by this project on FER2013 (Goodfellow et al. 2013), without the training images whose exact or near copies stand among the validation
 or the test images. The epoch was chosen on the validation images; each candidate was read once on the
 test images. Code: MIT licence.
 """

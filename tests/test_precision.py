@@ -12,7 +12,7 @@ from emotion_hub.models import create_model
 from training.precision import FloatConv2d, strided_depthwise_in_float32
 
 #: In and out channels, kernel, stride, groups, and whether the layer changes.
-SIZES = {
+LAYERS = {
     "depthwise, stride 2": (8, 8, 3, 2, 8, True),
     "depthwise, stride 1": (8, 8, 3, 1, 8, False),
     "all channels": (8, 8, 3, 2, 1, False),
@@ -20,9 +20,9 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("case", SIZES)
+@pytest.mark.parametrize("case", LAYERS)
 def test_only_strided_depthwise_layers_change(case: str) -> None:
-    inputs, outputs, kernel, stride, groups, changed = SIZES[case]
+    inputs, outputs, kernel, stride, groups, changed = LAYERS[case]
     model = nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, groups=groups), nn.Conv2d(1, 1, 3, 2))
     strided_depthwise_in_float32(model)
     assert [type(layer) is FloatConv2d for layer in model] == [changed, False]

@@ -28,19 +28,20 @@ def compare(
     registered networks that have no row, too. Models of an `earlier` comparison that are not named now keep their rows, each with the machine it was
     measured on. Raises InputError when that one had another target.
     """
+    before = kept_rows(earlier, target) if earlier else []
     rows = [checkpoint_row(name, target, data) for name in checkpoints] + [run_row(folder, target, data) for folder in runs]
-    if earlier:
-        rows = kept_rows(earlier, target, {row["name"] for row in rows}) + rows
-        rows.sort(key=lambda row: row["kind"] != "checkpoint")  # stable: checkpoints, runs as they came
+    named = {row["name"] for row in rows}
+    rows = [row for row in before if row["name"] not in named] + rows
+    rows.sort(key=lambda row: row["kind"] != "checkpoint")  # stable: checkpoints, runs as they came
     untrained = registry_rows({row["model"] for row in rows}) if everything else []
     return {"target": target, "machine": machine(), "models": rows, "untrained": untrained, "pairs": pretraining_pairs(rows)}
 
 
-def kept_rows(earlier: Mapping[str, Any], target: float, named: set[str]) -> list[dict[str, Any]]:
-    """The rows of an earlier comparison but those of `named`, each with its machine; raises InputError when its target was another."""
+def kept_rows(earlier: Mapping[str, Any], target: float) -> list[dict[str, Any]]:
+    """The rows of an earlier comparison, each with its machine; raises InputError when its target was another."""
     if earlier["target"] != target:
         raise InputError(f"the rows to keep count epochs to {earlier['target']:g}, the new ones to {target:g}; give --target {earlier['target']:g}")
-    return [{"measured_on": earlier["machine"], **row} for row in earlier["models"] if row["name"] not in named]
+    return [{"measured_on": earlier["machine"], **row} for row in earlier["models"]]
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:

@@ -21,8 +21,8 @@ class FloatConv2d(nn.Conv2d):
 def strided_depthwise_in_float32(model: nn.Module) -> nn.Module:
     """`model`, its strided depthwise convolutions now of the type `FloatConv2d`; the weights stay.
 
-    oneDNN has no fast bfloat16 gradient for them: on 64 faces of 112 pixels the four of MobileNetV2 take 40% of a training step, 128 ms where float32
-    takes 17 for the largest. On two cores with AMX the step goes from .82 to .50 s.
+    oneDNN has no fast bfloat16 gradient for them: on 64 faces of 112 pixels the four of MobileNetV2 take 40% of a training step, the largest 130 ms
+    where float32 takes 17. On two cores with AMX the step goes from .82 to .50 s.
     """
     for layer in model.modules():
         if type(layer) is nn.Conv2d and layer.groups == layer.in_channels > 1 and max(layer.stride) > 1:

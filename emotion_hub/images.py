@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import logging
 import struct
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from emotion_hub.errors import ImageError, ImageTooLargeError, InputError
+from emotion_hub.file_structure import check_structure
 
 __all__ = ["FORMATS", "MAX_BYTES", "MAX_PIXELS", "ImageSource", "crop", "load_image"]
 
@@ -27,6 +29,12 @@ _ACCEPTED = (
     "accepted are the bytes, the path or a binary file object of a JPEG, PNG, WebP, BMP, GIF or TIFF, a PIL image, "
     "or a NumPy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or float 0..1"
 )
+
+#: How the name of a file begins in a message.
+_QUOTES = ("'", '"')
+
+#: What to send, for people who sent something else.
+_USE = "Use JPEG, PNG, WebP, BMP, GIF or TIFF up to 10 MB."
 _PARSE_ERRORS = (SyntaxError, IndexError, TypeError, ValueError, KeyError, EOFError, OverflowError, struct.error, OSError, Warning)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # Pillow's own limit; a warning only where warnings are errors
 _TURNS = {
@@ -51,10 +59,11 @@ def load_image(source: ImageSource) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
+        _check_unread(source)
         return _finish(source, "this PIL image")
     data, what = _read(source)
     if not data:
-        raise ImageError(f"{what} is empty; {_ACCEPTED}")
+        raise ImageError(f"{what} is empty. {_USE}")
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(what, len(data))
     return _finish(_open(data, what), what)
@@ -133,13 +142,36 @@ def _open(data: bytes, what: str) -> Image.Image:
         factory, accept = Image.OPEN[name]
         if accept is None or accept(data[:16]) is not True:
             continue
+        check_structure(name, data, what)
         try:
             return factory(io.BytesIO(data), "")
         except _BOMBS as error:
             raise _bomb(what) from error
-        except _PARSE_ERRORS as error:
-            raise ImageError(f"{what} starts like {name} but its header cannot be read ({error}); save the picture again") from error
-    raise ImageError(f"{what} is {_guess(data)}, which is not read here; {_ACCEPTED}")
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file fails anywhere in Pillow: AssertionError, struct.error, ...
+            raise ImageError(f"{what} starts like {name} but its header cannot be read ({_reason(error)}); save the picture again") from error
+    raise ImageError(f"{what if what.startswith(_QUOTES) else 'This'} is {_guess(data)}. {_USE}")
+
+
+def _check_unread(image: Image.Image) -> None:
+    """Raises ImageError for an image opened but not decoded yet (`Image.open`) whose file would take too long to decode."""
+    file = getattr(image, "fp", None)
+    if not getattr(image, "tile", None) or file is None or not hasattr(file, "seek"):
+        return
+    try:
+        position = file.tell()
+        file.seek(0)
+        data = file.read(MAX_BYTES + 1)
+        file.seek(position)
+    except (OSError, ValueError):  # a closed file: decoding says so
+        return
+    check_structure("JPEG" if image.format == "MPO" else image.format or "", data, "this PIL image")
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder said; some say nothing."""
+    return str(error) or "its parts contradict each other"
 
 
 def _guess(data: bytes) -> str:
@@ -152,14 +184,14 @@ def _guess(data: bytes) -> str:
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif", b"ftypheif"):
         return "a HEIC or AVIF picture"
     try:
-        data[:512].decode("utf-8")
+        text = codecs.getincrementaldecoder("utf-8")().decode(data[:512])  # which may end inside a character
     except UnicodeDecodeError:
-        return "of an unknown format"
-    return "text"
+        return "in a format that is not read here"
+    return "a text file" if "".join(text.split()).isprintable() else "in a format that is not read here"
 
 
 def _finish(image: Image.Image, what: str) -> Image.Image:
-    """Size check, then decoding, orientation and conversion to RGB."""
+    """Size check, then decoding, orientation and conversion to RGB; raises ImageError for whatever goes wrong on the way."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(what, width, height)
@@ -167,11 +199,13 @@ def _finish(image: Image.Image, what: str) -> Image.Image:
         raise ImageError(f"{what} is {width}x{height} pixels; a picture has at least one")
     try:
         image.load()
+        rgb = _to_rgb(_upright(image), what)
     except _BOMBS as error:
         raise _bomb(what) from error
-    except _PARSE_ERRORS as error:
-        raise ImageError(f"{what} is damaged or cut short ({error}); save or download it again") from error
-    rgb = _to_rgb(_upright(image), what)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders and conversions raise whatever they run into, AssertionError too
+        raise ImageError(f"{what} is damaged or cut short ({_reason(error)}); save or download it again") from error
     rgb.info = {}  # an orientation left in it would turn the picture again, and where it was taken is nobody's business
     return rgb
 

@@ -419,7 +419,7 @@ def test_a_file_of_which_only_the_first_bytes_came_is_refused(kind):
         pytest.param(b"%PDF-1.7\n%\xe2\xe3", "PDF", id="pdf"),
         pytest.param(b"\x00\x00\x00\x18ftypheic" + bytes(40), "HEIC", id="heic"),
         pytest.param(b"\x00\x00\x00\x18ftypavif" + bytes(40), "AVIF", id="avif"),
-        pytest.param(random.Random(0).randbytes(5000), "unknown format", id="random bytes"),
+        pytest.param(random.Random(0).randbytes(5000), "a format that is not read here", id="random bytes"),
         pytest.param(bytes(1000), "", id="zeros"),
         pytest.param(b"RIFF\x24\x00\x00\x00WAVEfmt ", "", id="wav"),
     ],
@@ -429,7 +429,7 @@ def test_what_is_no_picture_is_named_with_what_is_accepted(data, named):
         with pytest.raises(ImageError) as caught:
             load_image(source)
         assert named in str(caught.value)
-        for kind in ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "NumPy"):
+        for kind in ("JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF"):
             assert kind in str(caught.value)
 
 

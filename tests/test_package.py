@@ -22,6 +22,8 @@ TRAINING = sorted((ROOT / "training").glob("*.py"))
 LAYERS = [
     "errors",
     "labels",
+    "onnx_runtime",
+    "file_structure",
     "images",
     "detectors",
     "faces",

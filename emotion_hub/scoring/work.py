@@ -66,7 +66,7 @@ class Scorer:
         return list({model.preprocessor.config: model.preprocessor for model in self.models}.values())
 
     def _read(self, numbered: tuple[int, Picture]) -> Seen:
-        """Decode, find faces, prepare them. What is wrong with a picture becomes its row's error; a fault of ours or of the setup is raised."""
+        """Decode, find faces, prepare them. Whatever fails for one picture becomes its row's error; a fault of the setup (EmotionHubError) is raised."""
         position, picture = numbered
         name = (picture.source, position, picture.time)
         try:
@@ -77,8 +77,8 @@ class Scorer:
             return Seen(*name, error=str(error))
         except EmotionHubError:
             raise
-        except (MemoryError, OSError) as error:  # a disk that fails to read, a picture that no memory is left for
-            log.warning("%s: %r", picture.source, error)
+        except Exception as error:  # one picture must not end a run of many, and would again when it is resumed
+            log.warning("%s", picture.source, exc_info=error)
             return Seen(*name, error=f"{type(error).__name__}: {error}")
         return Seen(*name, width, height, tuple(FoundFace(face.bbox, face.score, face.detector) for face in scene.faces), planes)
 

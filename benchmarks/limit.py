@@ -25,7 +25,8 @@ def matmul_peak(side: int = 2048, rounds: int = 4) -> dict[str, float]:
 
 def _session():
     import onnx
-    import onnxruntime
+
+    from emotion_hub.onnx_runtime import onnxruntime
 
     kind = onnx.TensorProto.FLOAT
     tensors = [onnx.helper.make_tensor_value_info(name, kind, [None, None]) for name in ("a", "b", "c")]

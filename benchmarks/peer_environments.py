@@ -40,6 +40,7 @@ def worker_command(script: Path, pins: Path | None, place: Path) -> list[str]:
             call([sys.executable, "-m", "venv", str(place)], "python -m venv")
             call([str(python), "-m", "pip", "install", "--no-deps", "-r", str(pins)], "pip install")  # the file names every package
         stamp.write_text(pins.read_text())
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # workers inherit it; they import ONNX Runtime without emotion_hub
     return [shutil.which("node") if node else str(python) if pins else sys.executable, str(script)]
 
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from emotion_hub.errors import CheckpointError, InputError, MissingDependencyError, first_line
+from emotion_hub.errors import CheckpointError, InputError, first_line
 from emotion_hub.labels import LabelSet
 from emotion_hub.onnx_export import INPUT, OUTPUT, record_of
-from emotion_hub.preprocess import PreprocessConfig
+from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
 if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
     import torch
 
     from emotion_hub.models.classifier import EmotionClassifier
 
-__all__ = ["Backend", "OnnxBackend", "TorchBackend"]
+__all__ = ["Backend", "OnnxBackend", "TorchBackend", "finite_logits"]
 
 
 class Backend(Protocol):
@@ -26,7 +26,7 @@ class Backend(Protocol):
     num_parameters: int
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
-        """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""
+        """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W). Raises CheckpointError for values that are not finite."""
         ...
 
 
@@ -51,7 +51,7 @@ class TorchBackend:
         import torch
 
         with torch.inference_mode():
-            return self.classifier(torch.from_numpy(pixel_values).to(self.device)).float().cpu().numpy()
+            return finite_logits(self.classifier(torch.from_numpy(pixel_values).to(self.device)).float().cpu().numpy())
 
 
 class OnnxBackend:
@@ -61,18 +61,10 @@ class OnnxBackend:
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        """`threads` of one call, by default the machine's cores. Raises CheckpointError for a file that is none of ours."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependencyError("the ONNX backend needs ONNX Runtime: pip install onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        options.log_severity_level = 3  # errors
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors share no base but Exception
-            raise CheckpointError(f"{Path(path).name!r} cannot be opened as an ONNX file: {first_line(error)}") from error
+        """`threads` of one call, by default the machine's cores. Raises CheckpointError for a file not written by emotion_hub, or one that does not predict."""
+        from emotion_hub.onnx_runtime import open_session
+
+        self.session = open_session(path, threads)
         record = record_of(self.session.get_modelmeta().custom_metadata_map, Path(path).name)
         try:
             self.labels = LabelSet.of(record["labels"])
@@ -80,9 +72,29 @@ class OnnxBackend:
             self.num_parameters, self.model, self.weights = int(record["parameters"]), str(record["model"]), str(record["weights"])
             self.storage = str(record["storage"])
             self.file: str | None = record.get("file")  # the SHA-256 of the safetensors file it was made of, where that is known
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CheckpointError(f"{Path(path).name!r} has metadata that break a rule: {error}; write it again with export_onnx") from error
+        self._check_answer(Path(path).name)
+
+    def _check_answer(self, name: str) -> None:
+        """Run extreme faces: raises CheckpointError when the network does not take its preprocessing's shape or answers with values that are not finite."""
+        faces = Preprocessor(self.preprocess).extremes()
+        try:
+            shape = self.logits(faces).shape
+        except CheckpointError:
+            raise
+        except Exception as error:  # ONNX Runtime's errors share no base but Exception
+            raise CheckpointError(f"{name!r} does not take faces as its metadata prepare them: {first_line(error)}; write it again with export_onnx") from error
+        if shape != (len(faces), len(self.labels)):
+            raise CheckpointError(f"{name!r} answers {len(faces)} faces with shape {shape} for {len(self.labels)} labels; write it again with export_onnx")
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
         """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""
-        return self.session.run([OUTPUT], {INPUT: pixel_values})[0]
+        return finite_logits(self.session.run([OUTPUT], {INPUT: pixel_values})[0])
+
+
+def finite_logits(logits: np.ndarray) -> np.ndarray:
+    """The same logits; raises CheckpointError when one is not finite: probabilities made of it would be NaN."""
+    if not np.isfinite(logits).all():
+        raise CheckpointError("the network answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint")
+    return logits

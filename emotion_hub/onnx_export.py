@@ -84,7 +84,8 @@ def export_onnx(
         raise ConfigError(f"opset={opset!r}; this export writes {OPSETS[1]} to {OPSETS[0]}")
     try:
         import onnx
-        import onnxruntime  # noqa: F401  the check below needs it
+
+        from emotion_hub.onnx_runtime import open_session  # the check below needs it
     except ImportError as error:
         raise MissingDependencyError(f"exporting needs a package that is missing ({error}): pip install 'emotion-hub[onnx]'") from error
     path = Path(path)
@@ -99,7 +100,7 @@ def export_onnx(
         onnx.helper.set_model_props(model, _metadata(classifier, used, storage, weights_file))
         onnx.checker.check_model(model)
         onnx.save(model, str(partial))
-        difference = _difference(classifier, partial, pixels)
+        difference = _difference(classifier, open_session(partial), pixels)
         if not difference <= TOLERANCE[storage]:
             raise CheckpointError(
                 f"{classifier.config.model}'s logits differ from torch's by {difference:.2g}, more than {TOLERANCE[storage]:g}; the export is not kept. "
@@ -205,11 +206,9 @@ def _store_halves(model: Any) -> None:
     graph.node.extend(nodes)
 
 
-def _difference(classifier: EmotionClassifier, path: Path, pixels: np.ndarray) -> float:
-    import onnxruntime
+def _difference(classifier: EmotionClassifier, session: Any, pixels: np.ndarray) -> float:
     import torch
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.inference_mode():
         expected = classifier(torch.from_numpy(pixels).to(next(classifier.parameters()).device)).float().cpu().numpy()
     return max(float(np.abs(session.run([OUTPUT], {INPUT: pixels[:n]})[0] - expected[:n]).max()) for n in (1, len(pixels)))

@@ -41,6 +41,8 @@ def quantize_onnx(source: str | Path, path: str | Path, faces: Sequence[Image.Im
     measured on), spread evenly over them, bring about; each is asked for when its turn comes. Raises InputError for fewer than 32 faces,
     CheckpointError for a file that is none of ours and MissingDependencyError without onnx.
     """
+    from emotion_hub.onnx_runtime import onnxruntime  # noqa: F401  first: it switches the telemetry off
+
     try:
         import onnx
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quant_pre_process, quantize_static

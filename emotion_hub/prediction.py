@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
+
+from emotion_hub.errors import CheckpointError
 
 __all__ = ["BACKENDS", "STEPS", "Comparison", "Pipeline", "Prediction", "with_total"]
 
@@ -45,8 +48,10 @@ class Prediction:
     def of(cls, probs: Mapping[str, float], model: str, spent: Mapping[str, float], **found: Any) -> Prediction:
         """The most probable label of `probs`, the first of equals; `spent` are the milliseconds of the steps, those it does not name took none.
 
-        `found` is the face's `bbox`, `score` and `detector`.
+        `found` is the face's `bbox`, `score` and `detector`. Raises CheckpointError when a probability is not finite.
         """
+        if not math.isfinite(sum(probs.values())):
+            raise CheckpointError(f"{model} answers with probabilities that are not finite; its weights are damaged or too large to be used")
         label = max(probs, key=probs.__getitem__)
         return cls(label, list(probs).index(label), probs, model=model, timings=with_total(spent), **found)
 

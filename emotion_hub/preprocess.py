@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emotion_hub.errors import ConfigError, ImageTooLargeError, InputError, UnknownModelError
+from emotion_hub.errors import ConfigError, ImageTooLargeError, InputError, UnknownModelError, shown
 from emotion_hub.images import MAX_PIXELS, crop
 
 __all__ = ["FILTERS", "NATIVE48", "PREPROCESSING", "RGB48", "UPSCALE224", "PreprocessConfig", "Preprocessor"]
@@ -29,6 +29,9 @@ FILTERS: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+
+#: The largest mean or standard deviation, and the reciprocal of the smallest: with these, normalised pixels are finite float32.
+_LARGEST = 1e6
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -60,7 +63,9 @@ class PreprocessConfig:
             try:
                 object.__setattr__(self, field, tuple(float(v) for v in value))
             except (TypeError, ValueError):
-                raise ConfigError(f"{field}={value!r}: give a list with one number a channel") from None
+                raise ConfigError(f"{field}={shown(value)}: give a list with one number per channel") from None
+            except OverflowError:
+                raise ConfigError(f"{field}={shown(value)}: every value must be finite") from None
             if not all(map(math.isfinite, getattr(self, field))):
                 raise ConfigError(f"{field}={value!r}: every value must be finite")
         for field in ("size", "face_size"):
@@ -74,8 +79,12 @@ class PreprocessConfig:
         for field in ("mean", "std"):
             if len(getattr(self, field)) != self.channels:
                 raise ConfigError(f"{field}={getattr(self, field)!r} has {len(getattr(self, field))} values for {self.channels} channels")
+        if max(map(abs, self.mean)) > _LARGEST:
+            raise ConfigError(f"mean={self.mean!r}: every value is from -{_LARGEST:g} to {_LARGEST:g}, for pixels scaled to 0..1")
         if min(self.std) <= 0:
             raise ConfigError(f"std={self.std!r}: every value must be above 0")
+        if not 1 / _LARGEST <= min(self.std) <= max(self.std) <= _LARGEST:
+            raise ConfigError(f"std={self.std!r}: every value is from {1 / _LARGEST:g} to {_LARGEST:g}, for pixels scaled to 0..1")
         for field in ("resample", "upsample"):
             if getattr(self, field) not in tuple(FILTERS):
                 raise ConfigError(f"{field}={getattr(self, field)!r} is not a filter; choose from {', '.join(FILTERS)}")
@@ -175,6 +184,12 @@ class Preprocessor:
         if planes.dtype != np.uint8:
             raise InputError(f"gray levels are uint8, not {planes.dtype}")
         return np.stack([row[planes] for row in self._table], axis=-3)
+
+    def extremes(self) -> np.ndarray:
+        """float32, (3, C, H, W), normalised: a black, a white and a half black, half white face, on which a loaded network is checked."""
+        planes = np.zeros((3, self.config.size, self.config.size), np.uint8)
+        planes[1], planes[2, :, self.config.size // 2 :] = 255, 255
+        return self.normalise(planes)
 
     def __call__(self, face: Image.Image) -> np.ndarray:
         """float32, (C, H, W), normalised: `to_array(prepare(face))`."""

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for checkpoint in args.checkpoint or embedded_checkpoints():
         with tempfile.TemporaryDirectory() as folder:
             report["checkpoints"][Path(checkpoint).name] = study(str(checkpoint), args.data, args.split, Path(folder))
-    import onnxruntime
+    from emotion_hub.onnx_runtime import onnxruntime
 
     report["n"] = next(iter(report["checkpoints"].values()))["files"]["float32"]["n"]
     report["environment"] = {"onnxruntime": onnxruntime.__version__, "machine": hardware(), "python": platform.python_version()}

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
 from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, local_folder, resolve_file
-from emotion_hub.errors import CheckpointError, ConfigError, LabelError
+from emotion_hub.errors import CheckpointError, ConfigError, LabelError, first_line
 from emotion_hub.labels import FER2013, LabelSet
 from emotion_hub.models.registry import create_model, get_entry
 from emotion_hub.preprocess import PREPROCESSING, PreprocessConfig, Preprocessor
@@ -33,6 +33,9 @@ _TRANSFORMERS_KEYS = frozenset(
 #: Keys of timm's own `config.json`, which stand beside ours where timm reads the same file.
 _TIMM_KEYS = frozenset(["architecture", "label_names", "num_classes", "num_features", "pretrained_cfg"])
 _OWN_KEYS = ("model", "labels", "preprocess", "options")
+
+#: More labels than any set of expressions has, and few enough for a message to list them.
+_MOST_LABELS = 1000
 
 #: Types a checkpoint's floating-point tensors may be stored in.
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -53,6 +56,8 @@ class ClassifierConfig:
             raise ConfigError(f"labels={self.labels!r}: give a list of names in the order of the logits")
         if len(self.labels) < 2:
             raise ConfigError(f"labels={self.labels!r}: a classifier needs at least two")
+        if len(self.labels) > _MOST_LABELS:
+            raise ConfigError(f"{len(self.labels):,} labels; a classifier has at most {_MOST_LABELS:,}")
         try:
             object.__setattr__(self, "labels", LabelSet("custom", tuple(self.labels)).labels)
         except LabelError as error:
@@ -199,34 +204,59 @@ class EmotionClassifier(
             values = json.loads(config_path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:  # brackets nested too deep are a RecursionError
             raise CheckpointError(f"{CONFIG_FILE} of {str(source)!r} is not JSON: {error}") from error
-        model = cls(ClassifierConfig.from_dict(values))
+        config = ClassifierConfig.from_dict(values)
         if local_folder(source) is None and config_path.parent.parent.name == "snapshots":
             where["revision"] = config_path.parent.name  # the commit: a push in between must not mix two
-        _load_strictly(model.network, resolve_file(source, WEIGHTS_FILE, **where), str(source))
-        return model.to(map_location).eval()
+        weights = resolve_file(source, WEIGHTS_FILE, **where)
+        with torch.device("meta"):  # nothing is allocated yet: a configuration can ask for a network of any size
+            described = create_model(config.model, len(config.labels), **config.options)
+        tensors = _read_strictly(described, weights, str(source))
+        model = cls(config)
+        model.network.load_state_dict(tensors)
+        _check_answer(model.eval(), str(source))
+        return model.to(map_location)
 
 
-def _load_strictly(network: nn.Module, path: Path, source: str) -> None:
-    """Fill the network from a safetensors file, every tensor of both sides accounted for; floats become float32."""
+@torch.inference_mode()
+def _check_answer(model: EmotionClassifier, source: str) -> None:
+    """Run extreme faces: raises CheckpointError when the answer is not finite, as finite weights can still overflow."""
+    try:
+        logits = model(torch.from_numpy(model.preprocessor.extremes()))
+    except RuntimeError as error:
+        raise CheckpointError(f"{source!r} does not take faces as its configuration prepares them: {first_line(error)}") from error
+    if not torch.isfinite(logits).all():
+        raise CheckpointError(f"{source!r} answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint")
+
+
+def _read_strictly(network: nn.Module, path: Path, source: str) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file for this network, every tensor of both sides accounted for; floats become float32."""
+    target, fitted = network.state_dict(), {}
+    try:
+        with safe_open(path, "pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  not a mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} of {source!r} is damaged or no safetensors file: {error}") from error
+    if missing := [k for k in target if k not in shapes]:
+        raise CheckpointError(f"{source!r} lacks {_some(missing)}; the weights belong to another network or were renamed")
+    if extra := [k for k in shapes if k not in target]:
+        raise CheckpointError(f"{source!r} has {_some(extra)}, which the network does not; the weights belong to another network or were renamed")
+    for name, shape in shapes.items():
+        if shape != tuple(target[name].shape):
+            raise CheckpointError(f"{name!r} of {source!r} has shape {shape}, the network wants {tuple(target[name].shape)}")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path.name} of {source!r} is damaged or no safetensors file: {error}") from error
-    target, fitted = network.state_dict(), {}
-    if missing := [k for k in target if k not in tensors]:
-        raise CheckpointError(f"{source!r} lacks {_some(missing)}; the weights belong to another network or were renamed")
-    if extra := [k for k in tensors if k not in target]:
-        raise CheckpointError(f"{source!r} has {_some(extra)}, which the network does not; the weights belong to another network or were renamed")
     for name, tensor in tensors.items():
-        if tensor.shape != target[name].shape:
-            raise CheckpointError(f"{name!r} of {source!r} has shape {tuple(tensor.shape)}, the network wants {tuple(target[name].shape)}")
         wanted = target[name].dtype
         if tensor.dtype not in (_FLOATS if wanted.is_floating_point else (wanted,)):
             raise CheckpointError(f"{name!r} of {source!r} is {tensor.dtype}, the network wants {wanted}")
         fitted[name] = tensor.to(wanted)
         if not torch.isfinite(fitted[name]).all():
             raise CheckpointError(f"{name!r} of {source!r} holds values that are not finite; the file is damaged or the training diverged")
-    network.load_state_dict(fitted)
+        if name.endswith("running_var") and (fitted[name] < 0).any():
+            raise CheckpointError(f"{name!r} of {source!r} holds negative variances; the file is damaged")
+    return fitted
 
 
 def _some(names: list[str]) -> str:

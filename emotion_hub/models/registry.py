@@ -101,7 +101,7 @@ def create_model(name: str, num_classes: int = 7, *, pretrained: bool | str | Pa
         model = entry.build(num_classes=num_classes, **options)
     except ConfigError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ConfigError(f"{name} cannot be built with {options}: {error}") from error
     if pretrained is not False:
         load_pretrained(name, model, pretrained)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,9 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from emotion_hub.errors import ImageError, ImageTooLargeError, InputError, MissingDependencyError
+from emotion_hub.errors import CheckpointError, ImageError, ImageTooLargeError, InputError, MissingDependencyError
 
 __all__ = ["install_failures", "refusal"]
+
+log = logging.getLogger(__name__)
 
 
 def refusal(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -22,7 +25,10 @@ def refusal(status: int, text: str, headers: Mapping[str, str] | None = None) ->
 
 
 def install_failures(app: FastAPI) -> None:
-    """Let the app answer errors in that shape: 413 for too much, 400 for what is no picture, 422 for a field that is wrong."""
+    """Let the app answer errors in that shape.
+
+    413 for too much, 400 for what is no picture, 422 for a field that is wrong, 500 for a model that cannot answer.
+    """
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
@@ -36,6 +42,11 @@ def install_failures(app: FastAPI) -> None:
     async def _input(_: Request, error: InputError) -> JSONResponse:
         status = 413 if isinstance(error, ImageTooLargeError) else 400 if isinstance(error, ImageError) else 422
         return refusal(status, str(error))
+
+    @app.exception_handler(CheckpointError)
+    async def _checkpoint(_: Request, error: CheckpointError) -> JSONResponse:
+        log.error("a model cannot answer", exc_info=error)
+        return refusal(500, str(error))
 
     @app.exception_handler(MissingDependencyError)
     async def _missing(_: Request, error: MissingDependencyError) -> JSONResponse:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_hub.backends import finite_logits
 from emotion_hub.errors import InputError, shown
 from emotion_hub.images import ImageSource
 from emotion_hub.labels import LabelSet
@@ -71,8 +72,8 @@ def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
 
 
 def ranked(logits: np.ndarray, labels: LabelSet, request: InferenceRequest) -> list[dict[str, Any]]:
-    """[{"label", "score"}], the best first, from one face's logits, (num_classes,)."""
-    values = logits.astype(np.float64)
+    """[{"label", "score"}], the best first, from one face's logits, (num_classes,); raises CheckpointError for logits that are not finite."""
+    values = finite_logits(logits).astype(np.float64)
     scores = {"softmax": softmax, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "none": lambda x: x}[request.function_to_apply](values)
     best = np.argsort(-scores, kind="stable")[: request.top_k]
     return [{"label": labels.labels[i], "score": float(scores[i])} for i in best]

@@ -1,0 +1,184 @@
+"""No telemetry: what runs here writes nothing to the user's home and opens no connection beyond this machine."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from api_server import photo
+
+#: Addresses of this machine and of its name server, whose queries are looked at one by one. Ray asks a datagram socket, through which nothing is sent, for
+#: its own address, and the link-local address of a cloud's metadata whether this is a cloud.
+LOCAL = re.compile(
+    r"AF_UNIX|AF_NETLINK|AF_UNSPEC|htons\(53\)|htons\(0\)|169\.254\.169\.254"
+    r"|127\.\d+\.\d+\.\d+|\"::1\"|\"::ffff:127\."
+)
+
+#: Names that may be looked up; the last one is Ray's, see above.
+NAMES = {socket.gethostname(), "localhost", "metadata.google.internal"}
+
+PREDICT = """
+    from emotion_hub import EmotionPredictor
+    assert EmotionPredictor.from_pretrained("emotion_cnn", backend="onnx").predict("photo.png", whole=True)[0].confidence > 0
+"""
+
+DEMO = """
+    import httpx
+    from emotion_hub.ui import build_demo, launch_options
+    from emotion_hub.ui.uploads import upload_folder
+
+    with upload_folder():
+        demo = build_demo()
+        _, address, _ = demo.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
+        with httpx.Client(base_url=address, timeout=60) as client:  # not gradio_client, which asks the Hub things of its own
+            assert client.get("/").status_code == 200
+            path = client.post("/gradio_api/upload", files={"files": open("photo.png", "rb")}).json()[0]
+            data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "emotion_cnn", True]
+            event = client.post("/gradio_api/call/predict", json={"data": data}).json()["event_id"]
+            answer = client.get(f"/gradio_api/call/predict/{event}").text
+            assert "event: complete" in answer and "confidence" in answer, answer
+        demo.close()
+"""
+
+SERVER = """
+    import sys, threading
+    sys.path.insert(0, TESTS)
+    from api_server import running
+    from emotion_hub.serve import ServeConfig, create_app
+
+    with running(create_app(config=ServeConfig(models=("emotion_cnn",)))) as client:
+        assert client.post("/predict?whole=true", content=open("photo.png", "rb").read(), headers={"content-type": "image/png"}).status_code == 200
+"""
+
+
+SCORE = """
+    from emotion_hub.scoring import score
+    score(".", "out.parquet", models=["emotion_cnn"], backend="onnx", whole=True, engine=ENGINE, workers=1)
+"""
+
+DATASETS = """
+    import numpy as np, datasets
+    from PIL import Image
+    from training.data import load_split
+
+    rows = {"image": [Image.fromarray(np.full((48, 48), 10 * n, np.uint8)) for n in range(3)], "label": ["happy", "sad", "fear"]}
+    folder = datasets.Dataset.from_dict(rows, features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")}))
+    folder.to_parquet("data/train-00000-of-00001.parquet")
+    assert len(load_split("data", "train")) == 3
+"""
+
+
+def _traced(program: str, folder: Path, **values: str) -> tuple[list[str], list[Path]]:
+    """What a program sent anywhere but to this machine, as strace has it, and the files it left in an empty home."""
+    home, log = folder / "home", folder / "strace.log"
+    home.mkdir()
+    (folder / "photo.png").write_bytes(photo())
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_", "GRADIO_", "RAY_", "ORT_", "EMOTION_HUB_", "TRANSFORMERS_"))
+    }
+    environment |= {"HOME": str(home), "EMOTION_HUB_YUNET": "off", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])}
+    head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    command = [sys.executable, "-c", head + textwrap.dedent(program)]
+    if shutil.which("strace"):
+        command = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-s", "512", "-o", str(log), *command]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    calls = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    own = {f'"{address}"' for address in _own_addresses()}
+    names = {name for line in calls for name in _names(line)} - {
+        socket.gethostname(),
+        "localhost",
+        "metadata.google.internal",
+    }  # the last one is Ray's, see LOCAL
+    sent = sorted(names) + [line for line in calls if "sa_family=AF_INET" in line and not LOCAL.search(line) and not any(address in line for address in own)]
+    return sent, [path.relative_to(home) for path in sorted(home.rglob("*")) if path.is_file()]
+
+
+def _names(line: str) -> set[str]:
+    """The host names that a line of strace asks a name server for."""
+    found = set()
+    for text in re.findall(r'"((?:[^"\\]|\\.)*)"', line) if "sendmmsg" in line or "sendto" in line else ():
+        packet = codecs.decode(text, "unicode_escape").encode("latin-1", "replace")
+        if packet[2:12] not in (b"\1\0\0\1\0\0\0\0\0\0", b"\1\x20\0\1\0\0\0\0\0\0", b"\1\0\0\1\0\0\0\0\0\1"):  # one question
+            continue
+        labels, position = [], 12
+        while position < len(packet) and (length := packet[position]):
+            labels.append(packet[position + 1 : position + 1 + length].decode("latin-1"))
+            position += 1 + length
+        found.add(".".join(labels))
+    return found
+
+
+def test_names_that_are_looked_up_are_seen() -> None:
+    line = r'sendmmsg(8, [{msg_hdr={msg_iov=[{iov_base="C^\1\0\0\1\0\0\0\0\0\0\vhuggingface\2co\0\0\1\0\1", iov_len=32}]'
+    assert _names(line) == {"huggingface.co"}
+
+
+def _own_addresses() -> set[str]:
+    """The addresses of this machine, in the notations of strace; Ray's parts talk to each other through them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # a datagram socket: nothing is sent
+        except OSError:  # no network at all
+            return set()
+        address = probe.getsockname()[0]
+    return {address, f"::ffff:{address}"}
+
+
+@pytest.fixture
+def traced():
+    return _traced
+
+
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed: apt-get install strace")
+
+
+def test_a_prediction_leaves_no_file_in_the_home(traced, tmp_path) -> None:
+    assert traced(PREDICT, tmp_path)[1] == []
+
+
+@needs_strace
+def test_a_prediction_opens_no_connection(traced, tmp_path) -> None:
+    assert traced(PREDICT + "    import time; time.sleep(2)\n", tmp_path)[0] == []
+
+
+def test_the_switch_is_what_does_it_and_a_users_own_value_stays(traced, tmp_path) -> None:
+    program = 'import os\nos.environ["ORT_DISABLE_TELEMETRY"] = "0"\n' + textwrap.dedent(PREDICT)
+    program += 'assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"\n'
+    _, files = traced(program, tmp_path)
+    assert any(path.name == "deviceid" for path in files), "ONNX Runtime has changed how it tells a user: see emotion_hub/onnx_runtime.py"
+
+
+def test_only_one_module_imports_onnx_runtime() -> None:
+    root = Path(__file__).parents[1]
+    pattern = re.compile(r"^\s*(import onnxruntime|from onnxruntime)(?!\.quantization)", re.MULTILINE)
+    files = [path for folder in ("emotion_hub", "training", "benchmarks") for path in (root / folder).rglob("*.py")]
+    found = {str(path.relative_to(root)) for path in files if pattern.search(path.read_text())}
+    # the worker runs without emotion_hub; its caller sets the switch
+    assert found == {"emotion_hub/onnx_runtime.py", "benchmarks/peer_workers/mini_xception.py"}
+
+
+@pytest.mark.slow
+@needs_strace
+@pytest.mark.parametrize(
+    ("program", "values"),
+    [
+        pytest.param(DEMO, {}, id="demo"),
+        pytest.param(SERVER, {"TESTS": str(Path(__file__).parent)}, id="server"),
+        pytest.param(SCORE, {"ENGINE": "local"}, id="score"),
+        pytest.param(SCORE, {"ENGINE": "ray"}, id="ray"),
+        pytest.param(DATASETS, {}, id="datasets"),
+    ],
+)
+def test_nothing_is_sent_beyond_this_machine(program: str, values: dict[str, str], traced, tmp_path) -> None:
+    sent, files = traced(program, tmp_path, **values)
+    assert sent == []
+    assert not [path for path in files if re.search(r"telemetry|deviceid|onnxruntime|usage|analytics", str(path), re.IGNORECASE)]

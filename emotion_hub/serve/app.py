@@ -19,6 +19,7 @@ from emotion_hub.serve.failures import install_failures
 from emotion_hub.serve.observe import REQUEST_ID, Observe
 from emotion_hub.serve.routes import photo_routes, status_routes
 from emotion_hub.serve.service import Service
+from emotion_hub.serve.unread import CloseUnread
 
 __all__ = ["create_app"]
 
@@ -44,7 +45,7 @@ def create_app(models: Mapping[str, EmotionPredictor] | None = None, default: st
         finally:  # the server has answered whom it let in; the threads may still finish work that was given up
             await run_in_threadpool(service.close)
 
-    layers = [Middleware(Observe, metrics=service.metrics)]
+    layers = [Middleware(CloseUnread), Middleware(Observe, metrics=service.metrics)]
     if config.cors:
         layers.append(
             Middleware(

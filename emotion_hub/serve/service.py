@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from emotion_hub.serve.metrics import Metrics
 from emotion_hub.serve.models import Lane, Models
 from emotion_hub.serve.observe import Record, record_of
 from emotion_hub.serve.requests import ExplainRequest
+from emotion_hub.serve.threads import DaemonPool
 
 __all__ = ["Service", "Sight"]
 
@@ -59,7 +60,7 @@ class Service:
         self.metrics.watch("bodies", lambda: self.bodies.inside, MOST)
         self._preparing = 0
         self._lock = threading.Lock()
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools: dict[str, DaemonPool] = {}
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -68,18 +69,18 @@ class Service:
             if not self._pools:
                 self._stop = threading.Event()
                 self._pools = {
-                    "photos": ThreadPoolExecutor(self.config.threads, "photos"),
-                    "explanations": ThreadPoolExecutor(self.config.explain_at_once, "explanations"),
+                    "photos": DaemonPool(self.config.threads, "photos"),
+                    "explanations": DaemonPool(self.config.explain_at_once, "explanations"),
                 }
         self.models.start()
 
     def close(self) -> None:
-        """End the threads: explanations are stopped, photos that are being looked at are finished."""
+        """End the threads: explanations are stopped, and what is still decoded, for a client that was told that its time is up, is abandoned."""
         self._stop.set()
         with self._lock:
             pools, self._pools = self._pools, {}
         for pool in pools.values():
-            pool.shutdown(cancel_futures=True)
+            pool.close()
         self.models.close()
 
     async def body(self, request: Request, gate: Gate) -> bytes:

@@ -34,7 +34,7 @@ def _centre(batch: torch.Tensor) -> torch.Tensor:
     return torch.stack([(weight.sum(1) * steps).sum(1) / total, (weight.sum(2) * steps).sum(1) / total], dim=1)
 
 
-NEW_STEPS = {"vertical_flip": 0.5, "shear": 15.0, "perspective": 0.2, "sharpness": 0.8, "blur": 0.5, "noise": 0.2}
+NEW_STEPS = {"vertical_flip": 0.5, "shear": 15.0, "perspective": 0.2, "sharpness": 0.8, "blur": 0.5, "soften": 1.5, "noise": 0.2}
 
 
 @pytest.mark.parametrize(("step", "strength"), NEW_STEPS.items(), ids=NEW_STEPS)
@@ -142,6 +142,26 @@ def test_strengths_grow_over_the_ramp_and_then_stay():
     assert (how.at_epoch(0).erase_area, how.at_epoch(0).fill) == ((0.1, 0.2), 128)
     plain = Augmentation(rotate=20.0)
     assert plain.at_epoch(0) is plain
+
+
+def test_softening_is_a_gaussian_blur_of_at_most_its_deviation_for_every_second_image():
+    grain = torch.randn(200, 1, 48, 48, generator=_seeded(1))
+    spread = augment_tensor(grain, Augmentation(soften=1.5), _seeded()).flatten(1).std(dim=1)
+    assert 70 < int((spread < 0.99).sum()) < 115, "about half of the images, less those of the smallest deviations"
+    # white noise under a Gaussian blur of deviation s keeps 1 / (2 s sqrt(pi)) of its spread
+    assert spread.min() > 0.9 / (2 * 1.5 * math.sqrt(math.pi))
+    torch.testing.assert_close(augment_tensor(torch.ones(8, 3, 48, 48), Augmentation(soften=1.5), _seeded()), torch.ones(8, 3, 48, 48))
+
+
+def test_softening_and_noise_are_measured_on_the_48_pixel_face_whatever_the_side():
+    step = torch.zeros(64, 3, 224, 224)
+    step[..., 112:] = 1
+    width = (augment_tensor(step, Augmentation(soften=1.5), _seeded()) - step).abs().sum(dim=-1).mean(dim=(1, 2))
+    assert 0.8 * 2 * 1.5 * 224 / 48 / math.sqrt(2 * math.pi) < width.max() < 1.1 * 2 * 1.5 * 224 / 48 / math.sqrt(2 * math.pi)
+    grain = augment_tensor(torch.zeros(16, 3, 224, 224), Augmentation(noise=0.5), _seeded())
+    torch.testing.assert_close(grain[:, 0], grain[:, 2])
+    neighbours = torch.corrcoef(torch.stack([grain[:, 0, :, :-1].flatten(), grain[:, 0, :, 1:].flatten()]))[0, 1]
+    assert neighbours > 0.9, "one grain of the small face covers several pixels"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Augmentation of prepared faces: eleven steps, from flips to noise, each off until a recipe sets its strength."""
+"""Augmentation of prepared faces: twelve steps, from flips to noise, each off until a recipe sets its strength."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from emotion_hub.errors import ConfigError
 __all__ = ["Augmentation", "augment_image", "augment_tensor"]
 
 _PROBABILITIES = ("flip", "vertical_flip", "clahe", "blur", "erase")
-_RANGES = ("rotate", "shift", "scale", "shear", "perspective", "brightness", "contrast", "sharpness", "noise")
+_RANGES = ("rotate", "shift", "scale", "shear", "perspective", "brightness", "contrast", "sharpness", "soften", "noise")
+
+#: Side of the face that `soften` and `noise` are measured on: what a camera does to a face happens before the upscaling.
+_FACE = 48
 
 #: The smoothing that Pillow's `ImageEnhance.Sharpness` blends with.
 _SMOOTH = torch.tensor([[1.0, 1.0, 1.0], [1.0, 5.0, 1.0], [1.0, 1.0, 1.0]]) / 13
@@ -30,7 +33,8 @@ class Augmentation:
 
     Probabilities: `flip`, `vertical_flip` (off: it does not happen to faces), `clahe`, `blur`, `erase`. Ranges around the original:
     `rotate` and `shear` in degrees, `shift`, `scale` and `perspective` (how far a corner moves) as shares of the side, `brightness` in normalised units,
-    `contrast` and `sharpness` as factors 1 ± range; `noise` is the largest standard deviation in normalised units. `fill` is what
+    `contrast` and `sharpness` as factors 1 ± range; `soften` is the largest standard deviation of a Gaussian blur in pixels of the 48-pixel face, drawn
+    for every second image; `noise` is the largest standard deviation in normalised units, of grain on the 48-pixel face. `fill` is what
     geometry uncovers: "border" repeats the edge, a number is a gray level of 0..255.
     `ramp_epochs` above 0 lets every strength grow linearly from `ramp_start` times itself to all of it.
     """
@@ -49,6 +53,7 @@ class Augmentation:
     sharpness: float = 0.0
     clahe: float = 0.0
     blur: float = 0.0
+    soften: float = 0.0
     noise: float = 0.0
     fill: float | str = "border"
     ramp_epochs: float = 0.0
@@ -125,9 +130,13 @@ def augment_tensor(
     if how.blur:
         soft = _filter(batch, _GAUSS[:, None] * _GAUSS[None])
         batch = torch.where((torch.rand(count, generator=generator) < how.blur).view(-1, 1, 1, 1), soft, batch)
+    if how.soften:
+        batch = _soften(batch, how.soften * side / _FACE, generator)
     if how.noise:
         sigma = how.noise * torch.rand(count, generator=generator).view(-1, 1, 1, 1)
-        grain = torch.randn((count, 1, *batch.shape[-2:]), generator=generator)  # the channels are one gray plane
+        grain = torch.randn((count, 1, *[min(side, _FACE)] * 2), generator=generator)  # the channels are one gray plane
+        if side > _FACE:
+            grain = F.interpolate(grain, (side, side), mode="bicubic", align_corners=False)
         batch = batch + sigma * grain
     if how.erase:
         batch = _erase(batch, how, generator)
@@ -174,6 +183,23 @@ def _filter(batch: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     pad = kernel.shape[0] // 2
     planes = F.pad(batch.flatten(0, 1).unsqueeze(1), [pad] * 4, mode="replicate")
     return F.conv2d(planes, kernel[None, None]).reshape(batch.shape)
+
+
+def _soften(batch: torch.Tensor, largest: float, generator: torch.Generator) -> torch.Tensor:
+    """Every second image under a Gaussian blur of its own standard deviation, uniform up to `largest` pixels of the batch; edges repeated."""
+    count, channels, height, width = batch.shape
+    sigma = largest * torch.rand(count, generator=generator).clamp(min=1e-3)
+    chosen = torch.nonzero(torch.rand(count, generator=generator) < 0.5).flatten()
+    if not len(chosen):
+        return batch
+    radius = math.ceil(3 * float(sigma[chosen].max()))
+    steps = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (steps / sigma[chosen, None]) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    planes = F.pad(batch[chosen].reshape(1, -1, height, width), [radius] * 4, mode="replicate")
+    planes = F.conv2d(planes, kernel[:, None, :, None], groups=len(kernel))
+    planes = F.conv2d(planes, kernel[:, None, None, :], groups=len(kernel))
+    return batch.index_copy(0, chosen, planes.reshape(-1, channels, height, width))
 
 
 def _erase(batch: torch.Tensor, how: Augmentation, generator: torch.Generator) -> torch.Tensor:

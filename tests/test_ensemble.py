@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tolerances import assert_same_logits, assert_same_probs, assert_same_weights
 from torch import nn
 
 from emotion_hub.checkpoints import CONFIG_FILE
@@ -133,9 +134,10 @@ def test_an_ensemble_is_saved_and_loaded_as_one_classifier(name, tmp_path):
     loaded = EmotionClassifier.from_pretrained(tmp_path)
     assert loaded.config == model.config
     assert loaded.preprocessor.config == PREPROCESSING[name.removeprefix("ensemble_")]
+    assert_same_weights(loaded, model)
     with torch.inference_mode():
         pixels = _pixels(name)
-        assert torch.equal(loaded(pixels), model(pixels))
+        assert_same_logits(loaded(pixels), model(pixels))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 
@@ -236,7 +238,7 @@ def test_classifiers_are_joined_to_one_that_is_saved_with_their_weights(tmp_path
     pixels = _pixels("ensemble_native48")
     with torch.inference_mode():
         probs = [member(pixels).softmax(dim=1) for member in members]
-        torch.testing.assert_close(loaded(pixels).softmax(dim=1), sum(probs) / 3, atol=1e-6, rtol=1e-5)
+        assert_same_probs(loaded(pixels).softmax(dim=1), sum(probs) / 3)
     assert (probs[0] - probs[2]).abs().max() > 1e-4
 
 

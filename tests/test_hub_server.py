@@ -29,6 +29,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from tolerances import assert_same_logits, assert_same_weights
 
 REPO = "tester/model"
 BIG = bytes(range(256)) * 1000
@@ -438,23 +439,26 @@ def test_a_classifier_comes_back_with_equal_logits_and_stays_without_the_hub(hub
     assert len(hub.seen(STORAGE, "PUT", 200)) == 2, "6 MB of weights went up in two parts"
     inputs = torch.randn(2, 1, 48, 48)
 
-    def logits(**options) -> torch.Tensor:
-        with torch.inference_mode():
-            return EmotionClassifier.from_pretrained("tester/emotion", **options)(inputs)
-
     with torch.inference_mode():
         expected = model(inputs)
-    assert torch.equal(logits(revision=made.oid), expected)
-    assert torch.equal(logits(), expected)
+
+    def assert_comes_back(**options) -> None:
+        loaded = EmotionClassifier.from_pretrained("tester/emotion", **options)
+        assert_same_weights(loaded, model)
+        with torch.inference_mode():
+            assert_same_logits(loaded(inputs), expected)
+
+    assert_comes_back(revision=made.oid)
+    assert_comes_back()
     with pytest.raises(CheckpointError, match="private"):
-        logits(token=False, cache_dir=tmp_path / "elsewhere")
+        assert_comes_back(token=False, cache_dir=tmp_path / "elsewhere")
     with pytest.raises(CheckpointError, match="branch, tag or commit"):
-        logits(revision="absent")
+        assert_comes_back(revision="absent")
     hub.stop()
-    assert torch.equal(logits(), expected)
-    assert torch.equal(logits(local_files_only=True), expected)
+    assert_comes_back()
+    assert_comes_back(local_files_only=True)
     with pytest.raises(CheckpointError, match="cannot be reached"):
-        logits(cache_dir=tmp_path / "elsewhere")
+        assert_comes_back(cache_dir=tmp_path / "elsewhere")
 
 
 def test_transformers_pushes_and_loads_a_model(hub):
@@ -466,8 +470,9 @@ def test_transformers_pushes_and_loads_a_model(hub):
     model.push_to_hub("tester/resnet")
     loaded = AutoModelForImageClassification.from_pretrained("tester/resnet").eval()
     inputs = torch.randn(1, 3, 32, 32)
+    assert_same_weights(loaded, model)
     with torch.inference_mode():
-        assert torch.equal(loaded(inputs).logits, model(inputs).logits)
+        assert_same_logits(loaded(inputs).logits, model(inputs).logits)
     assert hub.seen("/tester/resnet/resolve/[^/]+/config.json", status=200)
     with pytest.raises(OSError, match="not a valid model identifier"):
         AutoModelForImageClassification.from_pretrained("tester/absent")

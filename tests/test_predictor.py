@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tolerances import PROBS
 
 from emotion_hub import predictor as predictor_module
 from emotion_hub.backends import TorchBackend
@@ -83,7 +84,7 @@ def _pictures(count: int, base: Image.Image) -> list[Image.Image]:
     return [base.rotate(17 * i).resize((120 + 3 * i, 120 + 2 * i)) for i in range(count)]
 
 
-def _same(a: Prediction, b: Prediction, atol: float = 1e-6) -> bool:
+def _same(a: Prediction, b: Prediction, atol: float = PROBS) -> bool:
     close = all(math.isclose(a.probs[k], b.probs[k], rel_tol=0, abs_tol=atol) for k in a.probs)
     return close and (a.label, a.bbox, a.score, a.detector, a.model, list(a.probs)) == (b.label, b.bbox, b.score, b.detector, b.model, list(b.probs))
 

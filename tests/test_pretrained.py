@@ -14,6 +14,7 @@ import torch
 import torchvision
 from huggingface_hub import errors as hub_errors
 from safetensors.torch import save_file
+from tolerances import LOGITS
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
@@ -234,7 +235,7 @@ def _features_agree(model: nn.Module, ours, theirs, transfer) -> None:
         assert not torch.allclose(ours(pixels), expected, rtol=1e-2, atol=0)
     transfer()
     with torch.inference_mode():
-        torch.testing.assert_close(model.eval() and ours(pixels), expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(model.eval() and ours(pixels), expected, **LOGITS)
 
 
 def test_mobilenetv1_computes_the_features_of_its_source(mobilenetv1):

@@ -21,6 +21,7 @@ import uvicorn
 from drawn_data import RECIPE, drawn_folder
 from huggingface_hub import HfApi, InferenceClient, ModelCard, RepoCard, hf_hub_download
 from PIL import Image
+from tolerances import assert_same_probs
 
 import training.evaluate
 import training.package
@@ -131,7 +132,7 @@ def test_five_ways_to_load_give_one_answer(hub, checkpoint: str, face_image: Ima
     assert ("timm" in ways) == (checkpoint == "upscale224")
     for way, answers in ways.items():
         for answer, probs in zip(answers, expected, strict=True):
-            assert answer == pytest.approx(probs, abs=1e-4), way
+            assert_same_probs(answer, probs, way)
     assert len(hub.seen("/cdn/", "PUT", 200)) >= 2, "the weights took the LFS way"
     assert not publish(checkpoint, repo).changed, "nothing has changed: no commit"
 
@@ -203,7 +204,7 @@ def test_the_handler_is_the_one_object_that_answers_endpoints(trained: Path, tmp
     answer = namespace["EndpointHandler"](str(out))({"inputs": buffer.getvalue(), "parameters": {"whole": True, "top_k": 2}})
     expected = EmotionPredictor.from_pretrained(trained).predict(face_image, whole=True)[0]
     assert [row["label"] for row in answer] == sorted(expected.probs, key=expected.probs.get, reverse=True)[:2]
-    assert answer[0]["score"] == pytest.approx(expected.confidence, abs=1e-6)
+    assert_same_probs(answer[0]["score"], expected.confidence)
 
 
 @pytest.mark.parametrize(("file", "command"), [(REPORT_FILE, "training.evaluate --checkpoint"), (TRAINING_FILE, "training.package --run RUN --out")])
@@ -282,7 +283,7 @@ def test_a_revision_pins_what_is_loaded(hub, trained: Path, tmp_path: Path, face
     assert weights(first.commit) == (trained / WEIGHTS_FILE).read_bytes() != (other / WEIGHTS_FILE).read_bytes() == weights(None)
     for revision, source in ((first.commit, trained), (None, other)):
         mine = EmotionPredictor.from_pretrained("tester/pinned", revision).predict(face_image, whole=True)[0]
-        assert mine.probs == EmotionPredictor.from_pretrained(source).predict(face_image, whole=True)[0].probs
+        assert_same_probs(mine.probs, EmotionPredictor.from_pretrained(source).predict(face_image, whole=True)[0].probs)
 
 
 def test_the_figure_counts_every_parameter_once(trained: Path, tmp_path: Path) -> None:

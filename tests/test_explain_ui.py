@@ -6,7 +6,10 @@ import io
 import json
 import re
 import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 from PIL import Image
 
 from emotion_hub.__main__ import main
+from emotion_hub.backends import TorchBackend
 from emotion_hub.errors import InputError
 from emotion_hub.explainers import METHODS, Explanation, explain, list_methods
 from emotion_hub.explainers.overlay import colour_bar, overlay, sheet
@@ -22,6 +26,7 @@ from emotion_hub.labels import FER2013
 from emotion_hub.predictor import embedded_predictor
 from emotion_hub.ui import explain as tab
 from emotion_hub.ui.explain import BOTH, NOTHING, PREDICTED, cancel, explain_json, explain_stream
+from emotion_hub.ui.jobs import SESSIONS, Jobs
 
 
 @pytest.fixture
@@ -122,30 +127,113 @@ def test_all_methods_end_with_a_sheet_to_download(face: str) -> None:
     assert "rather than <strong>happy</strong>" in last
 
 
+@pytest.fixture
+def waiting_networks(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """torch's networks wait for this event."""
+    go, usual = threading.Event(), TorchBackend.logits
+    monkeypatch.setattr(TorchBackend, "logits", lambda self, pixels: (go.wait(60), usual(self, pixels))[1])
+    yield go
+    go.set()
+    idle()
+
+
+def idle(seconds: float = 30.0) -> None:
+    """Wait until no thread explains anything: each of them takes one more task."""
+    gate = threading.Barrier(tab._WORKERS._max_workers + 1, timeout=seconds)
+    for _ in range(tab._WORKERS._max_workers):
+        tab._WORKERS.submit(gate.wait)
+    gate.wait()
+
+
+def streamed(face: str, methods: Sequence[str], number: int = 0, session: str = "", samples: int = 2000) -> Iterator[tuple[Any, Any]]:
+    return explain_stream(face, methods, "native48", PREDICTED, NOTHING, samples, False, False, number, gr.Request(session_hash=session))
+
+
 def test_cancel_ends_the_method_and_keeps_what_was_finished(face: str) -> None:
     request = gr.Request(session_hash="visitor")
-    stream = explain_stream(face, ["gradcam", "lime"], "native48", PREDICTED, NOTHING, 2000, False, False, request)
+    stream = streamed(face, ["gradcam", "lime"], session="visitor")
     seen = []
     for progress, answer in stream:
         seen.append((progress, answer))
         if "LIME" in str(progress) and "0%" not in str(progress):
-            assert cancel(request) == gr.skip()
+            assert cancel(0, request) == gr.skip()
             seen.append(next(stream))
             assert re.search(r"Stopping|Cancelled", str(seen[-1][0])), "the stream says it, and nothing after its end does"
     assert "Cancelled. 1 of 2 maps were finished." in seen[-1][0]
     assert 'data-method="gradcam"' in seen[-1][1]
     assert 'data-method="lime"' not in seen[-1][1]
-    assert "Nothing is running" in cancel(request)
-    assert cancel(gr.Request(session_hash="another")) == cancel(request)
+    assert "Nothing is running" in cancel(3, request)["html"]
+    assert cancel(3, request)["photo"] == 3
+    assert cancel(3, gr.Request(session_hash="another")) == cancel(3, request)
 
 
-def test_a_closed_page_stops_the_work(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(threading.enumerate())
-    stream = explain_stream(face, ["lime"], "native48", PREDICTED, NOTHING, 2000, False, False)
+def test_a_closed_page_stops_the_work(face: str) -> None:
+    stream = streamed(face, ["lime"])
     next(stream)
     stream.close()
-    assert not tab._RUNNING
-    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("ThreadPoolExecutor") and t.is_alive()]
+    assert len(tab._JOBS) == 0
+    idle()
+
+
+def test_closing_a_stream_does_not_wait_for_the_batch_in_hand(face: str, waiting_networks: threading.Event) -> None:
+    stream = streamed(face, ["gradcam"])
+    next(stream)
+    began = time.monotonic()
+    stream.close()  # gradio does it in its event loop
+    assert time.monotonic() - began < 5
+    assert len(tab._JOBS) == 0
+
+
+def test_a_new_photo_stops_every_job_of_its_own_session_and_no_other(face: str) -> None:
+    streams = [streamed(face, ["lime"], 1, session) for session in ("one", "one", "other")]
+    for stream in streams:
+        next(stream)
+    tab._stop_older(2, gr.Request(session_hash="one"))
+    for stream in streams[:2]:
+        assert "Cancelled" in str(list(stream)[-1][0])
+    assert len(tab._JOBS) == 1
+    assert "LIME" in str(next(streams[2])[0])
+    streams[2].close()
+    assert len(tab._JOBS) == 0
+
+
+def test_a_job_that_comes_to_its_turn_after_its_photo_is_gone_computes_nothing(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tab, "scene_of", lambda *_: pytest.fail("the photo was opened"))
+    tab._stop_older(5, gr.Request(session_hash="queued"))
+    assert list(streamed(face, ["gradcam"], 4, "queued")) == [(gr.skip(), gr.skip())]
+    assert len(tab._JOBS) == 0
+
+
+def test_a_job_that_overtakes_the_change_of_its_photo_is_not_stopped_by_it(face: str) -> None:
+    stream = streamed(face, ["gradcam"], 7, "quick")
+    next(stream)
+    tab._stop_older(7, gr.Request(session_hash="quick"))
+    tab._stop_older(6, gr.Request(session_hash="quick"))  # two changes in a row, the first one's request last
+    assert 'data-method="gradcam"' in str(list(stream))
+    assert 'data-method="gradcam"' in str(list(streamed(face, ["gradcam"], 7, "quick")))
+
+
+def test_a_newer_job_stops_the_older_ones_before_the_change_is_known(face: str) -> None:
+    older = streamed(face, ["lime"], 1, "eager")
+    next(older)
+    assert 'data-method="gradcam"' in str(list(streamed(face, ["gradcam"], 2, "eager")))
+    assert "Cancelled" in str(list(older)[-1][0])
+
+
+def test_the_sessions_whose_newest_photo_is_known_are_bounded() -> None:
+    jobs = Jobs()
+    for number in range(SESSIONS + 50):
+        jobs.newest(str(number), 2)
+    assert len(jobs._newest) == SESSIONS
+    assert jobs.start(str(SESSIONS), 1).is_set()
+    assert not jobs.start("0", 1).is_set(), "forgotten"
+
+
+def test_every_answer_of_the_tab_carries_the_number_of_its_photo(face: str) -> None:
+    request = gr.Request(session_hash="visitor")
+    for values in tab._explain(face, ["gradcam"], "native48", PREDICTED, NOTHING, 100, False, False, 11, request):
+        for value in values:
+            assert value == gr.skip() or value["photo"] == 11
 
 
 def test_what_is_wrong_is_said_in_place_of_the_answer(face: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from emotion_hub.serve.observe import DEMO_PATH
+from emotion_hub.serve.observe import DEMO_PATH, Observe
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -28,5 +28,6 @@ def mount_demo(app: FastAPI, demo: gr.Blocks, options: Mapping[str, Any]) -> Fas
     known = inspect.signature(gr.mount_gradio_app).parameters
     if not any(layer.cls is CORSMiddleware for layer in app.user_middleware):
         # gradio answers every origin unless the app has this layer; without origins it allows none
-        app.user_middleware.insert(1, Middleware(CORSMiddleware, allow_origins=()))
+        inside = 1 + next((place for place, layer in enumerate(app.user_middleware) if layer.cls is Observe), -1)
+        app.user_middleware.insert(inside, Middleware(CORSMiddleware, allow_origins=()))
     return gr.mount_gradio_app(app, demo, path=DEMO_PATH, **{name: value for name, value in options.items() if name in known})

@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-from emotion_hub.detectors import detector_at_work
 from emotion_hub.images import MAX_BYTES
 from emotion_hub.ui.about import NOTICE, about_tab, detector_line
 from emotion_hub.ui.compare import compare_tab
 from emotion_hub.ui.explain import explain_tab
 from emotion_hub.ui.models import shared_pool
 from emotion_hub.ui.predict import predict_tab
+from emotion_hub.ui.upload_limits import UploadLimits
 
 __all__ = ["build_demo", "launch_options"]
 
 #: Seconds between two sweeps of the temporary files, and the age at which they go.
 SWEEP, AGE = 60, 240
-
-#: Seconds between two looks at whether YuNet has come.
-LOOK = 2.0
 
 #: Requests that may wait, and that run at once.
 QUEUE, AT_ONCE = 32, 2
@@ -46,20 +44,9 @@ def build_demo() -> gr.Blocks:
             explain_tab()
         with gr.Tab("About", id="about"):
             about_tab()
-        foot, timer = gr.HTML(_foot(), elem_id="detector"), gr.Timer(LOOK, active=False)
-        for event in (demo.load, timer.tick):
-            event(_detector, None, [foot, timer], api_visibility="private", queue=False, show_progress="hidden")
+        gr.HTML(f'<p class="eh-foot">{detector_line()}</p>', elem_id="detector")
     demo.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE)
     return demo
-
-
-def _foot() -> str:
-    return f'<p class="eh-foot">{detector_line()}</p>'
-
-
-def _detector() -> tuple[str, gr.Timer]:
-    """The foot line as it is now, and whether to look again: until YuNet has come or failed."""
-    return _foot(), gr.Timer(active=detector_at_work().pending)
 
 
 def launch_options() -> dict[str, Any]:
@@ -70,6 +57,8 @@ def launch_options() -> dict[str, Any]:
         "css_paths": _HERE / "style.css",
         "max_file_size": MAX_BYTES,
         "footer_links": ["api"],
+        "run_history": False,  # gradio would keep photos and answers in the visitor's browser
+        "app_kwargs": {"middleware": [Middleware(UploadLimits)]},
         "share": False,
         "ssr_mode": False,
     }

@@ -8,7 +8,7 @@ import gradio as gr
 
 from emotion_hub import __version__
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
-from emotion_hub.detectors import YUNET_FILE, YUNET_VARIABLE, detector_at_work
+from emotion_hub.detectors import default_detector
 from emotion_hub.ui.choices import embedded_role
 
 __all__ = ["NOTICE", "about_tab", "checkpoint_cards", "detector_line"]
@@ -34,16 +34,9 @@ test images. Code: MIT licence.
 
 
 def detector_line() -> str:
-    """Which face detector answers and, where it is not YuNet, why not; for the page's foot. Does not wait for the Hub."""
-    now = detector_at_work()
-    if now.detector.name == "YuNet":
-        return "Faces are found by <strong>YuNet</strong>."
-    line = f"Faces are found by scikit-image's <strong>{escape(now.detector.name)}</strong>, which misses turned or tilted faces. "
-    if now.pending:
-        return f"{line}YuNet is being fetched from the Hub and takes over when it is there."
-    why = f"YuNet is not there: {escape(now.problem)}. " if now.problem else ""
-    hint = "" if YUNET_VARIABLE in now.problem else f"For YuNet, set <code>{YUNET_VARIABLE}</code> to the path of <code>{YUNET_FILE}</code>."
-    return line + why + hint
+    """Which face detector answers, for the page's foot."""
+    name = default_detector().name
+    return f"Faces are found by <strong>{escape(name)}</strong>" + ("." if name == "YuNet" else ", which misses turned or tilted faces.")
 
 
 def checkpoint_cards() -> str:

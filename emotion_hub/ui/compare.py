@@ -11,7 +11,9 @@ from emotion_hub.errors import EmotionHubError
 from emotion_hub.prediction import Comparison
 from emotion_hub.predictor import Scene, compare_scene
 from emotion_hub.preprocess import FILTERS
+from emotion_hub.ui.answers import READING, answer_field, answer_of_photo, empty_on_change, json_of, photo_number
 from emotion_hub.ui.choices import ROLES, embedded_default
+from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import Served, shared_pool
 from emotion_hub.ui.photo import example_photos, photo_input, scene_of
 from emotion_hub.ui.picker import answers_note, model_picker
@@ -22,6 +24,9 @@ __all__ = ["compare_tab"]
 
 #: Runs of each pipeline; the median is shown.
 REPEATS = 5
+
+
+_JOBS = Jobs()
 
 
 def _answers(scene: Scene, small: Served, large: Served, upsample: str, **options: int) -> list[Comparison]:
@@ -45,6 +50,19 @@ def compare_html(
         return message(NO_FACE), []
     cards = comparison_cards(faces, upsample, left_out=len(scene.faces) - len(faces))
     return answers_note(*(side.note for side in sides)) + cards, [face.to_dict() for face in faces]
+
+
+def _compare(
+    photo: str | bytes | None,
+    upsample: str,
+    whole: bool,
+    native48: str | None,
+    upscale224: str | None,
+    number: int,
+    request: gr.Request | None = None,
+) -> Any:
+    """The value of the answer field for the photo of this number."""
+    return answer_of_photo(_JOBS, number, request, lambda: compare_html(photo, upsample, whole, native48, upscale224))
 
 
 def compare_json(photo: str | bytes | None, upsample: str, whole: bool) -> list[dict[str, Any]]:
@@ -89,15 +107,18 @@ def compare_tab() -> None:
             run = gr.Button("Compare both pipelines", variant="primary", elem_id="compare-run")
             example_photos(photo)
         with gr.Column(scale=3, min_width=260):
-            answer = gr.HTML(WAITING, elem_id="compare-answer")
+            answer = answer_field("compare-answer", WAITING)
             with gr.Accordion("The answer as JSON", open=False):
                 raw = gr.JSON(show_label=False, elem_id="compare-json")
+            number = photo_number()
     inputs = [photo, upsample, whole]
-    everything, options = [*inputs, small.model, large.model], {"concurrency_id": "networks", "trigger_mode": "always_last"}
+    everything, options = [*inputs, small.model, large.model, number], {"concurrency_id": "networks", "trigger_mode": "always_last"}
+    empty_on_change(photo, number, {answer: (WAITING, READING)}, raw)
     triggers = [run.click, photo.change, upsample.change, whole.change]
-    gr.on(triggers, compare_html, everything, [answer, raw], api_visibility="private", **options)
+    gr.on(triggers, _compare, everything, answer, api_visibility="private", **options)
     for picker in (small, large):
-        picker.settled(compare_html, everything, [answer, raw], **options)
+        picker.settled(_compare, everything, [answer], **options)
+    json_of(answer, photo, raw)
     large.settled(_filter_of, [large.model], [upsample], queue=False, show_progress="hidden")
     gr.Button(visible=False).click(
         compare_json,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -14,8 +15,10 @@ from emotion_hub.checkpoints import checkpoint_summary
 from emotion_hub.errors import EmotionHubError, ImageError
 from emotion_hub.explainers import METHODS, Explanation, explain_face
 from emotion_hub.explainers.several import Task, tasks
+from emotion_hub.ui.answers import READING, answer_field, empty_on_change, of_photo, photo_number, session_of
 from emotion_hub.ui.choices import ROLES, embedded_default
 from emotion_hub.ui.explain_render import explanation_rows, progress_line
+from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import Served, shared_pool
 from emotion_hub.ui.photo import example_photos, photo_input, scene_of
 from emotion_hub.ui.picker import answers_note, model_picker
@@ -33,8 +36,9 @@ BOTH, PREDICTED, NOTHING = "both", "the predicted one", "nothing"
 #: Seconds between two looks at the progress.
 TICK = 0.2
 
-#: The running explanation's stop signal, by browser session.
-_RUNNING: dict[str, threading.Event] = {}
+#: The running explanations, and the threads that compute them: as many as the two queues let run. A thread outlives its job by one batch at most.
+_JOBS = Jobs()
+_WORKERS = ThreadPoolExecutor(3, "explanation")
 
 
 class Cancelled(Exception):  # noqa: N818  a signal between two threads, not an error
@@ -50,16 +54,22 @@ def explain_stream(
     samples: int,
     full: bool,
     whole: bool,
+    number: int = 0,
     request: gr.Request | None = None,
 ) -> Iterator[tuple[Any, Any]]:
-    """(progress, answer) as HTML, again and again until all maps are there; what is wrong is said in place of the answer."""
+    """(progress, answer) as HTML, again and again until all maps are there; what is wrong is said in place of the answer.
+
+    Nothing is computed where the session has a newer photo than that of this `number`.
+    """
     if photo is None:
         yield "", WAITING
         return
-    stop = threading.Event()
-    session = getattr(request, "session_hash", None) or ""
-    _RUNNING[session] = stop
+    session = session_of(request)
+    stop = _JOBS.start(session, number)
     try:
+        if stop.is_set():
+            yield gr.skip(), gr.skip()
+            return
         scene = scene_of(photo, whole)
         if not scene.faces:
             yield "", message(NO_FACE)
@@ -80,31 +90,28 @@ def explain_stream(
     except EmotionHubError as error:
         yield "", message(str(error), kind="error", title=REFUSED if isinstance(error, ImageError) else "")
     finally:
-        stop.set()  # a closed page ends the method at its next batch
-        if _RUNNING.get(session) is stop:
-            del _RUNNING[session]
+        _JOBS.end(session, stop)  # a closed page ends the method at its next batch
 
 
 def _run(planned: Sequence[Task], stop: threading.Event, *, whole_sheet: bool, note: str = "") -> Iterator[tuple[Any, Any]]:
     done: list[Explanation] = []
-    with ThreadPoolExecutor(1) as worker:
-        try:
-            for number, task in enumerate(planned, 1):
-                share = [0.0]
-                job = worker.submit(task.run, _progress(share, stop))
-                title = f"{METHODS[task.method].title} on {task.predictor.name}"
-                while not job.done():
-                    yield STOPPING if stop.is_set() else progress_line(title, share[0], number, len(planned)), gr.skip()
-                    time.sleep(TICK if task.method not in QUICK else TICK / 10)
-                done.append(job.result())
-                last = number == len(planned)
-                yield progress_line(title, 1.0, number, len(planned)), note + explanation_rows(done, download=last and whole_sheet)
-        except Cancelled:
-            ended = message(f"Cancelled. {len(done)} of {len(planned)} maps were finished.")
-            yield ended, note + explanation_rows(done) if done else WAITING
-            return
-        finally:
-            stop.set()
+    try:
+        for number, task in enumerate(planned, 1):
+            share = [0.0]
+            job = _WORKERS.submit(task.run, _progress(share, stop))
+            title = f"{METHODS[task.method].title} on {task.predictor.name}"
+            while not job.done():  # gradio closes this generator in its event loop, so nothing here may wait for a batch to end
+                yield STOPPING if stop.is_set() else progress_line(title, share[0], number, len(planned)), gr.skip()
+                time.sleep(TICK if task.method not in QUICK else TICK / 10)
+            done.append(job.result())
+            if stop.is_set():  # CAMs report no progress and end by themselves
+                raise Cancelled
+            last = number == len(planned)
+            yield progress_line(title, 1.0, number, len(planned)), note + explanation_rows(done, download=last and whole_sheet)
+    except Cancelled:
+        ended = message(f"Cancelled. {len(done)} of {len(planned)} maps were finished.")
+        yield ended, note + explanation_rows(done) if done else WAITING
+        return
     yield "", gr.skip()
 
 
@@ -117,13 +124,35 @@ def _progress(share: list[float], stop: threading.Event) -> Callable[[float], No
     return report
 
 
-def cancel(request: gr.Request) -> Any:
-    """Stop this browser's running explanation. Its stream says so: an answer of this call could come after the stream's last one, and stay."""
-    stop = _RUNNING.get(request.session_hash or "")
-    if stop is None:
-        return message("Nothing is running.")
-    stop.set()
-    return gr.skip()
+def cancel(number: int, request: gr.Request) -> Any:
+    """Stop this browser's running explanations. Their streams say so: an answer of this call could come after a stream's last one, and stay."""
+    return gr.skip() if _JOBS.stop(session_of(request)) else of_photo(number, message("Nothing is running."))
+
+
+def _stop_older(number: int, request: gr.Request) -> None:
+    """Stop what this browser's session still computes for photos before the one of this number."""
+    _JOBS.newest(session_of(request), number)
+
+
+def _explain(
+    photo: str | bytes | None,
+    methods: Sequence[str],
+    model: str,
+    target: str,
+    versus: str,
+    samples: int,
+    full: bool,
+    whole: bool,
+    number: int,
+    request: gr.Request,
+) -> Iterator[tuple[Any, Any]]:
+    """The values of the two answer fields for the photo of this number."""
+    with closing(explain_stream(photo, methods, model, target, versus, samples, full, whole, number, request)) as stream:
+        for progress, answer in stream:
+            if _JOBS.is_old(session_of(request), number):  # an old value would replace the newer one's, and hide it
+                yield gr.skip(), gr.skip()
+            else:
+                yield of_photo(number, progress), of_photo(number, answer)
 
 
 def explain_json(photo: str | bytes | None, method: str, model: str, target: str, versus: str, samples: int, whole: bool) -> dict[str, Any]:
@@ -177,18 +206,20 @@ def explain_tab() -> None:
                 halt = gr.Button("Cancel", variant="stop", min_width=90, elem_id="explain-cancel")
             example_photos(photo)
         with gr.Column(scale=3, min_width=260):
-            progress = gr.HTML("", elem_id="explain-progress")
-            answer = gr.HTML(WAITING, elem_id="explain-answer")
-    settings = [picker.model, target, versus, samples, full, whole]
-    outputs = [progress, answer]
+            progress, answer, number = answer_field("explain-progress"), answer_field("explain-answer", WAITING), photo_number()
+    settings = [picker.model, target, versus, samples, full, whole, number]
+    outputs, quick = [progress, answer], gr.State(list(QUICK))
     options = {"api_visibility": "private", "show_progress": "hidden"}
     slow = {**options, "concurrency_id": "explanations", "concurrency_limit": 1}  # nobody's CAMs wait for another's LIME
-    quick = gr.State(list(QUICK))
-    photo.change(explain_stream, [photo, quick, *settings], outputs, trigger_mode="always_last", concurrency_id="networks", **options)
-    run.click(explain_stream, [photo, methods, *settings], outputs, **slow)
-    compare.click(explain_stream, [photo, gr.State(list(SHOWN)), *settings], outputs, **slow)
+    clicked = [
+        run.click(_explain, [photo, methods, *settings], outputs, **slow),
+        compare.click(_explain, [photo, gr.State(list(SHOWN)), *settings], outputs, **slow),
+    ]
+    empty_on_change(photo, number, {progress: ("", ""), answer: (WAITING, READING)}, cancels=clicked)
+    photo.change(_stop_older, [number], None, queue=False, trigger_mode="multiple", **options)
+    photo.change(_explain, [photo, quick, *settings], outputs, trigger_mode="always_last", concurrency_id="networks", **options)
     picker.settled(_labels, [picker.model, target, versus], [target, versus], queue=False, show_progress="hidden")
-    halt.click(cancel, None, progress, api_visibility="private", queue=False, show_progress="hidden")
+    halt.click(cancel, number, progress, api_visibility="private", queue=False, show_progress="hidden")
     gr.Button(visible=False).click(
         explain_json,
         [photo, gr.Textbox("gradcam", visible=False), gr.Textbox(shared_pool().default("native48"), visible=False), target, versus, samples, whole],

@@ -59,8 +59,12 @@ def _refuse_address(url_or_file_path: str | Path | None) -> None:
 
 def scene_of(photo: str | bytes, whole: bool) -> Scene:
     """The uploaded photo and its faces; raises ImageError for what is no picture, or is gone already."""
-    if isinstance(photo, str) and not Path(photo).is_file():
-        raise ImageError(DELETED)
+    if isinstance(photo, str):
+        try:
+            with Path(photo).open("rb") as file:  # bytes, since messages name a path's file, and gradio chooses that name
+                photo = file.read(MAX_BYTES + 1)
+        except OSError:  # swept a moment ago; what the system says names the server's folders
+            raise ImageError(DELETED) from None
     return locate(photo, whole=whole)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,10 @@ class ModelPicker:
 
         nothing = gr.skip() if len(outputs) == 1 else (gr.skip(),) * len(outputs)
 
-        def unless_waiting(waiting: bool, *values: Any) -> Any:
-            return nothing if waiting else fn(*values)
+        wanting = "request" in inspect.signature(fn).parameters
+
+        def unless_waiting(waiting: bool, request: gr.Request, *values: Any) -> Any:
+            return nothing if waiting else fn(*values, *([request] if wanting else []))
 
         for look in self.looks:
             look.then(unless_waiting, [self.waiting, *inputs], outputs, api_visibility="private", **options)

@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 
 from emotion_hub.errors import EmotionHubError
+from emotion_hub.ui.answers import READING, answer_field, answer_of_photo, empty_on_change, json_of, photo_number
+from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import shared_pool
 from emotion_hub.ui.photo import PhotoInput, example_photos, photo_input, scene_of
 from emotion_hub.ui.picker import answers_note, model_picker
@@ -23,6 +25,9 @@ API_WAIT = 10.0
 NO_FACE = "No face was found. Try a photo that shows it from the front, or take the whole picture as the face."
 
 
+_JOBS = Jobs()
+
+
 def predict_html(photo: str | bytes | None, model: str | None, whole: bool) -> tuple[str, list[dict[str, Any]]]:
     """The page's answer and the same as JSON; what is wrong with a photo is said in place of the answer."""
     if photo is None:
@@ -36,6 +41,11 @@ def predict_html(photo: str | bytes | None, model: str | None, whole: bool) -> t
     if not faces:
         return message(NO_FACE, title=f"{scene.photo.width}×{scene.photo.height} pixels, no face."), []
     return answers_note(served.note) + prediction_cards(scene.photo, faces, side=served.model.role), [face.to_dict() for face in faces]
+
+
+def _predict(photo: str | bytes | None, model: str | None, whole: bool, number: int, request: gr.Request | None = None) -> Any:
+    """The value of the answer field for the photo of this number."""
+    return answer_of_photo(_JOBS, number, request, lambda: predict_html(photo, model, whole))
 
 
 def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dict[str, Any]]:
@@ -59,13 +69,16 @@ def predict_tab() -> None:
             run = gr.Button("Read the expression", variant="primary", elem_id="predict-run")
             example_photos(photo)
         with gr.Column(scale=3, min_width=260):
-            answer = gr.HTML(WAITING, elem_id="predict-answer")
+            answer = answer_field("predict-answer", WAITING)
             with gr.Accordion("The answer as JSON", open=False):
                 raw = gr.JSON(show_label=False, elem_id="predict-json")
+            number = photo_number()
     inputs = [photo, picker.model, whole]
     options = {"concurrency_id": "networks", "trigger_mode": "always_last"}
-    gr.on([run.click, photo.change, whole.change], predict_html, inputs, [answer, raw], api_visibility="private", **options)
-    picker.settled(predict_html, inputs, [answer, raw], **options)
+    empty_on_change(photo, number, {answer: (WAITING, READING)}, raw)
+    gr.on([run.click, photo.change, whole.change], _predict, [*inputs, number], answer, api_visibility="private", **options)
+    picker.settled(_predict, [*inputs, number], [answer], **options)
+    json_of(answer, photo, raw)
     gr.Button(visible=False).click(
         predict_json,
         inputs,

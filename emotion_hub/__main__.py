@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+AUTO = "auto"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 when every image was read, 1 when one was not, 2 for a wrong call."""
@@ -48,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (predict, both):
         command.add_argument("images", nargs="+", metavar="IMAGE", help="an image file, or - for standard input")
         command.add_argument("--whole", action="store_true", help="take the whole image as the face")
+        _backend_option(command)
         command.add_argument("--json", action="store_true", help="print a JSON list of {image, faces}")
 
     why = commands.add_parser("explain", help="why a network said it: a sheet of relevance maps with their scores")
@@ -78,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("source", metavar="SOURCE", help="folder, .zip, .tar(.gz), .csv with a path column, .parquet, video, or a data set's Hub id")
     many.add_argument("--out", required=True, metavar="PARQUET", help="the result; the same command after a kill goes on where it was")
     many.add_argument("--model", action="append", help="embedded name, folder or Hub id; again for more rows a face (default: native48)")
-    many.add_argument("--backend", default="torch", choices=BACKENDS, help="what runs the networks (default: torch)")
+    _backend_option(many)
     many.add_argument("--batch-size", type=int, default=64, metavar="N", help="faces that go through a network at once (default: 64)")
     many.add_argument("--whole", action="store_true", help="take each picture as one face")
     many.add_argument("--workers", type=int, metavar="N", help="threads that read pictures, or Ray's actors (default: one a core)")
@@ -93,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     video = commands.add_parser("video", help="a video's faces over time: timeline.csv, timeline.png, annotated.mp4")
     video.add_argument("file", metavar="FILE", help="MP4, MOV, MKV, WebM, AVI, MPEG or Ogg")
     video.add_argument("--model", default="native48", help="embedded name, folder or Hub id (default: native48)")
-    video.add_argument("--backend", default="torch", choices=BACKENDS, help="what runs the network (default: torch)")
+    _backend_option(video)
     video.add_argument("--rate", type=float, default=5.0, metavar="FPS", help="frames a second to look at (default: 5)")
     video.add_argument("--smoothing", type=float, default=0.5, metavar="SECONDS", help="time constant of the smoothing, 0 for none (default: 0.5)")
     video.add_argument("--out", metavar="FOLDER", help="where the files go (default: FILE's name without its suffix)")
@@ -106,6 +109,20 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="print JSON")
     models.set_defaults(run=_models)
     return parser
+
+
+def _backend_option(command: argparse.ArgumentParser) -> None:
+    about = "what runs the network (default: auto, which is onnx where the checkpoint has or can get that file, else torch)"
+    command.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS), help=about)
+
+
+def _backend(args: argparse.Namespace, *models: str) -> str:
+    """The backend that was named, or the default one for these checkpoints."""
+    from emotion_hub.predictor import usual_backend
+
+    if args.backend != AUTO:
+        return args.backend
+    return "onnx" if all(usual_backend(model) == "onnx" for model in models) else "torch"
 
 
 def _serve_options(server: argparse.ArgumentParser) -> None:
@@ -132,14 +149,15 @@ def _serve_options(server: argparse.ArgumentParser) -> None:
 def _predict(args: argparse.Namespace) -> int:
     from emotion_hub.predictor import EmotionPredictor
 
-    predictor = EmotionPredictor.from_pretrained(args.model)
+    predictor = EmotionPredictor.from_pretrained(args.model, backend=_backend(args, args.model))
     return _each(args, lambda source: predictor.predict(source, whole=args.whole), _prediction_line)
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from emotion_hub.predictor import compare
+    from emotion_hub.predictor import compare, embedded_predictor
 
-    return _each(args, lambda source: compare(source, whole=args.whole), _comparison_line)
+    sides = {name: embedded_predictor(name, _backend(args, name)) for name in ("native48", "upscale224")}
+    return _each(args, lambda source: compare(source, whole=args.whole, **sides), _comparison_line)
 
 
 def _explain(args: argparse.Namespace) -> int:
@@ -186,9 +204,10 @@ def _score(args: argparse.Namespace) -> int:
     """Exit status 1 when a picture could not be read."""
     from emotion_hub.scoring import score
 
-    given = ("backend", "batch_size", "whole", "workers", "engine", "split", "column", "rate", "restart")
+    given = ("batch_size", "whole", "workers", "engine", "split", "column", "rate", "restart")
     options = {name: getattr(args, name) for name in given}
-    done = score(args.source, args.out, models=args.model or ["native48"], progress=True, **options)
+    models = args.model or ["native48"]
+    done = score(args.source, args.out, models=models, backend=_backend(args, *models), progress=True, **options)
     if args.json:
         print(json.dumps(done.to_dict(), indent=2))
     else:
@@ -207,7 +226,7 @@ def _video(args: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {str(out)!r} is a file; name a folder")
     out.mkdir(parents=True, exist_ok=True)
-    predictor = EmotionPredictor.from_pretrained(args.model, backend=args.backend)
+    predictor = EmotionPredictor.from_pretrained(args.model, backend=_backend(args, args.model))
     options = {name: getattr(args, name) for name in ("rate", "smoothing", "whole", "partial")}
     found = analyse_video(args.file, predictor, annotated=out / "annotated.mp4", progress=True, **options)
     found.to_csv(out / "timeline.csv")

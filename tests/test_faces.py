@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emotion_hub import detectors
 from emotion_hub.detectors import (
     YUNET_VARIABLE,
     Detection,
@@ -67,18 +66,14 @@ def lbp() -> LbpDetector:
 
 
 @pytest.fixture(scope="module")
-def yunet(shared_data: Path) -> YuNetDetector:
-    pytest.importorskip("cv2")
-    return YuNetDetector(shared_data / "detectors" / YUNET_FILE)
+def yunet() -> YuNetDetector:
+    return YuNetDetector()
 
 
 @pytest.fixture
 def fresh_default(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No detector named by the environment, none in the Hub's cache, none loaded yet, and no network."""
+    """No detector named by the environment."""
     monkeypatch.delenv(YUNET_VARIABLE, raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repo_id, filename: None)
-    monkeypatch.setattr(detectors, "_SOURCE", detectors.YuNetSource())
     return monkeypatch
 
 
@@ -231,14 +226,15 @@ def test_anything_with_a_name_a_framing_and_detect_is_a_detector(lbp: LbpDetecto
     assert not isinstance(object(), FaceDetector)
 
 
-def test_without_a_yunet_file_the_cascade_is_the_default_and_is_loaded_once(fresh_default: pytest.MonkeyPatch) -> None:
+def test_the_packaged_yunet_is_the_default_and_is_loaded_once(fresh_default: pytest.MonkeyPatch) -> None:
     detector = default_detector()
-    assert isinstance(detector, LbpDetector)
+    assert isinstance(detector, YuNetDetector)
     assert default_detector() is detector
+    fresh_default.setenv(YUNET_VARIABLE, "off")
+    assert isinstance(default_detector(), LbpDetector)
 
 
 def test_the_environment_names_yunet(fresh_default: pytest.MonkeyPatch, shared_data: Path) -> None:
-    pytest.importorskip("cv2")
     fresh_default.setenv(YUNET_VARIABLE, str(shared_data / "detectors" / YUNET_FILE))
     detector = default_detector()
     assert isinstance(detector, YuNetDetector)
@@ -246,7 +242,6 @@ def test_the_environment_names_yunet(fresh_default: pytest.MonkeyPatch, shared_d
 
 
 def test_a_yunet_file_that_is_missing_is_named(fresh_default: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     fresh_default.setenv(YUNET_VARIABLE, str(tmp_path / "gone.onnx"))
     with pytest.raises(DetectorError, match=r"gone\.onnx"):
         default_detector()
@@ -254,7 +249,6 @@ def test_a_yunet_file_that_is_missing_is_named(fresh_default: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("content", [b"", b"this is no network", b"\x08\x07" * 500], ids=["empty", "text", "bytes"])
 def test_a_file_that_is_not_yunet_is_named(content: bytes, fresh_default: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
     path = tmp_path / "other.onnx"
     path.write_bytes(content)
     fresh_default.setenv(YUNET_VARIABLE, str(path))
@@ -264,7 +258,6 @@ def test_a_file_that_is_not_yunet_is_named(content: bytes, fresh_default: pytest
 
 @pytest.mark.parametrize("threshold", [0, 1, -0.5, 2])
 def test_yunet_refuses_a_threshold_that_is_no_score(threshold: float) -> None:
-    pytest.importorskip("cv2")
     with pytest.raises(InputError, match="threshold"):
         YuNetDetector("unused.onnx", threshold=threshold)
 
@@ -272,17 +265,3 @@ def test_yunet_refuses_a_threshold_that_is_no_score(threshold: float) -> None:
 def test_a_box_that_is_framed_outside_the_image_is_no_face() -> None:
     detector = FakeDetector((-150.0, 20.0, 1.0, 120.0), (40.0, 40.0, 120.0, 120.0), framing=Framing(scale=0.97, down=0.0))
     assert [face.bbox for face in find_faces(Image.new("RGB", (200, 200)), detector)] == [(40, 40, 120, 120)]
-
-
-def test_yunet_in_the_hubs_cache_is_the_default(fresh_default: pytest.MonkeyPatch, shared_data: Path) -> None:
-    file = shared_data / "detectors" / YUNET_FILE
-    asked = []
-
-    def cached(repo_id: str, filename: str) -> str | None:
-        asked.append(repo_id)
-        return str(file) if filename == YUNET_FILE else None
-
-    fresh_default.setattr("huggingface_hub.try_to_load_from_cache", cached)
-    assert default_detector().name == "YuNet"
-    assert default_detector() is default_detector()
-    assert asked == ["opencv/face_detection_yunet"], "the cache is looked into once, not for every photo"

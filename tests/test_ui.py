@@ -263,6 +263,24 @@ def test_a_photo_that_cannot_be_opened_is_refused_in_plain_words(tmp_path: Path)
         predict_json(str(tmp_path), "native48", False)
 
 
+def test_a_damaged_data_url_is_refused_in_plain_words() -> None:
+    with pytest.raises(gr.Error, match=r"^\"the data URL's base64 cannot be read; send the whole file, encoded once\"$"):
+        PhotoInput().preprocess(SimpleNamespace(url="data:image/png;base64,aGVsbG8", path=None))
+
+
+def test_what_breaks_in_a_mounted_demo_shows_no_exception(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/srv/secret")
+
+    monkeypatch.setattr("emotion_hub.ui.predict.predict_json", broken)
+    with running_app(mount_demo(create_app({"tiny": predictor()}), build_demo(), launch_options())) as client:
+        event = client.post("/demo/gradio_api/call/predict", json={"data": [None, "native48", True]}).json()["event_id"]
+        answer = client.get(f"/demo/gradio_api/call/predict/{event}").text
+    assert answer.startswith("event: error")
+    assert not re.search("space|secret|OSError|Errno", answer)
+    assert "No space left" in capsys.readouterr().err, "the log has it"
+
+
 def test_limits_are_set() -> None:
     demo, options = build_demo(), launch_options()
     assert options["max_file_size"] == MAX_BYTES

@@ -59,6 +59,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "run_history": False,  # gradio would keep photos and answers in the visitor's browser
         "app_kwargs": {"middleware": [Middleware(UploadLimits)]},
+        "show_error": False,  # the texts of gr.Error are shown all the same; those of other exceptions, which a mounted demo would show, are not
         "share": False,
         "ssr_mode": False,
     }

@@ -39,7 +39,7 @@ class PhotoInput(gr.Image):
         try:
             return base64.b64decode(payload.url.partition(",")[2], validate=True)
         except binascii.Error as error:
-            raise gr.Error(f"the data URL's base64 cannot be read: {error}", print_exception=False) from error
+            raise gr.Error("the data URL's base64 cannot be read; send the whole file, encoded once", print_exception=False) from error
 
     def move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
         """As gradio's, without downloads: an address in a request would make this server fetch it, whole, for anybody."""

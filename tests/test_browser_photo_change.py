@@ -32,7 +32,7 @@ each_tab = pytest.mark.parametrize("tab", list(DONE))
 
 
 class SlowDemo:
-    """The running demo; `close()` lets its networks wait, `open()` lets them answer, `wait_for_call()` waits until one of them is called in vain."""
+    """The running demo; `close()` lets its networks wait, `open()` lets them answer, `wait_for_call()` waits until one of them waits."""
 
     def __init__(self, url: str, gate: Path) -> None:
         self.url, self.gate, self._waiting = url, gate, Path(f"{gate}.waiting")

@@ -1,8 +1,8 @@
 """Answers that the browser shows beside their own photo only.
 
-A photo can change while its answer is computed, waits in the queue or is on its way. In the browser, each tab numbers every new photo and every removal. An event
-sends the number of its photo, the answer carries it back, and the browser shows the answer while that number is the newest. So no answer appears beside
-another photo, however late it arrives.
+A photo can change while its answer is computed, waits in the queue or is on its way. In the browser, each tab numbers every new photo and every removal.
+An event sends the number of its photo, the answer carries it back, and the browser shows the answer while that number is the newest. So no answer appears
+beside another photo, however late it arrives.
 """
 
 from __future__ import annotations

@@ -22,8 +22,12 @@ __all__ = ["READING", "answer_field", "answer_of_photo", "empty_on_change", "jso
 
 READING = message("Looking at the new photo.")
 
-#: Evaluated in the browser with the field's value and its two properties, whenever one of them changes.
-_SHOWN = "${value && value.photo === photo ? value.html : empty}"
+#: Evaluated in the browser with the field's value and its properties, whenever one of them changes. gradio can have two streams of results for one visitor, so
+#: a value of an older photo may come after that of the newest one: the latter is kept, and goes on being shown.
+_SHOWN = """${((kept) => {
+    if (value && value.photo === photo) kept[field] = value;
+    return kept[field] && kept[field].photo === photo ? kept[field].html : empty;
+})(window.emotion_hub_answers ||= {})}"""
 
 #: Runs in the browser. gradio repeats a change event that waited for a running one: a photo that is numbered already keeps its number.
 _NUMBER = """(photo) => {
@@ -35,13 +39,17 @@ _NUMBER = """(photo) => {
     return [number, ...emptied, ...$raw];
 }"""
 
-#: Runs in the browser: the JSON of an answer that is shown.
-_JSON = "(answer) => [answer && answer.photo === (window[$name] || {number: 0}).number ? answer.json || [] : []]"
+#: Runs in the browser: the JSON of the answer that is shown.
+_JSON = """(value) => {
+    const number = (window[$name] || {number: 0}).number, kept = (window.emotion_hub_answers || {})[$field];
+    const shown = [value, kept].find((answer) => answer && answer.photo === number);
+    return [shown ? shown.json || [] : []];
+}"""
 
 
-def answer_field(elem_id: str, empty: str = "") -> gr.HTML:
-    """A field for values of `of_photo`; it shows `empty` where it has none of the newest photo."""
-    return gr.HTML(elem_id=elem_id, html_template=_SHOWN, js_on_load=None, photo=0, empty=empty)
+def answer_field(elem_id: str, empty: str = "", photo: int = 0) -> gr.HTML:
+    """A field for values of `of_photo`; it shows `empty` where it has none of the newest photo, at first the one of number `photo`."""
+    return gr.HTML(elem_id=elem_id, html_template=_SHOWN, js_on_load=None, photo=photo, empty=empty, field=elem_id)
 
 
 def photo_number() -> gr.Number:
@@ -82,7 +90,7 @@ def empty_on_change(
 
 def json_of(answer: gr.HTML, photo: PhotoInput, raw: gr.JSON) -> None:
     """Let `raw` hold the JSON of the answer that `answer` shows."""
-    answer.change(None, [answer], [raw], js=_script(_JSON, photo), api_visibility="private", show_progress="hidden")
+    answer.change(None, [answer], [raw], js=_script(_JSON, photo, field=answer.elem_id), api_visibility="private", show_progress="hidden")
 
 
 def _script(text: str, photo: PhotoInput, **values: Any) -> str:

@@ -17,7 +17,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime
 except ImportError as error:
-    raise MissingDependencyError("this needs ONNX Runtime: pip install onnxruntime") from error
+    raise MissingDependencyError("ONNX Runtime is not installed, which emotion_hub's base dependencies include: pip install onnxruntime") from error
 
 __all__ = ["open_session"]
 
@@ -30,4 +30,9 @@ def open_session(path: str | Path, threads: int | None = None) -> onnxruntime.In
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base but Exception
+        if "External data path" in str(error):
+            raise CheckpointError(
+                f"{Path(path).name!r} reads its weights from another file of its folder, which is missing there: copy both, "
+                "or write a file that needs no other with `python -m emotion_hub export`"
+            ) from error
         raise CheckpointError(f"{Path(path).name!r} cannot be opened as an ONNX file: {first_line(error)}") from error

@@ -24,6 +24,7 @@ from PIL import Image
 from tolerances import assert_same_probs
 
 import training.evaluate
+import training.model_folder
 import training.package
 import training.train
 from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
@@ -88,7 +89,8 @@ each_checkpoint = pytest.mark.parametrize("checkpoint", [*embedded_checkpoints()
 
 
 def publish(checkpoint: str | Path, repo: str, *more: str):
-    return main(["model", "--checkpoint", str(checkpoint), "--repo", repo, *more])
+    package = [] if "--package" in more else ["--package", "emotion-hub[serve] @ git+https://example.org/emotion_hub"]
+    return main(["model", "--checkpoint", str(checkpoint), "--repo", repo, *package, *more])
 
 
 @contextmanager
@@ -353,3 +355,25 @@ def test_a_space_takes_hub_ids_alone(value: str) -> None:
 def test_the_preprocessing_of_the_file_is_the_checkpoints(trained: Path, tmp_path: Path) -> None:
     out = publish(trained, "tester/x", "--dry-run", str(tmp_path / "out"))
     assert EmotionPredictor.from_onnx(out / "model.onnx").preprocessor.config == EmotionClassifier.from_pretrained(trained).config.preprocess
+
+
+@pytest.mark.parametrize(
+    ("origin", "installed"),
+    [
+        ("https://example.org/us/emotion_hub.git", "git+https://example.org/us/emotion_hub.git"),
+        ("https://me:secret@example.org/us/emotion_hub", "git+https://example.org/us/emotion_hub"),
+        ("git@example.org:us/emotion_hub.git", "git+ssh://git@example.org/us/emotion_hub.git"),
+    ],
+)
+def test_a_repository_is_served_by_the_package_of_this_checkouts_own_address(monkeypatch, tmp_path, origin, installed) -> None:
+    for line in (["init", "-q"], ["remote", "add", "origin", origin]):
+        subprocess.run(["git", *line], cwd=tmp_path, check=True)
+    monkeypatch.setattr(training.model_folder, "ROOT", tmp_path)
+    assert training.model_folder.package_of_origin() == f"emotion-hub[serve] @ {installed}"
+
+
+def test_a_checkout_without_an_address_asks_for_one(monkeypatch, tmp_path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    monkeypatch.setattr(training.model_folder, "ROOT", tmp_path)
+    with pytest.raises(InputError, match=r"no Git address to install emotion_hub from; name one.*--package"):
+        training.model_folder.package_of_origin()

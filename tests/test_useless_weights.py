@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from emotion_hub.backends import OnnxBackend
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.errors import CheckpointError, ConfigError, EmotionHubError
 from emotion_hub.models import registry
+from emotion_hub.onnx_share import copy_self_contained
 from emotion_hub.prediction import Prediction
 from emotion_hub.scoring import score
 from emotion_hub.serve import EndpointHandler, create_app
@@ -121,7 +121,7 @@ def test_every_entry_point_says_so(name: str, tmp_path, capsys) -> None:
 def _onnx_copy(folder: Path, change: Callable[[Any, dict[str, Any]], None]) -> Path:
     onnx = pytest.importorskip("onnx")
     path = folder / "changed.onnx"
-    shutil.copyfile(embedded_checkpoints()["emotion_cnn"] / "model.onnx", path)
+    copy_self_contained(embedded_checkpoints()["emotion_cnn"] / "model.onnx", path)
     model = onnx.load(str(path))
     properties = {p.key: p.value for p in model.metadata_props}
     record = json.loads(properties["emotion_hub"])

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 
-from emotion_hub import __version__
 from emotion_hub.backends import OnnxBackend
 from emotion_hub.checkpoints import INT8_FILE, ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, local_folder
 from emotion_hub.errors import InputError
+from emotion_hub.examples import example_path
 from emotion_hub.hub import is_timm_network, write_timm_files, write_transformers_files
 from emotion_hub.images import load_image
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import export_onnx
 from emotion_hub.onnx_files import check_beside
+from emotion_hub.onnx_share import copy_self_contained
 from training.architecture import draw_architecture
 from training.card_sections import report_of, training_text
 from training.cards import EXAMPLES, FIGURE_FILE, Start, apache_source, check_start, licence_of, repository_card
 
-__all__ = ["PACKAGE", "write_model_folder"]
-
-#: What pip installs the package from, for the Endpoint's handler and the card.
-PACKAGE = f"emotion-hub[onnx,serve,yunet]=={__version__}"
+__all__ = ["package_of_origin", "write_model_folder"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,12 +36,12 @@ __all__ = ["EndpointHandler"]
 '''
 
 
-def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, package: str = PACKAGE, start: Start | None = None) -> list[str]:
+def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, package: str | None = None, start: Start | None = None) -> list[str]:
     """The names of the files written to `out`, which must be empty or new.
 
     `checkpoint` is an embedded name or a folder that holds `report.json` of the test split and `training.json` beside the weights. The weights are
-    copied byte for byte. `start` tells the licence and the origin of weights that this project does not know; PublishError asks for it where it is
-    needed. Raises CheckpointError, with the command that makes it, for a missing or foreign report or record, and InputError for a folder in use and
+    copied byte for byte. `package` is what pip installs emotion_hub from, by default `package_of_origin()`. `start` tells the licence and the origin of
+    weights that this project does not know; PublishError asks for it where it is needed. Raises CheckpointError, with the command that makes it, for a missing or foreign report or record, and InputError for a folder in use and
     for a checkpoint that is not on this machine.
     """
     folder = local_folder(checkpoint)
@@ -49,6 +49,7 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
         raise InputError(f"--checkpoint {str(checkpoint)!r} is no embedded name and no folder; publish what is on this machine")
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out} holds files already; name a folder that is new or empty")
+    package = package or package_of_origin()
     report_of(folder)
     training_text(folder)
     check_start(folder, start)
@@ -62,7 +63,7 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
         if (folder / name).is_file():
             made = OnnxBackend(folder / name)
             check_beside(folder / name, made.file, made.labels, made.preprocess, str(checkpoint))
-            shutil.copyfile(folder / name, out / name)
+            copy_self_contained(folder / name, out / name)
     if not (out / ONNX_FILE).is_file():
         export_onnx(classifier, out / ONNX_FILE, storage=_storage(folder / WEIGHTS_FILE), weights_file=folder / WEIGHTS_FILE)
     for name in (REPORT_FILE, TRAINING_FILE):
@@ -78,6 +79,24 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
     name = str(checkpoint) if embedded else repo_id.split("/")[-1]
     (out / "README.md").write_text(repository_card(name, folder, repo_id, timm=timm, package=package, start=start))
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+
+
+def package_of_origin() -> str:
+    """The requirement by which pip installs emotion_hub from the Git address that this checkout came from.
+
+    Raises InputError for a checkout without one: no package index has emotion_hub, and a name alone may one day be somebody else's package.
+    """
+    asked = subprocess.run(["git", "remote", "get-url", "origin"], cwd=ROOT, capture_output=True, text=True)
+    if asked.returncode != 0 or not (address := asked.stdout.strip()):
+        raise InputError(
+            "this checkout has no Git address to install emotion_hub from; name one, such as "
+            "--package 'emotion-hub[serve] @ git+https://HOST/OWNER/emotion_hub'"
+        )
+    if "://" not in address:  # user@host:path
+        address = "ssh://" + address.replace(":", "/", 1)
+    elif address.startswith("http"):
+        address = re.sub(r"//[^/@]*@", "//", address)  # without a user's token
+    return f"emotion-hub[serve] @ git+{address}"
 
 
 def _write_notice(folder: Path, path: Path, start: Start | None, *, embedded: bool) -> None:
@@ -102,9 +121,7 @@ def _storage(weights: Path) -> str:
 
 
 def _write_example(path: Path) -> None:
-    """The face in scikit-image's photo of Eileen Collins, which NASA put into the public domain."""
-    import skimage
-
+    """The face in the packaged photo of Eileen Collins, which NASA put into the public domain."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    photo = load_image(Path(skimage.__file__).parent / "data" / "astronaut.png")
+    photo = load_image(example_path("astronaut"))
     photo.crop((130, 20, 330, 220)).save(path, quality=90)

@@ -14,6 +14,7 @@ from emotion_hub.checkpoints import INT8_FILE, ONNX_FILE, REPORT_FILE, TRAINING_
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import export_onnx
+from emotion_hub.onnx_share import share_weights
 from emotion_hub.predictor import EmotionPredictor
 from training.calibration import calibration_record, fit_temperature, fold_temperature
 from training.data import apart_indices, load_split
@@ -27,7 +28,7 @@ LIMIT = 16 * 1024 * 1024
 
 
 def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str | Path | None = None) -> Path:
-    """Write config, float16 weights, the same as ONNX, and the training record of the run's best epoch to `out`, and return it.
+    """Write config, float16 weights, an ONNX file that reads them, and the training record of the run's best epoch to `out`, and return it.
 
     `earlier` are the runs it started from, for the record. With `data`, a temperature is fitted on its validation split and folded into the weights,
     the record says so under `calibration`, and the ONNX file is written in 8 bits as well. Raises CheckpointError when the run has no best weights yet,
@@ -46,6 +47,7 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str |
     record = {"stages": stages, **({"calibration": calibrate(model, data)} if data else {})}
     model.half().save_pretrained(out)
     export_onnx(EmotionClassifier.from_pretrained(out), out / ONNX_FILE, storage="float16", weights_file=out / WEIGHTS_FILE)
+    share_weights(out / ONNX_FILE)
     (out / INT8_FILE).unlink(missing_ok=True)
     if data:
         write_int8(out, data)

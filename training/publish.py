@@ -12,7 +12,7 @@ from emotion_hub.labels import FER2013, LABEL_SETS
 from training.cards import Start
 from training.dataset_folder import Terms, write_dataset_folder
 from training.duplicates import THRESHOLD
-from training.model_folder import PACKAGE, write_model_folder
+from training.model_folder import write_model_folder
 from training.repository import Pushed, push_folder
 from training.space_folder import space_variables, write_space_folder
 
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     data.set_defaults(build=_dataset)
     model = kinds.add_parser("model", help="a checkpoint for every reader: safetensors, transformers' or timm's files, ONNX, handler, card")
     model.add_argument("--checkpoint", required=True, help="an embedded name, or a folder with its report.json and training.json")
-    model.add_argument("--package", default=PACKAGE, metavar="REQUIREMENT", help=f"what pip installs emotion_hub from (default: {PACKAGE})")
+    model.add_argument("--package", metavar="REQUIREMENT", help="what pip installs emotion_hub from (default: the Git address of this checkout)")
     model.add_argument("--licence", help="of weights that started from others' which this project does not know: an identifier of the Hub's, such as other")
     model.add_argument("--start-source", metavar="TEXT", help="whose weights they started from and under which terms: a sentence or more for the card")
     model.set_defaults(build=_model)

@@ -15,7 +15,7 @@ from tolerances import assert_same_probs
 
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.explainers import explain
-from emotion_hub.labels import FER2013, REPORT6
+from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.predictor import compare
 from emotion_hub.preprocess import UPSCALE224
 from emotion_hub.serve import ServeConfig, create_app
@@ -107,7 +107,7 @@ def test_options_come_in_the_form_the_query_or_the_json(client: httpx.Client, wh
 
 def test_the_six_names_of_the_report_are_answered_as_they_were_asked_for(client: httpx.Client) -> None:
     [largest, *_] = MODELS["native48"].predict(photo())
-    kept = {name: p for name, p in largest.probs.items() if name in REPORT6.labels}
+    kept = {name: p for name, p in largest.probs.items() if name in SIX_CLASS.labels}
     expected = {name: p / sum(kept.values()) for name, p in kept.items()}
     answer = client.post("/predict", files={"image": photo()}, data={"labels": NAMES}).json()
     assert list(answer["predictions"]) == NAMES.split(",")
@@ -117,9 +117,9 @@ def test_the_six_names_of_the_report_are_answered_as_they_were_asked_for(client:
     assert answer["predicted_class"] == answer["label"] == max(answer["predictions"], key=answer["predictions"].get)
     assert answer["confidence"] == answer["predictions"][answer["predicted_class"]]
     assert answer["label_id"] == NAMES.split(",").index(answer["label"])
-    ours = client.post("/predict", files={"image": photo()}, data={"labels": "report6"}).json()
-    assert_same_probs(ours["predictions"], REPORT6.project(largest.probs))
-    assert list(ours["predictions"]) == list(REPORT6.labels)
+    ours = client.post("/predict", files={"image": photo()}, data={"labels": "six_class"}).json()
+    assert_same_probs(ours["predictions"], SIX_CLASS.project(largest.probs))
+    assert list(ours["predictions"]) == list(SIX_CLASS.labels)
 
 
 def test_compare_answers_as_compare_does(client: httpx.Client) -> None:

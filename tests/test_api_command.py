@@ -17,7 +17,7 @@ import httpx
 import pytest
 from api_server import photo, predictor, running, until
 
-from emotion_hub.__main__ import _parser
+from emotion_hub.cli.main import make_parser
 from emotion_hub.errors import ConfigError
 from emotion_hub.serve import ServeConfig, create_app, mount_demo
 from emotion_hub.serve.command import KEY_VARIABLE, config_of
@@ -27,7 +27,7 @@ KEY = "correct horse"
 
 
 def settings(*arguments: str) -> dict:
-    return {name: value for name, value in vars(_parser().parse_args(["serve", *arguments])).items() if name not in ("run", "no_demo")}
+    return {name: value for name, value in vars(make_parser().parse_args(["serve", *arguments])).items() if name not in ("run", "no_demo")}
 
 
 def test_arguments_become_settings_and_what_is_left_out_keeps_its_default(monkeypatch: pytest.MonkeyPatch) -> None:

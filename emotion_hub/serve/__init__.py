@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from emotion_hub.serve.app import create_app
-from emotion_hub.serve.config import ServeConfig
-from emotion_hub.serve.demo import mount_demo
-from emotion_hub.serve.inference import EndpointHandler
+from emotion_hub.errors import missing_extra
+
+try:
+    from emotion_hub.serve.app import create_app
+    from emotion_hub.serve.config import ServeConfig
+    from emotion_hub.serve.demo import mount_demo
+    from emotion_hub.serve.inference import EndpointHandler
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] == "emotion_hub":
+        raise
+    raise missing_extra("the server", "serve", error) from error
 
 __all__ = ["EndpointHandler", "ServeConfig", "create_app", "mount_demo"]

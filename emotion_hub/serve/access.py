@@ -1,4 +1,4 @@
-"""Who may ask: one key for everything but the two addresses that a load balancer looks at."""
+"""API-key middleware: one key for every path except /health and /ready, which load balancers probe."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emotion_hub.serve.failures import refusal
 from emotion_hub.serve.observe import DEMO_PATH
 
-__all__ = ["OPEN_PATHS", "ApiKey"]
+__all__ = ["DOCS_PATH", "OPEN_PATHS", "ApiKey", "wants_page"]
 
 OPEN_PATHS = ("/health", "/ready")
 
-#: Where people come with a browser, which can ask them for a password but not for a bearer token.
-FOR_PEOPLE = (DEMO_PATH, "/docs", "/redoc")
+DOCS_PATH = "/docs"
+
+#: Pages, with what lies below them: a browser can ask its user for a password but not for a bearer token.
+PAGES = (DEMO_PATH, DOCS_PATH)
 
 
 class ApiKey:
@@ -35,13 +37,26 @@ class ApiKey:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        kind = "Basic" if any(scope["path"] == path or scope["path"].startswith(f"{path}/") for path in FOR_PEOPLE) else "Bearer"
+        kind = "Basic" if _is_page(scope) else "Bearer"
         headers = {"WWW-Authenticate": f'{kind} realm="emotion_hub"'}
         await refusal(401, "this server wants its API key; send the header Authorization: Bearer KEY", headers)(scope, receive, send)
 
     def _knows(self, headers: Headers) -> bool:
         """Every key that came is compared in full, so that the time taken tells nothing."""
         return any([hmac.compare_digest(key, self._key) for key in _keys(headers)])
+
+
+def wants_page(headers: Headers) -> bool:
+    """Whether a browser asks for a page: it names HTML among what it accepts, which API clients do not."""
+    return "text/html" in headers.get("accept", "").lower()
+
+
+def _is_page(scope: Scope) -> bool:
+    """A dialog at / covers every path of the server, so its user is not asked again at the page to which / redirects."""
+    path = scope["path"]
+    if path == "/":
+        return scope["method"] in ("GET", "HEAD") and wants_page(Headers(scope=scope))
+    return any(path == page or path.startswith(f"{page}/") for page in PAGES)
 
 
 def _keys(headers: Headers) -> Iterator[bytes]:

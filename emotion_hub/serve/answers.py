@@ -75,21 +75,26 @@ def predictions(
     answers = []
     for i, face in enumerate(faces):
         probs = dict(zip(predictor.labels.labels, map(float, softmax(batched.logits[i])), strict=True))
-        probs = labels.project(probs) if labels else probs
         spent = {**timings, "preprocess": prepared.milliseconds[i], "inference": batched.a_face}
-        answers.append(Prediction.of(probs, predictor.name, spent, **dataclasses.asdict(face)))
+        answers.append(Prediction.of(probs, predictor.name, spent, labels or predictor.answer_labels, **dataclasses.asdict(face)))
     return answers
 
 
 def predict_answer(model: str, size: tuple[int, int], faces: Sequence[Prediction], timings: Mapping[str, float]) -> dict[str, Any]:
     """The largest face's fields at the top and all faces under `faces`; without a face those fields are null and the list is empty."""
-    each = [face.to_dict() for face in faces]
+    each = [_with_report_fields(face.to_dict()) for face in faces]
     if each:
         top = each[0]
     else:
         spent = with_total(timings)
         top = {name: None for name in FACE_FIELDS} | {"processing_time": spent["total"] / 1000, "model": model, "timings": spent}
     return {**top, "width": size[0], "height": size[1], "faces": each}
+
+
+def _with_report_fields(face: Mapping[str, Any]) -> dict[str, Any]:
+    """A prediction's JSON after the four fields of the technical report's API, which repeat it under other names; seconds for milliseconds."""
+    named = {"predictions": face["probs"], "predicted_class": face["label"], "confidence": face["confidence"]}
+    return {**named, "processing_time": face["timings"]["total"] / 1000, **face}
 
 
 def comparison_answer(predictors: Sequence[EmotionPredictor], prepared: Sequence[Prepared], answers: Sequence[list[Prediction]]) -> list[dict[str, Any]]:

@@ -16,7 +16,9 @@ from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.serve.access import OPEN_PATHS, ApiKey
 from emotion_hub.serve.config import ServeConfig
 from emotion_hub.serve.failures import install_failures
+from emotion_hub.serve.head import HeadAsGet
 from emotion_hub.serve.observe import REQUEST_ID, Observe
+from emotion_hub.serve.pages import page_routes
 from emotion_hub.serve.routes import photo_routes, status_routes
 from emotion_hub.serve.service import Service
 from emotion_hub.serve.unread import CloseUnread
@@ -54,11 +56,14 @@ def create_app(models: Mapping[str, EmotionPredictor] | None = None, default: st
         )
     if config.api_key is not None:
         layers.append(Middleware(ApiKey, key=config.api_key, on_rejection=service.metrics.rejection))
-    app = FastAPI(title="emotion_hub", version=__version__, description=ABOUT, lifespan=lifespan, middleware=layers)
+    layers.append(Middleware(HeadAsGet))
+    # FastAPI's own pages at /docs and /redoc load their scripts from another host; page_routes has a page that needs no internet
+    app = FastAPI(title="emotion_hub", version=__version__, description=ABOUT, lifespan=lifespan, middleware=layers, docs_url=None, redoc_url=None)
     app.state.service = service
     install_failures(app)
     app.include_router(photo_routes(service, locked=locked))
     app.include_router(status_routes(service, locked=locked))
+    app.include_router(page_routes(service, locked=locked))
     if locked:
         _describe_key(app)
     return app

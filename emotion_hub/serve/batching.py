@@ -70,12 +70,12 @@ class Batcher:
         with self._changed:
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """Answer what waits, then end the thread."""
+    def close(self, timeout: float | None = None) -> None:
+        """Answer what waits, then end the thread; wait for that, at most `timeout` seconds."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         while (jobs := self._collect()) is not None:

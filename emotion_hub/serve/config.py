@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.prediction import BACKENDS
+from emotion_hub.prediction import AUTO, BACKENDS
 
 __all__ = ["MAX_BODY", "ServeConfig"]
 
@@ -24,7 +24,7 @@ class ServeConfig:
     """The server's settings; raises ConfigError for one that breaks its rule.
 
     `models` are embedded names, folders or Hub ids (none: every embedded one), `default` answers where a request names no model (None: native48, or
-    the first). `backend` is one of `BACKENDS` (None: for each model onnx where it has the file or can be exported here, else torch). `queue` requests
+    the first). `backend` is one of `BACKENDS` or "auto" (None is the same), the default backend of each model. `queue` requests
     are in the house at once, waiting or being worked on; `workers` threads decode and find faces (None: one a core). At most `batch` faces go through
     a network together, collected for at most `batch_wait` milliseconds. `body_timeout` are the seconds a request's body may take to arrive, `timeout`
     and `explain_timeout` those that its answer may take from then on; `explain_at_once` explanations run while `explain_queue` more wait. `max_body`
@@ -54,8 +54,8 @@ class ServeConfig:
             if isinstance(getattr(self, name), str):
                 raise ConfigError(f"{name}={getattr(self, name)!r}: a sequence of strings, also for one of them")
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.backend not in (None, *BACKENDS):
-            raise ConfigError(f"backend={self.backend!r}; choose from {', '.join(BACKENDS)}")
+        if self.backend not in (None, AUTO, *BACKENDS):
+            raise ConfigError(f"backend={self.backend!r}; choose from {', '.join((AUTO, *BACKENDS))}")
         if not _whole(self.port) or not 0 <= self.port <= 65535:
             raise ConfigError(f"port={self.port!r}: a whole number from 0 (any free port) to 65535")
         for name, least in (("queue", 1), ("batch", 1), ("max_body", 1024), ("explain_at_once", 1), ("explain_queue", 0)):

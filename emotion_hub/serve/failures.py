@@ -32,7 +32,7 @@ def install_failures(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return refusal(error.status_code, _text(error), error.headers)
+        return refusal(error.status_code, _text(error), _headers(error))
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -51,6 +51,11 @@ def install_failures(app: FastAPI) -> None:
     @app.exception_handler(MissingDependencyError)
     async def _missing(_: Request, error: MissingDependencyError) -> JSONResponse:
         return refusal(501, str(error))
+
+
+def _headers(error: HTTPException) -> dict[str, str]:
+    """Routes know of GET only; `head.HeadAsGet` answers HEAD where they do."""
+    return {name: "GET, HEAD" if (name.lower(), value) == ("allow", "GET") else value for name, value in (error.headers or {}).items()}
 
 
 def _text(error: Any) -> str:

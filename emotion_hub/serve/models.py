@@ -7,9 +7,10 @@ import copy
 import io
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +19,8 @@ from starlette.exceptions import HTTPException
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import default_detector
 from emotion_hub.errors import ConfigError, InputError, shown
-from emotion_hub.predictor import EmotionPredictor, embedded_predictor, usual_backend
+from emotion_hub.prediction import AUTO
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 from emotion_hub.serve.batching import Batcher
 from emotion_hub.serve.config import ServeConfig
 from emotion_hub.serve.metrics import Metrics
@@ -30,34 +32,26 @@ log = logging.getLogger(__name__)
 #: Seconds after which a client may ask again while the models load.
 LOADING = 5
 
+#: Seconds that closing waits for running batches, at most; their daemon threads end by themselves.
+CLOSING = 0.5
+
 #: Larger than what is taken as a ready-made face, so that warming up runs the detector.
 WARM = (96, 96)
 
 
 @dataclass
 class Lane:
-    """One served network: its predictor, the batcher before it and, where it runs on ONNX Runtime, the torch twin that explains it."""
+    """One served network: its predictor, the batcher before it, and where it was loaded from."""
 
     name: str
     predictor: EmotionPredictor
     batcher: Batcher
     source: str | None = None
-    _twin: EmotionPredictor | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def backend(self) -> str:
         """What runs it, as `EmotionPredictor.backend_name`."""
         return self.predictor.backend_name
-
-    def explaining(self) -> EmotionPredictor:
-        """The predictor to explain: gradients need torch. It is loaded when first asked for."""
-        if self.source is None or not self.backend.startswith("onnx"):
-            return self.predictor
-        with self._lock:
-            if self._twin is None:
-                self._twin = _load(self.name, self.source, "torch")
-            return self._twin
 
 
 class Models:
@@ -160,7 +154,7 @@ class Models:
         if self._given is not None:
             return _called(name, self._given[name])
         source = self._sources[name]
-        return _load(name, source, self._config.backend or usual_backend(source))
+        return _load(name, source, self._config.backend or AUTO)
 
     def _batcher(self, name: str, predictor: EmotionPredictor) -> Batcher:
         count = lambda faces, seconds: self._metrics.batch(name, faces, seconds)  # noqa: E731
@@ -168,8 +162,9 @@ class Models:
 
 
 def _close(lanes: Mapping[str, Lane]) -> None:
+    last = time.monotonic() + CLOSING
     for lane in lanes.values():
-        lane.batcher.close()
+        lane.batcher.close(max(0.0, last - time.monotonic()))
 
 
 def _sources(models: tuple[str, ...]) -> dict[str, str]:

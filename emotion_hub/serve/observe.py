@@ -1,7 +1,8 @@
-"""Around every request: an id, one line in the log, the counts, and an answer also where the code broke."""
+"""Around every request: an id, one line in the log, the counts, and an answer also where the code broke or the server stops."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emotion_hub.serve.metrics import Metrics
 
-__all__ = ["DEMO_PATH", "REQUEST_ID", "JsonLines", "Observe", "Record", "record_of"]
+__all__ = ["DEMO_PATH", "REQUEST_ID", "JsonLines", "Observe", "Record", "of_demo", "record_of"]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,10 @@ WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 #: The status that stands in the log for a client that went away before its answer, as in nginx.
 GONE = 499
+
+
+#: Seconds after which a client may try again, elsewhere or at this server's successor.
+RESTART = 5
 
 
 @dataclass
@@ -49,6 +54,11 @@ def record_of(request: Request) -> Record:
     return request.scope["emotion_hub.record"]
 
 
+def of_demo(path: str) -> bool:
+    """Whether the path is the demo's or below it."""
+    return path == DEMO_PATH or path.startswith(f"{DEMO_PATH}/")
+
+
 class Observe:
     """ASGI middleware, the outermost: everything that is answered passes through it."""
 
@@ -63,19 +73,28 @@ class Observe:
         given = Headers(scope=scope).get(REQUEST_ID, "")
         record = Record(given if WELL_FORMED.fullmatch(given) else uuid.uuid4().hex)
         scope["emotion_hub.record"] = record
-        status = GONE
+        status, streams = GONE, False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streams
             if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = record.request_id
+                status, headers = message["status"], MutableHeaders(scope=message)
+                headers[REQUEST_ID] = record.request_id
+                streams = headers.get("content-type", "").startswith("text/event-stream")
             await send(message)
 
         try:
             await self.app(scope, receive, answer)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:  # uvicorn cancels what is not answered when its grace period is over
+            if status == GONE:
+                text = f"the server is stopping and could not finish this request; send it again in {RESTART} s"
+                await JSONResponse({"error": text}, 503, {"Retry-After": str(RESTART), "Connection": "close"})(scope, receive, answer)
+            elif streams:  # an event stream has no length that could be missed
+                await answer({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                raise
         except Exception as error:
             log.error("a request could not be answered", exc_info=error, extra={"fields": {"request_id": record.request_id}})
             if status != GONE:  # half an answer is out: only a broken connection can say that the rest is missing
@@ -86,8 +105,7 @@ class Observe:
             self._note(scope, path, record, status, time.perf_counter() - begun)
 
     def _note(self, scope: Scope, path: str, record: Record, status: int, seconds: float) -> None:
-        of_demo = path == DEMO_PATH or path.startswith(f"{DEMO_PATH}/")
-        route = DEMO_PATH if of_demo else getattr(scope.get("route"), "path", None) or "(none)"
+        route = DEMO_PATH if of_demo(path) else getattr(scope.get("route"), "path", None) or "(none)"
         stages = dict(record.stages)  # a thread that was given up may still write to it
         self.metrics.request(route, scope["method"], status, seconds)
         self.metrics.stages(stages)

@@ -29,14 +29,14 @@ _WHY = {
     422: "A field is missing, unknown or wrong.",
     500: "Something broke; the log has it under the request's id.",
     501: "A package that this method needs is not installed.",
-    503: "Too much waits already, or the models are not there yet.",
+    503: "Too many requests wait, the models are still loading, or the server is stopping.",
     504: "The answer took too long.",
 }
 
 
 def refusals(*statuses: int, locked: bool = False) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: the statuses, 401 where a key is asked for, and 500."""
-    found: dict[int | str, dict[str, Any]] = {200: {"headers": _HEADERS}}
+    found: dict[int | str, dict[str, Any]] = {200: {"description": "The result.", "headers": _HEADERS}}
     for status in sorted({*statuses, *([401] if locked else []), 500}):
         headers = _HEADERS | (_RETRY if status == 503 else {})
         found[status] = {"model": ErrorAnswer, "description": _WHY[status], "headers": headers}

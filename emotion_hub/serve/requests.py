@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from emotion_hub.errors import InputError, shown
 from emotion_hub.explainers import METHODS, SCORING
-from emotion_hub.labels import LABEL_SETS, LabelSet, canonical
+from emotion_hub.labels import LABEL_SETS, LabelSet, label_set
 from emotion_hub.serve.forms import read_form
 
 __all__ = ["MAX_SAMPLES", "RAW_TYPES", "CompareRequest", "ExplainRequest", "PredictRequest", "decode_base64", "load_json", "read"]
@@ -68,16 +68,10 @@ def _choice(options: Sequence[str]) -> Callable[[str, Any], str]:
 
 
 def _labels(name: str, value: Any) -> LabelSet:
-    """A known set's name, or names of our own or their aliases, which the answer then uses as they came."""
-    if isinstance(value, str) and value in LABEL_SETS:
-        return LABEL_SETS[value]
-    names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
+    """A known set's name, or expressions, which the answer then uses as they are spelled."""
+    if not isinstance(value, str | list):
         raise InputError(f"{name}={shown(value)}: one of {', '.join(LABEL_SETS)}, or expressions separated by commas (in JSON also a list)")
-    names = [n.strip() for n in names]
-    if len({canonical(n) for n in names}) != len(names):
-        raise InputError(f"{name}={shown(value)} names an expression twice")
-    return LabelSet("request", tuple(names))
+    return label_set(value)
 
 
 def _option(read: Callable[[str, Any], Any], about: str, schema: Mapping[str, Any], default: Any = None, in_json: Mapping[str, Any] | None = None) -> Any:

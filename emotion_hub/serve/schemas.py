@@ -13,6 +13,7 @@ __all__ = [
     "ErrorAnswer",
     "ExplainAnswer",
     "FaceAnswer",
+    "FacePrediction",
     "HealthAnswer",
     "LabelScore",
     "ModelAnswer",
@@ -32,21 +33,27 @@ class ErrorAnswer(_Answer):
     error: str = Field(description="What came, the rule it broke and what to do.")
 
 
-class FaceAnswer(_Answer):
-    """One face's expression. The first four fields are those of the technical report's API."""
+class FacePrediction(_Answer):
+    """One face's expression."""
 
-    predictions: dict[str, float] = Field(description="The probability of each expression.")
-    predicted_class: str = Field(description="The likeliest expression.")
-    confidence: float = Field(ge=0, le=1, description="Its probability.")
-    processing_time: float = Field(ge=0, description="Seconds from the picture's bytes to this answer, waiting left out.")
-    label: str = Field(description="The same as predicted_class.")
+    label: str = Field(description="The most probable expression.")
     label_id: int = Field(ge=0, description="Its position among the labels.")
-    probs: dict[str, float] = Field(description="The same as predictions.")
+    confidence: float = Field(ge=0, le=1, description="Its probability.")
+    probs: dict[str, float] = Field(description="The probability of each expression; they sum to 1.")
+    left_out: dict[str, float] = Field(default_factory=dict, description="The model's probability of each expression that `labels` leaves out.")
     bbox: list[int] = Field(min_length=4, max_length=4, description="left, top, right, bottom in pixels of the upright picture.")
     score: float | None = Field(description="The detector's score; null when the whole picture was taken.")
     detector: str | None = Field(description="What found the face; null when the whole picture was taken.")
     model: str = Field(description="Which model answered.")
     timings: dict[str, float] = Field(description="Milliseconds: decode, detect, preprocess, inference (a share of the batch), total.")
+
+
+class FaceAnswer(FacePrediction):
+    """One face's expression, with the fields of the technical report's API, which repeat it under other names."""
+
+    predictions: dict[str, float] = Field(description="The same as probs.")
+    predicted_class: str = Field(description="The same as label.")
+    processing_time: float = Field(ge=0, description="Seconds from the picture's bytes to this answer, without waiting: timings.total / 1000.")
 
 
 class PredictAnswer(_Answer):
@@ -59,6 +66,7 @@ class PredictAnswer(_Answer):
     label: str | None
     label_id: int | None
     probs: dict[str, float] | None
+    left_out: dict[str, float] = Field(default_factory=dict)
     bbox: list[int] | None
     score: float | None
     detector: str | None
@@ -69,7 +77,7 @@ class PredictAnswer(_Answer):
     faces: list[FaceAnswer] = Field(description="Every face, largest first; empty where there is none.")
 
 
-class ComparedSide(FaceAnswer):
+class ComparedSide(FacePrediction):
     """One model's answer and what the model costs."""
 
     parameters: int = Field(ge=0)

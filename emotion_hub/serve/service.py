@@ -153,7 +153,7 @@ class Service:
         still_wanted(0.0)
         explanation = explain_face(
             scene.faces[0].image,
-            lane.explaining(),
+            lane.predictor,
             asked.method,
             asked.target,
             versus=asked.versus,

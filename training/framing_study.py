@@ -1,4 +1,4 @@
-"""How a detector's boxes frame faces beside FER2013's own framing: `python -m training.framing_study --data D`.
+"""How YuNet's boxes frame faces beside FER2013's own framing: `python -m training.framing_study --data D`.
 
 Each 48-pixel face is enlarged 4 times (Pillow bicubic) and its edge pixels are repeated 12 source pixels outwards, so
 that a detector has something to work on. In that picture the original frame is known, and where a detector puts its
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emotion_hub.detectors import Detection, FaceDetector, Framing, LbpDetector, YuNetDetector
+from emotion_hub.detectors import Detection, FaceDetector, Framing, YuNetDetector
+from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.errors import InputError
 from emotion_hub.images import crop
 from training.data import load_split
@@ -115,7 +116,7 @@ def _predictor(checkpoint: str) -> Predict:
     """`predict` of a checkpoint's folder or name."""
     from emotion_hub.predictor import EmotionPredictor
 
-    predictor = EmotionPredictor.from_pretrained(checkpoint)
+    predictor = EmotionPredictor.from_pretrained(checkpoint, backend="torch")
 
     def predict(faces: list[Image.Image]) -> np.ndarray:
         return np.asarray([p.label_id for p in predictor.predict_faces(faces)], dtype=np.int64)
@@ -124,31 +125,24 @@ def _predictor(checkpoint: str) -> Predict:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Measure every detector at hand, write `<out>.json` and `<out>.md`, return the report."""
+    """Measure YuNet, write `<out>.json` and `<out>.md`, return the report."""
     parser = argparse.ArgumentParser(prog="python -m training.framing_study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="FER2013 as a folder of parquet files or a Hub id")
-    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file; measured too when given")
+    parser.add_argument("--yunet", type=Path, default=MODEL_FILE, help="another YuNet file (default: the packaged one)")
     parser.add_argument("--checkpoint", help="name or folder of a model: measures accuracy by crop size too")
-    parser.add_argument("--limit", type=int, help="YuNet sees the first N faces")
-    parser.add_argument("--limit-lbp", type=int, help="the LBP cascade, which is slow, sees the first N faces; 0 leaves it out")
+    parser.add_argument("--limit", type=int, help="only the first N faces")
     parser.add_argument("--out", type=Path, default=Path("training/studies/framing"), help="path of the report without its ending")
     args = parser.parse_args(argv)
 
     split = load_split(args.data, "validation")
     predict = _predictor(args.checkpoint) if args.checkpoint else None
-    lbp_limit = args.limit if args.limit_lbp is None else args.limit_lbp
-    chosen: list[tuple[FaceDetector, int | None]] = [(YuNetDetector(args.yunet), args.limit)] if args.yunet else []
-    if lbp_limit != 0:
-        chosen.append((LbpDetector(), lbp_limit))
-    report: dict[str, Any] = {"enlarged": ENLARGE, "padded": PAD, "checkpoint": args.checkpoint, "detectors": []}
-    for detector, limit in chosen:
-        faces = split.faces[:limit]
-        found = detections(detector, faces)
-        row = measure(detector, faces, found)
-        if predict is not None:
-            framing = Framing(row["scale"]["median"], row["down"]["median"])
-            row["accuracy"] = accuracy_by_scale(faces, split.labels[: len(faces)], found, framing, predict)
-        report["detectors"].append(row)
+    detector, faces = YuNetDetector(args.yunet), split.faces[: args.limit]
+    found = detections(detector, faces)
+    row = measure(detector, faces, found)
+    if predict is not None:
+        framing = Framing(row["scale"]["median"], row["down"]["median"])
+        row["accuracy"] = accuracy_by_scale(faces, split.labels[: len(faces)], found, framing, predict)
+    report: dict[str, Any] = {"enlarged": ENLARGE, "padded": PAD, "checkpoint": args.checkpoint, "detectors": [row]}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     args.out.with_suffix(".md").write_text(table(report), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The embedded checkpoints on whole photos from elsewhere, through each detector: `python -m training.photo_study --photos FOLDER`."""
+"""The embedded checkpoints on whole photos from elsewhere, through YuNet: `python -m training.photo_study --photos FOLDER`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub.checkpoints import embedded_checkpoints
-from emotion_hub.detectors import FaceDetector, LbpDetector, YuNetDetector
+from emotion_hub.detectors import FaceDetector, YuNetDetector
+from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.errors import InputError
 from emotion_hub.predictor import EmotionPredictor, Scene, locate
 
@@ -85,19 +86,18 @@ def report(summary: Mapping[str, Any]) -> str:
     lines += ["", "## Faces found in every photo", "", f"| photo | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
     for photo, row in summary["counts"].items():
         lines.append(f"| `{photo}` | {' | '.join(str(row[n]['faces']) for n in names)} |")
-    lines += ["", "The cascade's looks and thresholds were chosen on these photos, so its row shows what it can do, not what to expect of it."]
     return "\n".join(lines) + "\n"
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="training.photo_study", description=__doc__.splitlines()[0])
     parser.add_argument("--photos", required=True, type=Path, help="folder of the photos that photos.toml names")
-    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file; without it only the LBP cascade is measured")
+    parser.add_argument("--yunet", type=Path, default=MODEL_FILE, help="another YuNet file (default: the packaged one)")
     parser.add_argument("--out", type=Path, default=STUDIES / "photos.json")
     args = parser.parse_args(argv)
     faces = {name: [tuple(row) for row in rows] for name, rows in tomllib.loads((STUDIES / "photos.toml").read_text()).items()}
-    detectors: list[FaceDetector] = [*([YuNetDetector(args.yunet)] if args.yunet else []), LbpDetector()]
-    predictors = {name: EmotionPredictor.from_pretrained(name) for name in embedded_checkpoints()}
+    detectors: list[FaceDetector] = [YuNetDetector(args.yunet)]
+    predictors = {name: EmotionPredictor.from_pretrained(name, backend="torch") for name in embedded_checkpoints()}
     results = {detector.name: study(args.photos, faces, detector, predictors) for detector in detectors}
     counts = count_faces(args.photos, detectors)
     summary = {"photos": len(faces), "faces": sum(map(len, faces.values())), "detectors": results, "counts": counts}

@@ -5,16 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-from starlette.middleware import Middleware
-
+from emotion_hub.errors import missing_extra
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.ui.about import NOTICE, about_tab, detector_line
-from emotion_hub.ui.compare import compare_tab
-from emotion_hub.ui.explain import explain_tab
-from emotion_hub.ui.models import shared_pool
-from emotion_hub.ui.predict import predict_tab
-from emotion_hub.ui.upload_limits import UploadLimits
+
+try:
+    import gradio as gr
+    from starlette.middleware import Middleware
+
+    from emotion_hub.ui.about import NOTICE, about_tab, detector_line
+    from emotion_hub.ui.compare import compare_tab
+    from emotion_hub.ui.explain import explain_tab
+    from emotion_hub.ui.models import shared_pool
+    from emotion_hub.ui.predict import predict_tab
+    from emotion_hub.ui.upload_limits import UploadLimits
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] == "emotion_hub":
+        raise
+    raise missing_extra("the demo", "app", error) from error
 
 __all__ = ["build_demo", "launch_options"]
 

@@ -36,7 +36,7 @@ test images. Code: MIT licence.
 def detector_line() -> str:
     """Which face detector answers, for the page's foot."""
     name = default_detector().name
-    return f"Faces are found by <strong>{escape(name)}</strong>" + ("." if name == "YuNet" else ", which misses turned or tilted faces.")
+    return f"Faces are found by <strong>{escape(name)}</strong>."
 
 
 def checkpoint_cards() -> str:

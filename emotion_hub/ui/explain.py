@@ -79,7 +79,7 @@ def explain_stream(
             tasks(
                 scene.faces[0].image,
                 methods or QUICK,
-                [one.model.explainable for one in served],
+                [one.model.predictor for one in served],
                 None if target == PREDICTED else target,
                 versus=None if versus == NOTHING else versus,
                 scoring="full" if full else "fast",
@@ -166,7 +166,7 @@ def explain_json(photo: str | bytes | None, method: str, model: str, target: str
         options = {"samples": int(samples)} if method == "lime" else {}
         wanted = None if target in ("", PREDICTED) else target
         against = None if versus in ("", NOTHING) else versus
-        predictor = shared_pool().get(shared_pool().default("native48") if model == BOTH else model, API_WAIT).explainable
+        predictor = shared_pool().get(shared_pool().default("native48") if model == BOTH else model, API_WAIT).predictor
         return explain_face(scene.faces[0].image, predictor, method, wanted, versus=against, **options).to_dict(maps=True)
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error

@@ -12,7 +12,7 @@ from typing import Any
 
 from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, WEIGHTS_FILE, download_file, embedded_checkpoints, file_hash
 from emotion_hub.errors import CheckpointError, ConfigError, EmotionHubError, InputError
-from emotion_hub.predictor import EmotionPredictor, embedded_predictor, usual_backend
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 from emotion_hub.preprocess import PreprocessConfig
 from emotion_hub.ui.choices import Choice, role_of
 
@@ -37,11 +37,6 @@ class LoadedModel:
     revision: str | None = None
     card: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def explainable(self) -> EmotionPredictor:
-        """The same network through torch, which explanations need; an embedded one that predicts through ONNX Runtime is loaded at the first call."""
-        return self.predictor if self.predictor.backend_name == "torch" else embedded_predictor(self.name)
 
     @property
     def preprocess(self) -> PreprocessConfig:
@@ -137,8 +132,6 @@ def _listing(choice: Choice) -> tuple[dict[str, int] | None, str]:
 
 def _refuse_more_weights_than_the_file_holds(config: Path, size: int, at: str) -> None:
     """A configuration can ask for a network of gigabytes beside a file of bytes: count before anything is allocated."""
-    import torch
-
     from emotion_hub.models.classifier import ClassifierConfig
     from emotion_hub.models.registry import create_model
 
@@ -148,6 +141,8 @@ def _refuse_more_weights_than_the_file_holds(config: Path, size: int, at: str) -
         if isinstance(error, ConfigError):
             raise
         raise CheckpointError(f"{CONFIG_FILE} of {at} is not JSON: {error}") from error
+    import torch
+
     with torch.device("meta"):
         numbers = sum(tensor.numel() for tensor in create_model(wanted.model, len(wanted.labels), **wanted.options).state_dict().values())
     if 2 * numbers > size:  # two bytes each at least: no smaller type is loaded
@@ -162,7 +157,7 @@ def _optional(repo_id: str, name: str, commit: str, cache: Path | None, token: b
 
 def _of_folder(choice: Choice, folder: Path, revision: str | None) -> LoadedModel:
     if embedded_checkpoints().get(choice.name) == folder:
-        predictor = embedded_predictor(choice.name, _backend(choice.name))
+        predictor = embedded_predictor(choice.name)
     else:
         predictor = EmotionPredictor.from_pretrained(folder)
         predictor.name = choice.name
@@ -171,11 +166,6 @@ def _of_folder(choice: Choice, folder: Path, revision: str | None) -> LoadedMode
     text = card.read_text(encoding="utf-8", errors="replace")[:MAX_TEXT] if card.is_file() else ""
     network = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["model"]
     return LoadedModel(choice.name, predictor, network, revision, text, figures)
-
-
-def _backend(name: str) -> str:
-    """torch where an accelerator is at hand, else what is usual: ONNX Runtime starts and answers faster on a CPU."""
-    return "torch" if Path("/dev/nvidia0").exists() else usual_backend(name)
 
 
 def _report(folder: Path, labels: list[str]) -> dict[str, Any]:

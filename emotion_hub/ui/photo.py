@@ -1,20 +1,28 @@
-"""The photo input: gradio's image component, with its decoding left to `emotion_hub.images`."""
+"""The photo input: gradio's image component, with its decoding left to `emotion_hub.images`, and the gallery of example photos."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import io
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import processing_utils
+from PIL import Image
 
 from emotion_hub.errors import ImageError
-from emotion_hub.images import MAX_BYTES
+from emotion_hub.examples import EXAMPLES, ExamplePhoto
+from emotion_hub.images import MAX_BYTES, load_image
 from emotion_hub.predictor import Scene, locate
 
 __all__ = ["PhotoInput", "example_photos", "photo_input", "scene_of"]
+
+#: Pixels a side of an example in the gallery; shown at about half as many, for sharp screens.
+THUMBNAIL = 128
 
 DELETED = "The photo was deleted from the server, as promised. Give it again."
 
@@ -82,13 +90,42 @@ def photo_input(elem_id: str) -> PhotoInput:
 
 
 def example_photos(photo: PhotoInput) -> None:
-    """An openly licensed photo that scikit-image ships: Eileen Collins by NASA, public domain."""
-    gr.Examples([[str(_astronaut())]], inputs=[photo], label="Example (NASA, public domain)", cache_examples=False)
+    """A gallery of the packaged photos; the one that is chosen goes into the photo field.
+
+    The page holds thumbnails of about 2 kB each; a whole photo is sent when it is chosen. `gr.Examples` would load all photos whole.
+    """
+    files = [_served(example, photo) for example in EXAMPLES.values()]
+    gallery = gr.Dataset(
+        components=["html"],
+        samples=[[_thumbnail(name)] for name in EXAMPLES],
+        samples_per_page=len(EXAMPLES),
+        type="index",
+        label="Examples",
+        elem_id=f"{photo.elem_id}-examples",
+        elem_classes="eh-examples",
+    )
+    gallery.click(
+        lambda index: gr.update(value=files[index]),
+        [gallery],
+        [photo],
+        postprocess=False,
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
 
 
-@lru_cache(maxsize=1)
-def _astronaut() -> Path:
-    """The file inside scikit-image's wheel."""
-    import skimage
+def _served(example: ExamplePhoto, photo: PhotoInput) -> Any:
+    """The value of the photo field for the example: its file in gradio's cache, out of reach of the sweep of uploads."""
+    return processing_utils.move_files_to_cache(photo.postprocess(example.path), photo, postprocess=True, keep_in_cache=True)
 
-    return Path(skimage.__file__).parent / "data" / "astronaut.png"
+
+@lru_cache(maxsize=len(EXAMPLES))
+def _thumbnail(name: str) -> str:
+    """The example's focus as a small picture in HTML, with its title; the note is the tooltip and the alternative text."""
+    example, buffer = EXAMPLES[name], io.BytesIO()
+    image = load_image(example.path).crop(example.focus).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    image.save(buffer, "WEBP", quality=60, method=6)
+    source = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    note = escape(f"{example.note} {example.source}, {example.licence}.")
+    return f'<img src="{source}" alt="{escape(example.note)}" title="{note}"><span>{escape(example.title)}</span>'

@@ -16,7 +16,7 @@ from emotion_hub.ui.render import message, prediction_cards
 
 __all__ = ["predict_tab"]
 
-WAITING = message("Give it a photo with a face: drop a file, paste one, take a snapshot, or pick the example below.")
+WAITING = message("Give it a photo with a face: drop a file, paste one, take a snapshot, or pick an example.")
 REFUSED = "This picture cannot be read."
 NO_PHOTO = "no photo came; pass photo=handle_file(path)"
 #: Seconds that a call of the API waits for its model; what takes longer is asked for again.

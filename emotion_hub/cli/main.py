@@ -1,0 +1,106 @@
+"""The parser of all commands, its errors and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from emotion_hub import __version__
+from emotion_hub.cli import compare, completion, explain, export, models, predict, score, serve, video
+from emotion_hub.errors import EmotionHubError
+
+__all__ = ["COMMANDS", "main", "make_parser"]
+
+#: In the order of `--help`. Each module has SUMMARY, EXAMPLES, `add_options(parser)` and `run(args)`.
+COMMANDS = {
+    "predict": predict,
+    "compare": compare,
+    "explain": explain,
+    "score": score,
+    "video": video,
+    "serve": serve,
+    "models": models,
+    "export": export,
+    "completion": completion,
+}
+
+STATUSES = """exit status: 0 when everything was read, 1 when a picture could not be read or a video is damaged (the others are done),
+2 for a wrong call, a missing extra or a checkpoint that cannot be used, 130 when interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status that `--help` lists."""
+    args = make_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except EmotionHubError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would raise again
+        return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's parser, which also suggests what a misspelt option or command may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(message + self._suggestion(message))
+
+    def _suggestion(self, message: str) -> str:
+        import difflib
+
+        if message.startswith("unrecognized arguments:"):
+            known = [option for action in self._actions for option in action.option_strings]
+            wrong = [word.partition("=")[0] for word in message.split() if word.startswith("-")]
+        elif found := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            known, wrong = re.findall(r"[\w.+-]+", found[2]), [found[1]]
+        else:
+            return ""
+        near = [f"{close[0]} for {word}" for word in wrong if (close := difflib.get_close_matches(word, known, 1))]
+        return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+class _CommandParser(_Parser):
+    """One command's parser: it reports unknown options itself, with its own usage, where argparse leaves them to the parser of all commands."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        """As argparse's, but an unknown argument is an error."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; `run` of what it returns is the command's function."""
+    called = "emotion-hub" if Path(sys.argv[0]).name.startswith("emotion-hub") else "python -m emotion_hub"
+    parser = _Parser(
+        prog=called,
+        description="Facial expressions from 48-pixel faces and their 224-pixel upscales.",
+        epilog=STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"emotion_hub {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_CommandParser)
+    for name, module in COMMANDS.items():
+        examples = "\n".join(f"  {called} {line}" for line in module.EXAMPLES)
+        command = commands.add_parser(
+            name,
+            help=module.SUMMARY,
+            description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
+            epilog=f"examples:\n{examples}\n\n{STATUSES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_options(command)
+        command.set_defaults(run=module.run)
+    return parser

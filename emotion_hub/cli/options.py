@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from emotion_hub.errors import InputError
+from emotion_hub.prediction import AUTO, BACKENDS
+
+__all__ = ["add_backend", "add_labels", "add_model", "add_pictures", "add_whole", "named_file"]
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """IMAGE..., read by `emotion_hub.cli.inputs`."""
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="a file, a folder (with the pictures below it), a pattern such as '*.jpg', or - for standard input"
+    )
+
+
+def add_model(parser: argparse.ArgumentParser, *, several: bool = False, about: str = "") -> None:
+    """--model, once or repeated."""
+    text = f"embedded name, folder or Hub id{about} (default: native48)"
+    if several:
+        parser.add_argument("--model", action="append", help=text)
+    else:
+        parser.add_argument("--model", default="native48", help=text)
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """--backend; auto is `emotion_hub.backends.default_backend`."""
+    about = "what runs the network (default: auto, which is onnx where the checkpoint has an ONNX file, else torch)"
+    parser.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS), help=about)
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """--labels, as in `EmotionPredictor.with_labels`."""
+    about = "answer over six_class, or over expressions separated by commas: others are left out and the rest adds up to 1 again"
+    parser.add_argument("--labels", metavar="SET", help=about)
+
+
+def add_whole(parser: argparse.ArgumentParser, what: str = "image") -> None:
+    """--whole: no detector."""
+    parser.add_argument("--whole", action="store_true", help=f"take the whole {what} as the face; nothing is detected")
+
+
+def named_file(option: str, value: str, *suffixes: str) -> Path:
+    """The path of a file to write. Raises InputError for another suffix, where some are given, and for a folder that does not exist."""
+    path = Path(value)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise InputError(f"{option} {value!r}: the file's name ends in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {value!r}: there is no folder {str(path.parent)!r}; make it first")
+    return path

@@ -1,0 +1,90 @@
+"""`emotion-hub predict`: the expression of every face in each picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from emotion_hub.cli.options import add_backend, add_labels, add_model, add_pictures, add_whole
+from emotion_hub.cli.pictures import add_annotate, answer_pictures, box_cell
+from emotion_hub.cli.tables import add_format
+
+if TYPE_CHECKING:
+    from emotion_hub.drawing import Box
+    from emotion_hub.prediction import Prediction
+    from emotion_hub.predictor import EmotionPredictor
+
+__all__ = ["EXAMPLES", "SUMMARY", "PredictionLayout", "add_options", "run"]
+
+SUMMARY = "the expression of every face in each picture"
+
+EXAMPLES = (
+    "predict photo.jpg",
+    "predict photos/ --format csv --out faces.csv",
+    "predict 'photos/**/*.png' --model upscale224 --labels six_class",
+    "predict group.jpg --annotate boxed/",
+    "predict - --json < photo.jpg",
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_pictures(parser)
+    add_model(parser)
+    add_labels(parser)
+    add_whole(parser)
+    add_backend(parser)
+    add_format(parser)
+    add_annotate(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The exit status."""
+
+    @cache
+    def predictor() -> EmotionPredictor:
+        from emotion_hub.predictor import EmotionPredictor
+
+        return EmotionPredictor.from_pretrained(args.model, backend=args.backend, labels=args.labels)
+
+    return answer_pictures(args, lambda source: predictor().predict(source, whole=args.whole), PredictionLayout(predictor), _box)
+
+
+class PredictionLayout:
+    """A prediction as columns."""
+
+    columns = (("LABEL", 9), ("PROBABILITY", 11), ("RUNNER-UP", 16), ("BOX", 0))
+
+    def __init__(self, predictor: Callable[[], EmotionPredictor]) -> None:
+        """`predictor` is called for the names of the labels alone, which only a CSV file's header needs."""
+        self._predictor = predictor
+
+    def cells(self, face: Prediction) -> Sequence[str]:
+        """Label, probability, runner-up with its own, box."""
+        second = f"{face.runner_up} {face.probs[face.runner_up]:.1%}" if face.runner_up else "-"
+        return face.label, f"{face.confidence:.1%}", second, box_cell(face.bbox)
+
+    def field_names(self) -> Sequence[str]:
+        """The face's columns, one per probability, and one per label that --labels leaves out."""
+        own = ("label", "confidence", "runner_up", "left", "top", "right", "bottom", "score", "detector", "model")
+        predictor = self._predictor()
+        left_out = predictor.classes.left_out(dict.fromkeys(predictor.labels.labels, 0.0))
+        return (*own, *(f"prob_{label}" for label in predictor.classes.labels), *(f"left_out_{label}" for label in left_out))
+
+    def fields(self, face: Prediction) -> Mapping[str, Any]:
+        """The values of `field_names`."""
+        box = dict(zip(("left", "top", "right", "bottom"), face.bbox, strict=True))
+        own = {name: getattr(face, name) for name in ("label", "confidence", "runner_up", "score", "detector", "model")}
+        return own | box | {f"prob_{label}": p for label, p in face.probs.items()} | {f"left_out_{label}": p for label, p in face.left_out.items()}
+
+    def note(self, face: Prediction) -> str:
+        """What a table says below its rows."""
+        return f"Without {', '.join(face.left_out)}: the other probabilities are renormalised to 1." if face.left_out else ""
+
+
+def _box(face: Prediction, number: int) -> Box:
+    from emotion_hub.drawing import Box, colour_of
+
+    return Box(face.bbox, f"{face.label} {face.confidence:.0%}", colour_of(number))

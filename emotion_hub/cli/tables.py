@@ -1,0 +1,134 @@
+"""What `predict` and `compare` print: one record per picture, as a table, JSON, CSV or JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from emotion_hub.cli.options import named_file
+
+__all__ = ["FORMATS", "Layout", "Writer", "add_format", "output"]
+
+FORMATS = ("table", "json", "csv", "ndjson")
+
+#: Widest column of picture names in a table; longer names keep their end.
+NAME_WIDTH = 44
+
+
+class Layout(Protocol):
+    """How a command's faces become columns."""
+
+    #: (title, width) of a table's columns after the picture's name and the face's number.
+    columns: Sequence[tuple[str, int]]
+
+    def cells(self, face: Any) -> Sequence[str]:
+        """The texts of those columns."""
+        ...
+
+    def fields(self, face: Any) -> Mapping[str, Any]:
+        """The flat record of a CSV file."""
+        ...
+
+    def field_names(self) -> Sequence[str]:
+        """The names of a CSV file's columns, also when there is no face."""
+        ...
+
+    def note(self, face: Any) -> str:
+        """A remark on this face that a table makes once, below its rows."""
+        ...
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """--format, --json and --out."""
+    parser.add_argument("--format", choices=FORMATS, default="table", help="table (default), json (a list of {image, faces}), csv (a row per face), or ndjson")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    parser.add_argument("--out", metavar="FILE", help="write to this file instead of standard output")
+
+
+@contextlib.contextmanager
+def output(path: str | None) -> Iterator[IO[str]]:
+    """Standard output, or the file of this name, which appears whole or not at all. Raises InputError for a folder that does not exist."""
+    if path is None:
+        yield sys.stdout
+        return
+    target = named_file("--out", path)
+    descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+        os.chmod(part, 0o666 & ~_umask())  # mkstemp's files are for their owner alone
+        os.replace(part, target)
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class Writer:
+    """Writes pictures one by one, as they are done; `close` ends the document."""
+
+    def __init__(self, file: IO[str], kind: str, layout: Layout, names: Sequence[str]) -> None:
+        """`names` are the pictures to come: they set the width of the first column."""
+        self.file, self.kind, self.layout = file, kind, layout
+        self._count, self._titled, self._note = 0, False, ""
+        self._width = min(NAME_WIDTH, max([5, *map(len, names)]))
+        self._colour = kind == "table" and file.isatty() and "NO_COLOR" not in os.environ
+        if kind == "csv":
+            self._csv = csv.DictWriter(file, ["image", "face", *layout.field_names(), "error"], restval="", lineterminator="\n")
+            self._csv.writeheader()
+        elif kind == "json":
+            file.write("[")
+
+    def add(self, name: str, faces: Sequence[Any], error: str | None = None) -> None:
+        """One picture with its faces, largest first, or why it could not be read."""
+        if self.kind == "table":
+            self._rows(name, faces, error)
+        elif self.kind == "csv":
+            rows = [{"face": i, **self.layout.fields(face)} for i, face in enumerate(faces, 1)] or [{}]
+            self._csv.writerows({"image": name, **row, "error": error or ""} for row in rows)
+        else:
+            record = {"image": name, "faces": [face.to_dict() for face in faces], **({"error": error} if error else {})}
+            text = json.dumps(record, indent=2 if self.kind == "json" else None, ensure_ascii=False)
+            if self.kind == "json":
+                text = ("," if self._count else "") + "\n" + text
+            self.file.write(text if self.kind == "json" else text + "\n")
+        self._count += 1
+        self.file.flush()
+
+    def close(self) -> None:
+        """End the document."""
+        if self.kind == "json":
+            self.file.write("\n]\n")
+        elif self._note:
+            self.file.write(f"{self._note}\n")
+
+    def _rows(self, name: str, faces: Sequence[Any], error: str | None) -> None:
+        if error:
+            return  # said on standard error
+        if not self._titled:
+            self._titled = True
+            titles = [("IMAGE", self._width), ("FACE", 4), *self.layout.columns]
+            self._line([title.ljust(width) for title, width in titles], bold=True)
+        shown = name if len(name) <= self._width else "…" + name[1 - self._width :]
+        if not faces:
+            self._line([shown.ljust(self._width), "-".ljust(4), "no face found"])
+        for i, face in enumerate(faces, 1):
+            cells = [cell.ljust(width) for cell, (_, width) in zip(self.layout.cells(face), self.layout.columns, strict=True)]
+            self._line([shown.ljust(self._width), str(i).ljust(4), *cells])
+            self._note = self._note or self.layout.note(face)
+
+    def _line(self, cells: Sequence[str], *, bold: bool = False) -> None:
+        text = "  ".join(cells).rstrip()
+        self.file.write(f"\033[1m{text}\033[0m\n" if bold and self._colour else f"{text}\n")

@@ -1,5 +1,6 @@
 """Entry of the Space and of `python app.py`: build the demo and serve it."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -8,6 +9,7 @@ import time
 from PIL import Image
 
 from emotion_hub.checkpoints import embedded_checkpoints
+from emotion_hub.errors import MissingDependencyError
 from emotion_hub.explainers import METHODS, explain_face
 from emotion_hub.predictor import embedded_predictor
 from emotion_hub.ui import build_demo, launch_options
@@ -27,10 +29,12 @@ def warm_up() -> None:
     for name in embedded_checkpoints():
         shared_pool().serve(name).model.predictor.predict_faces([face])
     time.sleep(QUIET)
-    for name in embedded_checkpoints():
-        explain_face(face, embedded_predictor(name), "gradcam", scoring="none")
     for method in METHODS.values():
-        method.load()
+        with contextlib.suppress(MissingDependencyError):  # the Explain tab says so to whoever asks for the method
+            method.load()
+    with contextlib.suppress(MissingDependencyError):
+        for name in embedded_checkpoints():
+            explain_face(face, embedded_predictor(name), "gradcam", scoring="none")
 
 
 def main() -> None:

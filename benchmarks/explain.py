@@ -30,7 +30,7 @@ SAMPLES = 1000
 
 def measure(name: str, repeats: int) -> dict[str, Any]:
     """Milliseconds of a forward pass and of each method on one embedded checkpoint, and their ratio."""
-    predictor, face = embedded_predictor(name), drawn_face()
+    predictor, face = embedded_predictor(name, "torch"), drawn_face()
     pixels = predictor.preprocessor(face)[None]
     forward = median(lambda: predictor.backend.logits(pixels), 20 * repeats)
     methods = {}
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         "machine": {**machine("torch"), "threads": args.threads},
         "checkpoints": checkpoints,
         "sheet_seconds": round(seconds, 1),
-        "threads": {name: threads_agree(embedded_predictor(name)) for name in embedded_checkpoints()},
+        "threads": {name: threads_agree(embedded_predictor(name, "torch")) for name in embedded_checkpoints()},
     }
     for name, row in checkpoints.items():
         print(f"{name} ({row['network']}): forward {row['forward_ms']:.2f} ms")

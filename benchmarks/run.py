@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import limit, seeds, stages, startup
+from benchmarks.commands import commands
 from benchmarks.table import draw, write_readme
 from benchmarks.timing import machine, write_json
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
+from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx_export import STORAGE, export_onnx
@@ -67,6 +69,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "batches": _batches,
     "storages": _storages,
     "startup": _startup,
+    "commands": lambda args: commands(),
     "seeds": _seeds,
 }
 
@@ -76,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument("--json", nargs="?", type=Path, const=RESULTS / "run.json", help="where to write the figures (default: benchmarks/results/run.json)")
     parser.add_argument("--only", action="append", choices=tuple(PARTS), help="measure this part; may be repeated (default: all)")
-    parser.add_argument("--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file, to measure it beside the LBP cascade")
+    parser.add_argument("--yunet", type=Path, metavar="FILE", default=MODEL_FILE, help="another YuNet file (default: the packaged one)")
     parser.add_argument("--readme", action="store_true", help="write README's table from the figures")
     args = parser.parse_args(argv)
     here = machine(*PACKAGES)

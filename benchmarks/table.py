@@ -48,6 +48,10 @@ def markdown(report: dict[str, Any]) -> str:
     first = ", ".join(f"`{name}` {row['import_to_answer']:.2f} s" for name, row in start["prediction"].items())
     lines += ["", f"From `import emotion_hub` to the first ONNX prediction in a fresh process: {first}. The demo answers its first prediction after "]
     lines[-1] += f"{start['app']['app']:.1f} s, {start['app']['ratio']:.2f} times as long as an empty Gradio app takes to answer anything."
+    lines += ["", "| command, in a fresh process | seconds | peak memory, MB | of the bare process |", "|---|---|---|---|"]
+    for name, row in report["commands"].items():
+        of = f"{row['ratio']:.1f}× `{row['over']}`" if "over" in row else "–"
+        lines.append(f"| `{name}` | {row['seconds']:.2f} | {row['megabytes']:.0f} | {of} |")
     lines += ["", "| claimed of 48 pixels against 224 | claimed | measured | holds |", "|---|---|---|---|"]
     lines += [f"| {c['claim']} | {c['claimed']} | {c['measured']} | {'yes' if c['holds'] else 'no'} |" for c in report["seeds"]["claims"]]
     return "\n".join(lines)

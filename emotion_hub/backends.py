@@ -1,15 +1,19 @@
-"""Runtimes behind one call: a prepared batch in, logits out."""
+"""Runtimes behind one call: a prepared batch in, logits out; and which one a checkpoint runs on."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from emotion_hub.errors import CheckpointError, InputError, first_line
+from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, resolve_file
+from emotion_hub.errors import CheckpointError, InputError, MissingFileError, first_line
 from emotion_hub.labels import LabelSet
 from emotion_hub.onnx_export import INPUT, OUTPUT, record_of
+from emotion_hub.onnx_files import check_beside, onnx_file
 from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
 if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
@@ -17,7 +21,7 @@ if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
 
     from emotion_hub.models.classifier import EmotionClassifier
 
-__all__ = ["Backend", "OnnxBackend", "TorchBackend", "finite_logits"]
+__all__ = ["Backend", "CheckpointBackends", "OnnxBackend", "TorchBackend", "default_backend", "finite_logits"]
 
 
 class Backend(Protocol):
@@ -45,6 +49,16 @@ class TorchBackend:
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device={device!r} cannot be used here ({first_line(error)}); leave it out, or use 'cpu'") from error
         self.num_parameters = classifier.num_parameters
+
+    @property
+    def labels(self) -> LabelSet:
+        """The classifier's labels, in the order of its logits."""
+        return self.classifier.labels
+
+    @property
+    def preprocess(self) -> PreprocessConfig:
+        """The preprocessing of its input."""
+        return self.classifier.preprocessor.config
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
         """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""
@@ -98,3 +112,51 @@ def finite_logits(logits: np.ndarray) -> np.ndarray:
     if not np.isfinite(logits).all():
         raise CheckpointError("the network answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint")
     return logits
+
+
+class CheckpointBackends:
+    """One checkpoint on any backend, each loaded at its first use and kept for all predictors of the checkpoint."""
+
+    def __init__(self, source: str | Path, where: Mapping[str, Any], device: str | None = None, threads: int | None = None) -> None:
+        """`source` and `where` are as in `resolve_file`, `device` as in TorchBackend, `threads` as in OnnxBackend. Nothing is loaded yet."""
+        self.source, self.where, self.device, self.threads = source, dict(where), device, threads
+        self._loaded: dict[str, OnnxBackend | TorchBackend] = {}
+        self._lock = threading.Lock()
+
+    def load(self, name: str) -> OnnxBackend | TorchBackend:
+        """The backend called "onnx", "onnx-int8" or "torch". Raises what loading the checkpoint raises, MissingDependencyError without torch."""
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = self._torch() if name == "torch" else self._onnx(int8=name == "onnx-int8")
+            return self._loaded[name]
+
+    def _torch(self) -> TorchBackend:
+        from emotion_hub.models.classifier import EmotionClassifier
+
+        return TorchBackend(EmotionClassifier.from_pretrained(self.source, **self.where), self.device)
+
+    def _onnx(self, *, int8: bool) -> OnnxBackend:
+        path = onnx_file(self.source, int8=int8, **self.where)
+        backend = OnnxBackend(path, self.threads)
+        check_beside(path, backend.file, backend.labels, backend.preprocess, str(self.source))
+        return backend
+
+
+def default_backend(source: str | Path, device: str | None = None, **where: Any) -> str:
+    """The backend for "auto": "onnx" where the checkpoint has a `model.onnx` and `device` names no accelerator, else "torch".
+
+    `where` is as in `resolve_file`. Raises UnknownModelError and CheckpointError for a checkpoint that cannot be had.
+    """
+    if device not in (None, "cpu"):
+        return "torch"
+    try:
+        resolve_file(source, ONNX_FILE, **where)
+        return "onnx"
+    except MissingFileError:
+        resolve_file(source, CONFIG_FILE, **where)  # a folder or repository that is no checkpoint says so here
+    except CheckpointError as error:  # the Hub is out of reach: what is in the cache decides
+        try:
+            resolve_file(source, CONFIG_FILE, **{**where, "local_files_only": True})
+        except CheckpointError:
+            raise error from None
+    return "torch"

@@ -11,6 +11,7 @@
     ├── ConfigError (ValueError)          a configuration that breaks its own rules
     │   └── UnknownModelError (KeyError)  a name the model registry does not have
     ├── CheckpointError                   files of a checkpoint: missing, unsafe or of another network
+    │   └── MissingFileError              the checkpoint exists and lacks this file
     ├── DetectorError                     a face detector that cannot be built
     ├── PublishError                      the Hub refused or lost an upload
     └── MissingDependencyError (ImportError)  an optional package is not installed
@@ -34,10 +35,12 @@ __all__ = [
     "LeakError",
     "ManifestError",
     "MissingDependencyError",
+    "MissingFileError",
     "PublishError",
     "UnknownModelError",
     "VideoError",
     "first_line",
+    "missing_extra",
     "shown",
 ]
 
@@ -92,6 +95,10 @@ class CheckpointError(EmotionHubError):
     """A checkpoint's files are missing, unsafe or belong to another network."""
 
 
+class MissingFileError(CheckpointError):
+    """The folder or repository exists and does not have the file."""
+
+
 class DetectorError(EmotionHubError):
     """A face detector cannot be built from what was given."""
 
@@ -101,7 +108,16 @@ class PublishError(EmotionHubError):
 
 
 class MissingDependencyError(EmotionHubError, ImportError):
-    """An optional package is missing; the message gives the pip command."""
+    """An optional package is missing; the message names the extra that installs it."""
+
+
+def missing_extra(what: str, extra: str, error: ImportError | None = None) -> MissingDependencyError:
+    """The error to raise where `what` needs packages of an extra of this project; `error` is the failed import.
+
+    No package index has this project, so the message points at README's ways to install it instead of a package name.
+    """
+    reason = f" ({error.name or first_line(error)} is not installed)" if error else ""
+    return MissingDependencyError(f'{what} needs the extra {extra!r}{reason}: pip install ".[{extra}]" in a checkout, or see "Installation" in README')
 
 
 def shown(value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from emotion_hub.errors import LabelError, shown
 
-__all__ = ["ALIASES", "FER2013", "FERPLUS_VOTES", "FOREIGN", "LABEL_SETS", "REPORT6", "LabelSet", "canonical"]
+__all__ = ["ALIASES", "FER2013", "FERPLUS_VOTES", "FOREIGN", "LABEL_SETS", "SIX_CLASS", "LabelSet", "canonical", "label_set"]
 
 #: Spellings found in FER2013 forks, FER+, RAF-DB, AffectNet and the technical report, to ours.
 ALIASES: dict[str, str] = {
@@ -59,9 +59,9 @@ class LabelSet:
         if name in self.labels:
             return self.labels.index(name)
         label = canonical(name)
-        if label not in self.labels:
+        if label not in (own := [_canonical_or_same(each) for each in self.labels]):
             raise LabelError(f"label {shown(name)} is not in {self.name}; it has {', '.join(self.labels)}")
-        return self.labels.index(label)
+        return own.index(label)
 
     def project(self, probs: Mapping[str, float], *, missing: float | None = None) -> dict[str, float]:
         """Probabilities over this set from probabilities over another one, in this set's order.
@@ -87,6 +87,11 @@ class LabelSet:
             raise LabelError(f"no probability is left on {self.name} after dropping {sorted(set(known) - set(self.labels))}")
         return {label: value / total for label, value in zip(self.labels, values, strict=True)}
 
+    def left_out(self, probs: Mapping[str, float]) -> dict[str, float]:
+        """The probabilities of the labels that `project` drops, under the names they came with."""
+        kept = {_canonical_or_same(label) for label in self.labels}
+        return {name: float(p) for name, p in probs.items() if _canonical_or_same(name) not in kept}
+
     @classmethod
     def of(cls, labels: Sequence[str]) -> LabelSet:
         """The known set with exactly these labels in this order, or a custom one."""
@@ -99,10 +104,10 @@ class LabelSet:
 #: FER2013's seven, in the order of its csv (Goodfellow et al. 2013, arXiv:1307.0414).
 FER2013 = LabelSet("fer2013", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
 
-#: The six of the technical report, alphabetical.
-REPORT6 = LabelSet("report6", ("angry", "fear", "happy", "neutral", "sad", "surprise"))
+#: The technical report's six, in its order and spelling: FER2013's without disgust.
+SIX_CLASS = LabelSet("six_class", ("angry", "fearful", "happy", "neutral", "sad", "surprised"))
 
-LABEL_SETS: dict[str, LabelSet] = {s.name: s for s in (FER2013, REPORT6)}
+LABEL_SETS: dict[str, LabelSet] = {s.name: s for s in (FER2013, SIX_CLASS)}
 
 
 #: What FER+'s ten voters could choose, in the order of its csv (Barsoum et al. 2016, arXiv:1608.01041).
@@ -110,6 +115,31 @@ FERPLUS_VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgus
 
 #: Classes of other schemes that no set of ours has, FER+'s and AffectNet's, in lower case.
 FOREIGN = ("contempt", "contemptuous", "unknown", "uncertain", "nf", "non-face", "none")
+
+
+def label_set(labels: str | Sequence[str] | LabelSet) -> LabelSet:
+    """A label set from its name ("six_class"), from names separated by commas, or from a list of names, which answers then use as they are spelled.
+
+    Raises LabelError for an unknown expression and for one named twice.
+    """
+    if isinstance(labels, LabelSet):
+        return labels
+    if isinstance(labels, str) and labels in LABEL_SETS:
+        return LABEL_SETS[labels]
+    names = [name.strip() for name in labels.split(",")] if isinstance(labels, str) else list(labels)
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise LabelError(f"labels={shown(labels)}: give {' or '.join(LABEL_SETS)}, or expressions separated by commas")
+    if len({canonical(name) for name in names}) != len(names):
+        raise LabelError(f"labels={shown(labels)} names an expression twice")
+    return LabelSet.of(names)
+
+
+def _canonical_or_same(name: str) -> str:
+    """Our spelling of a name; a name that is no known expression as it is."""
+    try:
+        return canonical(name)
+    except LabelError:
+        return name
 
 
 def canonical(name: str) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from emotion_hub.checkpoints import file_hash
-from emotion_hub.errors import CheckpointError, ConfigError, MissingDependencyError, first_line
+from emotion_hub.errors import CheckpointError, ConfigError, first_line, missing_extra
 
 if TYPE_CHECKING:
     from emotion_hub.models.classifier import EmotionClassifier
@@ -87,7 +87,7 @@ def export_onnx(
 
         from emotion_hub.onnx_runtime import open_session  # the check below needs it
     except ImportError as error:
-        raise MissingDependencyError(f"exporting needs a package that is missing ({error}): pip install 'emotion-hub[onnx]'") from error
+        raise missing_extra("exporting to ONNX", "onnx", error) from error
     path = Path(path)
     faces = list(faces) or drawn_faces()
     pixels = np.stack([classifier.preprocessor(face) for face in faces])

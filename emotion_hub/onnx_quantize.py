@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from emotion_hub.errors import InputError, MissingDependencyError
+from emotion_hub.errors import InputError, missing_extra
 from emotion_hub.onnx_export import INPUT, METADATA_KEY, record_of
 from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
@@ -47,7 +47,7 @@ def quantize_onnx(source: str | Path, path: str | Path, faces: Sequence[Image.Im
         import onnx
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quant_pre_process, quantize_static
     except ImportError as error:
-        raise MissingDependencyError(f"quantising needs a package that is missing ({error}): pip install 'emotion-hub[onnx]'") from error
+        raise missing_extra("quantising", "onnx", error) from error
     if len(faces) < FEWEST:
         raise InputError(f"{len(faces)} faces to calibrate on: give at least {FEWEST}, of the training split")
     path = Path(path)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from emotion_hub.errors import CheckpointError
+from emotion_hub.labels import LabelSet
 
-__all__ = ["BACKENDS", "STEPS", "Comparison", "Pipeline", "Prediction", "with_total"]
+if TYPE_CHECKING:  # `python -m emotion_hub --help` reads BACKENDS
+    from PIL import Image
+
+__all__ = ["AUTO", "BACKENDS", "STEPS", "Comparison", "Pipeline", "Prediction", "with_total"]
 
 #: What may run the network.
 BACKENDS = ("torch", "onnx", "onnx-int8")
+
+#: Stands for the default backend: see `emotion_hub.predictor.default_backend`.
+AUTO = "auto"
 
 #: Steps of `Prediction.timings`, in order; `total` is their sum.
 STEPS = ("decode", "detect", "preprocess", "inference")
@@ -28,9 +33,10 @@ def with_total(spent: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One face's answer.
+    """The prediction for one face.
 
-    `probs` maps each label to its probability in the order of the network's outputs. `bbox` is xyxy in whole pixels of
+    `probs` maps each label to its probability in the order of the network's outputs, or of the label set that was asked for. `left_out` are the network's
+    probabilities of labels outside that set: `probs` are renormalised without them. `bbox` is xyxy in whole pixels of
     the upright photo. `score` and `detector` say how the face was found, None when the whole image was taken. `timings`
     are milliseconds: `decode` and `detect` of the photo, `preprocess` and `inference` this face's share, and `total`.
     """
@@ -43,33 +49,39 @@ class Prediction:
     timings: Mapping[str, float]
     score: float | None = None
     detector: str | None = None
+    left_out: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, probs: Mapping[str, float], model: str, spent: Mapping[str, float], **found: Any) -> Prediction:
+    def of(cls, probs: Mapping[str, float], model: str, spent: Mapping[str, float], labels: LabelSet | None = None, **found: Any) -> Prediction:
         """The most probable label of `probs`, the first of equals; `spent` are the milliseconds of the steps, those it does not name took none.
 
-        `found` is the face's `bbox`, `score` and `detector`. Raises CheckpointError when a probability is not finite.
+        With `labels` the answer is over that set. `found` is the face's `bbox`, `score` and `detector`. Raises CheckpointError when a probability is not
+        finite and LabelError for labels that `probs` lacks.
         """
         if not math.isfinite(sum(probs.values())):
             raise CheckpointError(f"{model} answers with probabilities that are not finite; its weights are damaged or too large to be used")
+        left_out: dict[str, float] = {}
+        if labels is not None and labels.labels != tuple(probs):
+            left_out, probs = labels.left_out(probs), labels.project(probs)
         label = max(probs, key=probs.__getitem__)
-        return cls(label, list(probs).index(label), probs, model=model, timings=with_total(spent), **found)
+        return cls(label, list(probs).index(label), probs, model=model, timings=with_total(spent), left_out=left_out, **found)
 
     @property
     def confidence(self) -> float:
         """The probability of `label`."""
         return self.probs[self.label]
 
+    @property
+    def runner_up(self) -> str | None:
+        """The second most probable label; None where there is only one."""
+        return next(iter(sorted(self.probs, key=self.probs.__getitem__, reverse=True)[1:]), None)
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON types. `predictions`, `predicted_class`, `confidence` and `processing_time` (seconds) are the
-        technical report's response fields; the rest are this class's own."""
-        return {
-            "predictions": dict(self.probs),
-            "predicted_class": self.label,
-            "confidence": self.confidence,
-            "processing_time": self.timings["total"] / 1000,
+        """JSON types; `left_out` only where labels were left out."""
+        values: dict[str, Any] = {
             "label": self.label,
             "label_id": self.label_id,
+            "confidence": self.confidence,
             "probs": dict(self.probs),
             "bbox": list(self.bbox),
             "score": self.score,
@@ -77,6 +89,7 @@ class Prediction:
             "model": self.model,
             "timings": dict(self.timings),
         }
+        return values | ({"left_out": dict(self.left_out)} if self.left_out else {})
 
 
 @dataclass(frozen=True)

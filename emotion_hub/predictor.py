@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import importlib.util
 import math
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from emotion_hub.checkpoints import ONNX_FILE, resolve_file
+from emotion_hub.backends import Backend, CheckpointBackends, OnnxBackend, default_backend
 from emotion_hub.detectors import FaceDetector
-from emotion_hub.errors import CheckpointError, ImageError, InputError
+from emotion_hub.errors import ImageError, InputError
 from emotion_hub.faces import Face, find_faces, whole_image
 from emotion_hub.images import ImageSource, load_image
-from emotion_hub.labels import LabelSet
-from emotion_hub.prediction import BACKENDS, Comparison, Pipeline, Prediction
+from emotion_hub.labels import LabelSet, label_set
+from emotion_hub.prediction import AUTO, BACKENDS, Comparison, Pipeline, Prediction
 from emotion_hub.preprocess import Preprocessor
 
-if TYPE_CHECKING:
-    from emotion_hub.backends import Backend
-
-__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax", "usual_backend"]
+__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,15 @@ class EmotionPredictor:
         *,
         name: str = "custom",
         detector: FaceDetector | None = None,
+        answer_labels: LabelSet | None = None,
     ) -> None:
-        """Parts put together by hand; `from_pretrained` is the usual way. `detector` None means the default one."""
+        """Parts put together by hand; `from_pretrained` is the usual way. `detector` None means the default one.
+
+        `labels` are the network's, in the order of its logits; predictions are over `answer_labels` where they are given.
+        """
         self.backend, self.labels, self.preprocessor, self.name, self.detector = backend, labels, preprocessor, name, detector
+        self.answer_labels = answer_labels
+        self._backends: CheckpointBackends | None = None
 
     @classmethod
     def from_pretrained(
@@ -62,43 +65,37 @@ class EmotionPredictor:
         revision: str | None = None,
         device: str | None = None,
         *,
-        backend: str = "torch",
+        backend: str = AUTO,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         detector: FaceDetector | None = None,
         threads: int | None = None,
+        labels: str | Sequence[str] | LabelSet | None = None,
     ) -> EmotionPredictor:
         """The predictor of an embedded checkpoint ("native48", "upscale224"), a folder or a Hub id.
 
-        `revision` pins a Hub id's branch, tag or commit; `token`, `cache_dir` and `local_files_only` are as in huggingface_hub. With
-        `backend="onnx"` ONNX Runtime predicts on the CPU and torch is not imported: the checkpoint's `model.onnx` is used or, where there is
-        none, an export that is made once (`emotion_hub.onnx_files`); `backend="onnx-int8"` takes its `model_int8.onnx`; `threads` are those of one
-        call, by default the machine's cores. With torch, `device` is its name of one, by default the accelerator or the CPU. Raises what
-        `EmotionClassifier.from_pretrained` raises, and InputError for another backend.
+        `revision` pins a Hub id's branch, tag or commit; `token`, `cache_dir` and `local_files_only` are as in huggingface_hub. `backend` is "auto" or
+        one of `BACKENDS`. "auto" is `default_backend`: ONNX Runtime where the checkpoint has a `model.onnx` and `device` names no accelerator, else
+        torch. With "onnx" ONNX Runtime predicts on the CPU and torch is not imported; a checkpoint without `model.onnx` is exported once
+        (`emotion_hub.onnx_files`). "onnx-int8" takes its `model_int8.onnx`. `threads` are those of one call of ONNX Runtime, by default the machine's
+        cores. `device` is torch's name of one, by default the accelerator or the CPU. `labels` is as in `with_labels`.
+
+        Raises UnknownModelError for a name that is none of these, CheckpointError for a checkpoint that cannot be had or used, InputError for another
+        backend or a device that cannot be used, LabelError for labels the network does not know, MissingDependencyError without the extra `torch`.
         """
-        source = str(name_or_folder_or_hub_id)
         where = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
-        if backend not in BACKENDS:
-            raise InputError(f"backend={backend!r}; choose from {', '.join(BACKENDS)}")
-        if backend != "torch":
-            if device not in (None, "cpu"):
-                raise InputError(f"device={device!r}: ONNX Runtime predicts on the CPU here; leave device out, or use backend='torch'")
-            return cls._of_onnx_file(name_or_folder_or_hub_id, backend == "onnx-int8", where, detector, threads)
-        from emotion_hub.backends import TorchBackend
-        from emotion_hub.models.classifier import EmotionClassifier
-
-        classifier = EmotionClassifier.from_pretrained(name_or_folder_or_hub_id, **where)
-        return cls(TorchBackend(classifier, device), classifier.labels, classifier.preprocessor, name=source, detector=detector)
-
-    @classmethod
-    def _of_onnx_file(cls, source: str | Path, int8: bool, where: Mapping[str, Any], detector: FaceDetector | None, threads: int | None) -> EmotionPredictor:
-        from emotion_hub.onnx_files import check_beside, onnx_file
-
-        path = onnx_file(source, int8=int8, **where)
-        predictor = cls.from_onnx(path, name=str(source), detector=detector, threads=threads)
-        check_beside(path, predictor.backend.file, predictor.labels, predictor.preprocessor.config, str(source))
-        return predictor
+        if backend not in (AUTO, *BACKENDS):
+            raise InputError(f"backend={backend!r}; choose from {', '.join((AUTO, *BACKENDS))}")
+        if backend == AUTO:
+            backend = default_backend(name_or_folder_or_hub_id, device, **where)
+        if backend != "torch" and device not in (None, "cpu"):
+            raise InputError(f"device={device!r}: ONNX Runtime predicts on the CPU here; leave device out, or use backend='torch'")
+        backends = CheckpointBackends(name_or_folder_or_hub_id, where, device, threads)
+        loaded = backends.load(backend)
+        predictor = cls(loaded, loaded.labels, Preprocessor(loaded.preprocess), name=str(name_or_folder_or_hub_id), detector=detector)
+        predictor._backends = backends
+        return predictor if labels is None else predictor.with_labels(labels)
 
     @classmethod
     def from_onnx(cls, path: str | Path, *, name: str | None = None, detector: FaceDetector | None = None, threads: int | None = None) -> EmotionPredictor:
@@ -107,8 +104,6 @@ class EmotionPredictor:
         `threads` are those of one call, by default the machine's cores. Raises CheckpointError for a file that is none of ours and
         MissingDependencyError without ONNX Runtime.
         """
-        from emotion_hub.backends import OnnxBackend
-
         backend = OnnxBackend(path, threads)
         return cls(backend, backend.labels, Preprocessor(backend.preprocess), name=name or Path(path).stem, detector=detector)
 
@@ -118,13 +113,54 @@ class EmotionPredictor:
         name = type(self.backend).__name__.removesuffix("Backend").lower()
         return f"{name}-int8" if getattr(self.backend, "storage", None) == "int8" else name
 
+    @property
+    def classes(self) -> LabelSet:
+        """The labels of its predictions, in their order: `answer_labels`, or the network's."""
+        return self.answer_labels or self.labels
+
+    def probs(self, logits: np.ndarray) -> np.ndarray:
+        """float64, (N, len(classes)), each row summing to 1, of the network's logits (N, num_classes)."""
+        probs = softmax(logits)
+        if self.answer_labels is None:
+            return probs
+        kept = probs[:, [self.labels.index(label) for label in self.answer_labels.labels]]
+        return kept / kept.sum(axis=1, keepdims=True)
+
     def with_upsample(self, upsample: str) -> EmotionPredictor:
         """The same network fed through another upsampling filter; raises ConfigError for an unknown one.
 
         For comparison only: the network was trained on the filter its configuration names.
         """
-        config = dataclasses.replace(self.preprocessor.config, upsample=upsample)
-        return EmotionPredictor(self.backend, self.labels, Preprocessor(config), name=self.name, detector=self.detector)
+        return self._with(preprocessor=Preprocessor(dataclasses.replace(self.preprocessor.config, upsample=upsample)))
+
+    def with_labels(self, labels: str | Sequence[str] | LabelSet) -> EmotionPredictor:
+        """The same network with predictions over another label set: a name of `LABEL_SETS` such as "six_class", or expressions.
+
+        Labels outside the set are left out and the rest is renormalised to 1: the answer is the network's, given that one of the set's labels is true.
+        `Prediction.left_out` tells the probability that was dropped. Explanations stay those of the network's own labels. Raises LabelError for a
+        label that the network does not know.
+        """
+        wanted = label_set(labels)
+        for label in wanted.labels:
+            self.labels.index(label)
+        return self._with(answer_labels=None if wanted.labels == self.labels.labels else wanted)
+
+    def with_backend(self, backend: str) -> EmotionPredictor:
+        """The same checkpoint on one of `BACKENDS`, loaded at the first call and kept. Raises InputError for another backend, and for a predictor that
+        did not come from `from_pretrained`."""
+        if backend not in BACKENDS:
+            raise InputError(f"backend={backend!r}; choose from {', '.join(BACKENDS)}")
+        if backend == self.backend_name:
+            return self
+        if self._backends is None:
+            raise InputError(f"{self.name} was not loaded by from_pretrained, so it cannot be loaded again on {backend}; it runs on {self.backend_name}")
+        return self._with(backend=self._backends.load(backend))
+
+    def _with(self, **changed: Any) -> EmotionPredictor:
+        """A copy with some attributes replaced."""
+        other = copy.copy(self)
+        vars(other).update(changed)
+        return other
 
     def predict(self, image: ImageSource, *, whole: bool = False) -> list[Prediction]:
         """One Prediction a face, largest face first; an empty list when the picture has none.
@@ -208,7 +244,7 @@ class _Batch:
         share = _ms(begun) / len(self.waiting)
         for (found, _, timings, mine), row in zip(self.waiting, probs, strict=True):
             named = dict(zip(self.predictor.labels.labels, row.tolist(), strict=True))
-            mine.append(Prediction.of(named, self.predictor.name, {**timings, "inference": share}, **found))
+            mine.append(Prediction.of(named, self.predictor.name, {**timings, "inference": share}, self.predictor.answer_labels, **found))
         self.waiting.clear()
 
 
@@ -230,15 +266,18 @@ def compare(
     detector: FaceDetector | None = None,
     whole: bool = False,
     repeats: int = 1,
+    labels: str | Sequence[str] | LabelSet | None = None,
 ) -> list[Comparison]:
-    """Both pipelines' answers for each face, largest first; the embedded checkpoints where none are given.
+    """Both pipelines' predictions for each face, largest first; those of the embedded checkpoints where none are given.
 
-    The faces are found once, so both see the same crop. Each pipeline runs `repeats` times and reports its median run,
-    for ratios that mean something. Raises ImageError for what is not a picture.
+    The faces are detected once, so both get the same crop. Each pipeline runs `repeats` times and reports its median run,
+    for ratios that mean something. `labels` is as in `EmotionPredictor.with_labels`. Raises ImageError for what is not a picture.
     """
-    native = native48 or embedded_predictor("native48")
-    scene = locate(image, detector or native.detector, whole=whole)
-    return compare_scene(scene, native48=native, upscale224=upscale224, repeats=repeats)
+    sides = [native48 or embedded_predictor("native48"), upscale224 or embedded_predictor("upscale224")]
+    if labels is not None:
+        sides = [side.with_labels(labels) for side in sides]
+    scene = locate(image, detector or sides[0].detector, whole=whole)
+    return compare_scene(scene, native48=sides[0], upscale224=sides[1], repeats=repeats)
 
 
 def compare_scene(
@@ -258,28 +297,15 @@ def compare_scene(
 _LOADING = threading.Lock()
 
 
-def embedded_predictor(name: str, backend: str = "torch") -> EmotionPredictor:
-    """The shared predictor of an embedded checkpoint, loaded once a process, also when several threads ask at once."""
+def embedded_predictor(name: str, backend: str = AUTO) -> EmotionPredictor:
+    """The shared predictor of an embedded checkpoint, loaded once per process, also when several threads ask at once."""
     with _LOADING:
-        return _embedded_predictor(name, backend)
+        return _embedded_predictor(name, default_backend(name) if backend == AUTO else backend)
 
 
 @lru_cache(maxsize=8)
 def _embedded_predictor(name: str, backend: str) -> EmotionPredictor:
     return EmotionPredictor.from_pretrained(name, backend=backend)
-
-
-def usual_backend(source: str | Path) -> str:
-    """What predicts where no backend is named: ONNX Runtime, the faster one on a CPU, where it is installed and the source has its file or can be exported."""
-    if importlib.util.find_spec("onnxruntime") is None:
-        return "torch"
-    if importlib.util.find_spec("onnx") is not None:
-        return "onnx"
-    try:
-        resolve_file(source, ONNX_FILE)
-    except CheckpointError:
-        return "torch"
-    return "onnx"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

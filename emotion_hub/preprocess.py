@@ -158,15 +158,18 @@ class Preprocessor:
 
         A face that is not square is padded at its edges; a gray face of the right size passes unchanged.
         """
+        gray = self._gray(face)
+        return gray if self.config.channels == 1 else gray.convert("RGB")
+
+    def _gray(self, face: Image.Image) -> Image.Image:
+        """Mode L, `size` pixels a side: one plane, since Pillow resizes equal channels equally."""
         if not isinstance(face, Image.Image):
             raise InputError(f"prepare takes a PIL image, not {type(face).__name__}; decode it with emotion_hub.images.load_image")
         gray = _square(face if face.mode == "L" else face.convert("L"))
-        first = self.config.face_size or self.config.size
+        first, side = self.config.face_size or self.config.size, self.config.size
         if gray.size != (first, first):
             gray = gray.resize((first, first), FILTERS[self.config.resample])
-        image = gray if self.config.channels == 1 else gray.convert("RGB")
-        side = self.config.size
-        return image if image.width == side else image.resize((side, side), FILTERS[self.config.upsample])
+        return gray if gray.width == side else gray.resize((side, side), FILTERS[self.config.upsample])
 
     def to_array(self, prepared: Image.Image) -> np.ndarray:
         """float32, (C, H, W), normalised, from what `prepare` returned."""
@@ -192,8 +195,8 @@ class Preprocessor:
         return self.normalise(planes)
 
     def __call__(self, face: Image.Image) -> np.ndarray:
-        """float32, (C, H, W), normalised: `to_array(prepare(face))`."""
-        return self.to_array(self.prepare(face))
+        """float32, (C, H, W), normalised: `to_array(prepare(face))`, without making three equal channels in between."""
+        return self._table.take(np.asarray(self._gray(face)), axis=1)
 
     def batch(self, faces: Iterable[Image.Image]) -> np.ndarray:
         """float32, (N, C, H, W), normalised; N may be 0."""

@@ -18,7 +18,7 @@ from torch import nn
 import training.average
 import training.train
 from emotion_hub.errors import InputError
-from emotion_hub.labels import REPORT6
+from emotion_hub.labels import SIX_CLASS
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from training.average import average_weights, renew_statistics
 from training.card_sections import training_text
@@ -53,7 +53,7 @@ def test_shares_that_make_no_mean_are_refused(shares, words):
 
 
 def test_only_equal_networks_are_averaged():
-    other = EmotionClassifier(ClassifierConfig("emotion_cnn", REPORT6.labels))
+    other = EmotionClassifier(ClassifierConfig("emotion_cnn", SIX_CLASS.labels))
     with pytest.raises(InputError, match="only equals are averaged"):
         average_weights([_random(0), other], [0.5, 0.5])
     steadier = EmotionClassifier(ClassifierConfig("emotion_cnn", options={"dropout": 0.1}))

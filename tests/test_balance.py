@@ -11,7 +11,7 @@ from drawn_data import RECIPE
 from PIL import Image
 
 from emotion_hub.errors import ConfigError, InputError
-from emotion_hub.labels import FER2013, REPORT6
+from emotion_hub.labels import FER2013, SIX_CLASS
 from training import cross_validate
 from training.balance import FOLDS, Transforms, make_variant, plan_variants, split_groups
 from training.cross_validate import folds_of
@@ -139,7 +139,7 @@ def prepared(tmp_path_factory):
     """A folder of drawn pictures with copies in it, prepared with balancing; (source folder, prepared folder, status)."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out") / "prepared"
     number = 0
-    for label, count in zip(REPORT6.labels, (40, 24, 30, 24, 24, 24), strict=True):
+    for label, count in zip(SIX_CLASS.labels, (40, 24, 30, 24, 24, 24), strict=True):
         for k in range(count):
             face = _portrait(number)
             number += 1
@@ -160,7 +160,7 @@ def prepared(tmp_path_factory):
 
     before = datasets.config.HF_DATASETS_CACHE
     datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
-    status = main(["--data", str(source), "--out", str(out), "--balance", "max", "--labels", "report6", "--seed", "3"])
+    status = main(["--data", str(source), "--out", str(out), "--balance", "max", "--labels", "six_class", "--seed", "3"])
     datasets.config.HF_DATASETS_CACHE = before
     return source, out, status
 
@@ -204,7 +204,7 @@ def test_the_training_split_alone_is_balanced(prepared):
     train = status["splits"]["train"]
     assert len(set(train["before"].values())) > 1
     assert set(train["after"].values()) == {max(train["before"].values())}
-    split = load_split(out, "train", REPORT6)
+    split = load_split(out, "train", SIX_CLASS)
     assert np.bincount(split.labels).tolist() == list(train["after"].values())
     assert split.columns["variant"].max() <= 4
     assert (split.columns["variant"] > 0).sum() == sum(train["after"].values()) - sum(train["before"].values())
@@ -220,7 +220,7 @@ def test_what_was_prepared_is_read_without_a_leak(prepared):
 def test_what_was_balanced_is_prepared_again_without_its_variants(prepared, tmp_path, datasets_cache):
     _, out, status = prepared
     added = sum(sum(split["after"].values()) - sum(split["before"].values()) for split in status["splits"].values())
-    again = main(["--data", str(out), "--out", str(tmp_path / "new"), "--balance", "max", "--labels", "report6", "--near", "1"])
+    again = main(["--data", str(out), "--out", str(tmp_path / "new"), "--balance", "max", "--labels", "six_class", "--near", "1"])
     assert again["variants"] == added > 0
     assert status["variants"] == 0
     assert sum(sum(split["before"].values()) for split in again["splits"].values()) == sum(sum(split["before"].values()) for split in status["splits"].values())
@@ -241,7 +241,7 @@ def test_a_folder_that_is_not_empty_and_a_missing_class_are_refused(prepared, tm
     for path in (source / "train" / "disgust").iterdir():
         path.rename(source / "train" / "angry" / "odd.png")
     (source / "train" / "disgust").rmdir()
-    with pytest.raises(InputError, match=r"has no image of disgust; choose another label set with --labels \(fer2013, report6\)"):
+    with pytest.raises(InputError, match=r"has no image of disgust; choose another label set with --labels \(fer2013, six_class\)"):
         main(["--data", str(source), "--out", str(tmp_path / "new"), "--labels", FER2013.name])
 
 
@@ -264,7 +264,7 @@ def _homes(split: FaceSplit, folds: int, near: float | None = 0.92) -> list[int]
 
 def test_variants_are_trained_on_where_their_original_is_and_never_held_out(prepared):
     _, out, _ = prepared
-    split = load_split(out, "train", REPORT6)
+    split = load_split(out, "train", SIX_CLASS)
     groups, variants = split.columns["group"], split.columns["variant"]
     held = []
     for fold in folds_of(_whole(split), 4, 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 import weakref
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,10 @@ import torch
 import benchmarks.explain
 import benchmarks.feeding
 import benchmarks.run
+import benchmarks.sizes
+from benchmarks import commands as commands_module
 from benchmarks import limit, seeds, stages, table, timing
 from emotion_hub.checkpoints import embedded_checkpoints
-from emotion_hub.detectors import LbpDetector
-from emotion_hub.detectors.base import Detection
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor
@@ -135,12 +136,16 @@ def report(hasty, tmp_path) -> Path:
     speeds = {"bare": 4300.0, "predict_batch": 3900.0, "predict_batch, torch": 1500.0}
     batch = {"faces_per_second": speeds, "share_of_bare": 0.907, "limit": {"mflop_a_face": 67.4, "gflops": 290.0, "share": 0.95}}
     more = {
-        "photo": {"pixels": [512, 512], "milliseconds": {"decode": 4.0, "detect, LBP cascade": 900.0, "crop": 0.01, "model, native48": 0.4}},
+        "photo": {"pixels": [512, 512], "milliseconds": {"decode": 4.0, "detect, YuNet": 10.0, "crop": 0.01, "model, native48": 0.4}},
         "batches": {"matmul_gflops": {"numpy": 300.0, "torch": 305.0}, "native48": batch},
         "storages": {"native48": {"int8": {"bytes": 2**20, "milliseconds": 0.25, "faces_per_second": 5000.0}}},
         "startup": {
             "prediction": {"native48": {"import_to_answer": 0.18, "process": 0.4, "torch_loaded": False}},
             "app": {"empty": 2.0, "app": 3.0, "ratio": 1.5},
+        },
+        "commands": {
+            "python -c pass": {"seconds": 0.02, "megabytes": 10.0},
+            "emotion-hub --help": {"seconds": 0.06, "megabytes": 15.0, "over": "python -c pass", "ratio": 3.0},
         },
         "seeds": {**_seed_figures(), "claims": seeds.claims(_seed_figures())},
     }
@@ -148,16 +153,11 @@ def report(hasty, tmp_path) -> Path:
     return path
 
 
-def test_a_photo_is_measured_stage_by_stage(monkeypatch):
-    class Found(LbpDetector):
-        def detect(self, image):
-            return [Detection((180.0, 60.0, 300.0, 180.0), 1.0)]
-
-    monkeypatch.setattr(stages, "LbpDetector", Found)
-    found = stages.photo_stages(["emotion_cnn", "native48"], None, repeats=1)
+def test_a_photo_is_measured_stage_by_stage():
+    found = stages.photo_stages(["emotion_cnn", "native48"], repeats=1)
     assert found["pixels"] == [512, 512]
     networks = [f"{stage}, {name}" for name in ("emotion_cnn", "native48") for stage in ("preprocess", "model")]
-    assert list(found["milliseconds"]) == ["decode", "detect, LBP cascade", "crop", *networks]
+    assert list(found["milliseconds"]) == ["decode", "detect, YuNet", "crop", *networks]
     assert all(ms > 0 for ms in found["milliseconds"].values())
 
 
@@ -216,3 +216,39 @@ def test_readme_agrees_with_the_benchmarks_file():
     text = (ROOT / "README.md").read_text()
     shown = text.split(table.BEGIN)[1].split(table.END)[0].strip()
     assert shown == table.markdown(json.loads(committed.read_text()))
+
+
+def test_a_command_is_measured_beside_its_bare_process(monkeypatch):
+    taken = []
+    figures = {"pass": (0.1, 10.0), "import onnxruntime, PIL.Image, numpy": (0.5, 50.0), "--help": (0.3, 15.0), "models": (0.4, 20.0), "predict": (1.0, 160.0)}
+    monkeypatch.setattr(commands_module, "run_once", lambda arguments: taken.append(arguments) or next(v for k, v in figures.items() if k in arguments))
+    rows = commands_module.commands(rounds=3)
+    assert len(taken) == 4 * len(rows), "one round to warm up"
+    assert rows["emotion-hub --help"] == {"seconds": 0.3, "megabytes": 15.0, "over": "python -c pass", "ratio": pytest.approx(3)}
+    assert rows["emotion-hub predict photo.jpg"]["ratio"] == pytest.approx(2)
+
+
+def test_a_process_is_measured_with_its_memory_and_a_failure_is_told():
+    seconds, megabytes = commands_module.run_once(["-c", "x = bytearray(60_000_000)"])
+    assert 0 < seconds < 30
+    assert 60 < megabytes < 200
+    with pytest.raises(RuntimeError, match="ended with status 3"):
+        commands_module.run_once(["-c", "raise SystemExit(3)"])
+
+
+def test_sizes_count_what_an_extra_adds_to_the_base():
+    found = benchmarks.sizes.sizes()
+    assert set(found) == {"package", "base", *benchmarks.sizes.PURPOSES}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(benchmarks.sizes.PURPOSES) == set(extras) - {"dev", "yunet"}, "README names every extra"
+    assert 10e6 < found["package"] <= 110e6
+    assert 50e6 < found["base"] <= 220e6
+    assert 0 < found["serve"] <= 300e6 - found["base"]
+    assert found["cam"] > found["torch"] > found["explain"] > 0
+
+
+def test_readmes_sizes_name_every_extra():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    written = readme.partition("<!-- sizes: written by python -m benchmarks.sizes -->\n")[2].partition("<!-- end of sizes -->")[0]
+    for name in benchmarks.sizes.PURPOSES:
+        assert f"| extra `{name}` | + " in written

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from emotion_hub.examples import EXAMPLES, example_path
+from emotion_hub.images import load_image
 from emotion_hub.predictor import EmotionPredictor, compare
 
 CHROMIUM = "/usr/bin/chromium"
@@ -31,10 +33,8 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 
 def astronaut() -> Image.Image:
-    """Eileen Collins, NASA, public domain; scikit-image ships the file."""
-    from skimage import data
-
-    return Image.fromarray(data.astronaut())
+    """Eileen Collins, NASA, public domain; one of the packaged example photos."""
+    return load_image(example_path("astronaut"))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_uploaded_photo_shows_the_probabilities_of_predict(page: playwright.Page
     page.set_input_files("#predict-photo input[type=file]", photo)
     page.wait_for_selector("#predict-answer .eh-card")
     expected = EmotionPredictor.from_pretrained("native48").predict(photo)
-    assert expected, "the fallback detector must find the astronaut"
+    assert expected, "the detector must find the astronaut"
     assert page.locator("#predict-answer .eh-card").count() == len(expected)
     assert_equal_probs(shown_probs(page, "#predict-answer", "native48"), expected[0].probs)
     assert page.locator("#predict-answer .eh-card").first.get_attribute("data-label") == expected[0].label
@@ -212,10 +212,35 @@ def test_photo_without_a_face_says_so_and_offers_the_whole_picture(page: playwri
     page.wait_for_selector("#predict-answer .eh-card")
 
 
-def test_example_photo_is_answered_with_one_tap(page: playwright.Page) -> None:
-    page.locator(".gallery-item:visible").first.click()
-    page.wait_for_selector("#predict-answer .eh-card")
-    assert page.locator("#predict-answer .eh-card").count() == 1
+@pytest.mark.parametrize("tab", ["predict", "compare", "explain"])
+def test_example_photo_is_answered_with_one_tap(page: playwright.Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab.title()).click()
+    gallery = page.locator(f"#{tab}-photo-examples .gallery-item")
+    assert gallery.all_inner_texts() == [photo.title for photo in EXAMPLES.values()]
+    gallery.nth(list(EXAMPLES).index("disputed")).click()
+    page.wait_for_selector(f"#{tab}-answer " + {"predict": ".eh-card", "compare": ".eh-compare", "explain": "figure[data-method]:nth-child(2)"}[tab])
+    if tab == "predict":
+        expected = EmotionPredictor.from_pretrained("native48").predict(example_path("disputed"))
+        assert page.locator("#predict-answer .eh-card").count() == len(expected) == 1
+        assert_equal_probs(shown_probs(page, "#predict-answer", "native48"), expected[0].probs)
+        gallery.nth(list(EXAMPLES).index("cat")).click()
+        page.locator("#predict-answer").get_by_text("451×300 pixels, no face.").wait_for()
+    if tab == "compare":
+        assert "native48 says happy, upscale224 says neutral" in page.locator("#compare-answer .eh-verdict").inner_text()
+
+
+def test_the_gallery_of_examples_adds_little_to_the_page(browser: playwright.Browser, app_url: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    html = page.goto(app_url).text()
+    page.wait_for_selector("#predict-photo-examples .gallery-item img")
+    assert [url for url in asked if any(f"{name}.jpg" in url for name in EXAMPLES)] == [], "whole photos are loaded when they are chosen"
+    pictures = re.findall(r"data:image/webp;base64,[A-Za-z0-9+/=]+", html)
+    assert len(pictures) == 3 * len(EXAMPLES)
+    assert sum(map(len, pictures)) < 100_000
+    context.close()
 
 
 def test_explain_tab_shows_cams_at_once_then_every_method_with_progress_cancel_and_a_sheet(page: playwright.Page, tmp_path: Path) -> None:

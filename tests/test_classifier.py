@@ -20,7 +20,7 @@ from tolerances import LOGITS, assert_same_logits, assert_same_weights
 
 from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, embedded_checkpoints, resolve_file
 from emotion_hub.errors import CheckpointError, ConfigError, UnknownModelError
-from emotion_hub.labels import FER2013, REPORT6
+from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.models import classifier as classifier_module
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.preprocess import NATIVE48, RGB48, UPSCALE224
@@ -134,10 +134,10 @@ def test_weights_saved_in_half_precision_load_as_float32(tmp_path):
 
 def test_labels_preprocessing_and_options_are_restored(tmp_path):
     preprocess = dataclasses.replace(NATIVE48, mean=(0.25,), resample="bicubic", face_size=None)
-    config = ClassifierConfig("emotion_cnn", REPORT6.labels, preprocess, {"dropout": 0.125})
+    config = ClassifierConfig("emotion_cnn", SIX_CLASS.labels, preprocess, {"dropout": 0.125})
     _classifier(config).save_pretrained(tmp_path)
     loaded = EmotionClassifier.from_pretrained(tmp_path)
-    assert loaded.labels == REPORT6
+    assert loaded.labels == SIX_CLASS
     assert loaded.preprocessor.config == preprocess
     assert _logits(loaded).shape == (2, 6)
     assert {m.p for m in loaded.modules() if isinstance(m, torch.nn.Dropout)} == {0.125}
@@ -204,7 +204,7 @@ def test_an_argument_that_the_mixin_would_swallow_is_refused(saved, key):
     "config",
     [
         ClassifierConfig("emotion_cnn"),
-        ClassifierConfig("enhanced_cnn48", REPORT6.labels, options={"dropout": 0.25}),
+        ClassifierConfig("enhanced_cnn48", SIX_CLASS.labels, options={"dropout": 0.25}),
         ClassifierConfig("mobilenetv2_224", ["yes", "no"], dataclasses.replace(UPSCALE224, mean=[0.5] * 3, upsample="bicubic")),
     ],
     ids=lambda c: c.model,
@@ -410,7 +410,7 @@ def test_the_weights_of_another_network_are_refused(folder):
 
 
 def test_fewer_labels_than_the_head_has_rows_are_refused(folder):
-    _edit_config(folder, labels=list(REPORT6.labels), id2label=..., label2id=...)
+    _edit_config(folder, labels=list(SIX_CLASS.labels), id2label=..., label2id=...)
     with pytest.raises(CheckpointError, match=r"'classifier\.4\..*shape \(7,.*wants \(6,"):
         EmotionClassifier.from_pretrained(folder)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from emotion_hub.checkpoints import CONFIG_FILE
 from emotion_hub.errors import CheckpointError, ConfigError, UnknownModelError
-from emotion_hub.labels import FER2013, REPORT6
+from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.models import create_model, list_models
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.models.ensemble import Ensemble
@@ -129,7 +129,7 @@ def test_an_ensemble_may_be_a_member():
 @pytest.mark.parametrize("name", MEMBERS)
 def test_an_ensemble_is_saved_and_loaded_as_one_classifier(name, tmp_path):
     torch.manual_seed(0)
-    model = EmotionClassifier(ClassifierConfig(name, REPORT6.labels, options={"members": MEMBERS[name]})).eval()
+    model = EmotionClassifier(ClassifierConfig(name, SIX_CLASS.labels, options={"members": MEMBERS[name]})).eval()
     model.save_pretrained(tmp_path)
     loaded = EmotionClassifier.from_pretrained(tmp_path)
     assert loaded.config == model.config
@@ -224,16 +224,16 @@ def _classifier(config: ClassifierConfig | str, seed: int) -> EmotionClassifier:
 
 
 def test_classifiers_are_joined_to_one_that_is_saved_with_their_weights(tmp_path):
-    small = ClassifierConfig("enhanced_cnn48", REPORT6.labels, options={"dropout": 0.25})
+    small = ClassifierConfig("enhanced_cnn48", SIX_CLASS.labels, options={"dropout": 0.25})
     members = [
-        _classifier(ClassifierConfig("emotion_cnn", REPORT6.labels), 0),
+        _classifier(ClassifierConfig("emotion_cnn", SIX_CLASS.labels), 0),
         _classifier(small, 1),
-        _classifier(ClassifierConfig("emotion_cnn", REPORT6.labels), 2),
+        _classifier(ClassifierConfig("emotion_cnn", SIX_CLASS.labels), 2),
     ]
     EmotionClassifier.ensemble(members).save_pretrained(tmp_path)
     loaded = EmotionClassifier.from_pretrained(tmp_path)
     assert loaded.config.model == "ensemble_native48"
-    assert loaded.labels.labels == REPORT6.labels
+    assert loaded.labels.labels == SIX_CLASS.labels
     assert loaded.config.options["members"][1] == {"model": "enhanced_cnn48", "options": {"dropout": 0.25}}
     pixels = _pixels("ensemble_native48")
     with torch.inference_mode():

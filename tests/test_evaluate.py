@@ -16,7 +16,7 @@ from PIL import Image
 import training.evaluate
 from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import InputError
-from emotion_hub.labels import FER2013, FERPLUS_VOTES, REPORT6
+from emotion_hub.labels import FER2013, FERPLUS_VOTES, SIX_CLASS
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor, softmax
 from training import metrics
@@ -369,7 +369,7 @@ def test_a_plain_report_does_no_more_than_it_is_asked(checkpoint, data, capsys, 
     assert f"{report['accuracy']:.2%}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("labels", [REPORT6.labels, tuple(sorted(FER2013.labels))], ids=["six", "sorted"])
+@pytest.mark.parametrize("labels", [SIX_CLASS.labels, tuple(sorted(FER2013.labels))], ids=["six", "sorted"])
 def test_a_checkpoint_of_other_labels_is_measured_by_their_names(data, splits, tmp_path, labels):
     _save(tmp_path, labels)
     report = training.evaluate.evaluate(str(tmp_path), str(data), "validation")

@@ -21,7 +21,7 @@ import training.explain_study
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import GRID
 from emotion_hub.explainers.regions import REGIONS, areas, shares
-from emotion_hub.labels import FER2013, REPORT6
+from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.preprocess import NATIVE48
 from training.data import FaceSplit
@@ -437,7 +437,7 @@ def test_what_cannot_be_reported_is_refused_by_name(data, checkpoint, tmp_path, 
     tiny = ["--model", str(checkpoint)]
     with pytest.raises(InputError, match="two models are called 'tiny'"):
         main([*base, *tiny, *tiny])
-    six = EmotionClassifier(ClassifierConfig("emotion_cnn", REPORT6.labels, NATIVE48))
+    six = EmotionClassifier(ClassifierConfig("emotion_cnn", SIX_CLASS.labels, NATIVE48))
     six.save_pretrained(tmp_path / "six")
     with pytest.raises(InputError, match="tiny, six have different labels"):
         main([*base, *tiny, "--model", str(tmp_path / "six")])

@@ -103,7 +103,10 @@ def test_methods_for_keeps_the_order_and_names_the_alternatives() -> None:
 
 
 def test_explain_all_is_explain_method_by_method(face: str) -> None:
-    found = explain_all(face, ["gradcam", "lime"], samples=100)
+    shares: list[float] = []
+    found = explain_all(face, ["gradcam", "lime"], samples=100, progress=shares.append)
+    assert shares == sorted(shares)
+    assert (shares[-1], len(shares) > 4) == (1.0, True)
     assert [(e.model, e.method) for e in found] == [(m, k) for m in ("native48", "upscale224") for k in ("gradcam", "lime")]
     np.testing.assert_array_equal(found[1].heatmap, explain(face, "lime", samples=100).heatmap)
     with pytest.raises(InputError, match="models is empty"):

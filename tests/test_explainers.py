@@ -29,7 +29,7 @@ from emotion_hub.errors import ImageError, InputError, LabelError, MissingDepend
 from emotion_hub.explainers import METHODS, SCORING, Explanation, explain, explain_face, list_methods, pool
 from emotion_hub.explainers.lime import superpixels
 from emotion_hub.explainers.pool import shuffled_predictor
-from emotion_hub.explainers.shap import background_faces
+from emotion_hub.explainers.shap_torch import background_faces
 from emotion_hub.labels import FER2013, LabelSet
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor
@@ -638,7 +638,7 @@ class Nowhere:
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "rollout"])
 def test_a_method_that_looks_inside_needs_torch(method):
-    with pytest.raises(InputError, match=r"needs the torch backend; this predictor runs Bright\. Use method='lime' or method='shap'"):
+    with pytest.raises(InputError, match=r"needs the torch backend, and this predictor .* runs Bright\. Use method='lime' or method='shap'"):
         explain_face(noise(), foreign(), method)
 
 
@@ -720,7 +720,7 @@ def test_options_are_checked_before_a_face_is_looked_for():
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
-    with pytest.raises(MissingDependencyError, match=r"Grad-CAM needs a package.*pip install 'emotion-hub\[explain\]'"):
+    with pytest.raises(MissingDependencyError, match=r"Grad-CAM needs the extra 'cam' \(pytorch_grad_cam is not installed\).*pip install \"\.\[cam\]\""):
         explain_face(noise(), network(), "gradcam")
 
 

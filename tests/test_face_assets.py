@@ -12,7 +12,7 @@ from PIL import Image
 from emotion_hub.detectors import Detection, Framing
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.regions import LANDMARKS_FILE, region_masks
-from emotion_hub.explainers.shap import BACKGROUND_FILE, background_faces
+from emotion_hub.explainers.shap_torch import BACKGROUND_FILE, background_faces
 from emotion_hub.labels import FER2013
 from training import face_regions, neutral_faces
 from training.data import FaceSplit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emotion_hub.errors import InputError, LabelError
-from emotion_hub.labels import ALIASES, FER2013, LABEL_SETS, REPORT6, LabelSet, canonical
+from emotion_hub.labels import ALIASES, FER2013, LABEL_SETS, SIX_CLASS, LabelSet, canonical, label_set
 
 
 def test_fer2013_has_the_order_of_its_csv():
@@ -15,11 +15,33 @@ def test_fer2013_has_the_order_of_its_csv():
 
 
 def test_the_report_has_six_in_alphabetical_order():
-    assert REPORT6.labels == ("angry", "fear", "happy", "neutral", "sad", "surprise")
-    assert REPORT6.labels == tuple(sorted(set(FER2013.labels) - {"disgust"}))
+    assert SIX_CLASS.labels == ("angry", "fearful", "happy", "neutral", "sad", "surprised") == tuple(sorted(SIX_CLASS.labels))
+    assert {canonical(label) for label in SIX_CLASS.labels} == set(FER2013.labels) - {"disgust"}
 
 
-@pytest.mark.parametrize("labels", [FER2013, REPORT6], ids=lambda s: s.name)
+def test_any_spelling_finds_its_label_in_the_reports_set():
+    assert SIX_CLASS.index("fear") == SIX_CLASS.index("fearful") == SIX_CLASS.index("scared") == 1
+    assert SIX_CLASS.index("surprise") == 5
+
+
+def test_what_a_projection_leaves_out_is_told():
+    seven = {"angry": 0.1, "disgust": 0.2, "fear": 0.05, "happy": 0.25, "sad": 0.1, "surprise": 0.1, "neutral": 0.2}
+    assert SIX_CLASS.left_out(seven) == {"disgust": 0.2}
+    assert FER2013.left_out(seven) == {}
+
+
+@pytest.mark.parametrize("given", ["six_class", SIX_CLASS, "angry, fearful,happy,neutral,sad,surprised", list(SIX_CLASS.labels)])
+def test_a_label_set_is_named_in_several_ways(given):
+    assert label_set(given) is SIX_CLASS
+
+
+@pytest.mark.parametrize(("given", "why"), [("", "give fer2013 or six_class"), ("fear,scared", "twice"), (["bored"], "'bored'"), ([], "give")])
+def test_a_label_set_that_is_none_is_refused(given, why):
+    with pytest.raises(LabelError, match=why):
+        label_set(given)
+
+
+@pytest.mark.parametrize("labels", [FER2013, SIX_CLASS], ids=lambda s: s.name)
 def test_ids_and_names_are_inverse(labels):
     assert len(labels) == len(labels.labels) == len(labels.id2label)
     for i, label in labels.id2label.items():
@@ -64,15 +86,15 @@ def test_a_label_that_is_no_string_is_refused(name):
 
 def test_a_label_outside_the_set_lists_the_set():
     with pytest.raises(LabelError) as caught:
-        REPORT6.index("disgusted")
-    for known in ("'disgusted'", "report6", *REPORT6.labels):
+        SIX_CLASS.index("disgusted")
+    for known in ("'disgusted'", "six_class", *SIX_CLASS.labels):
         assert known in str(caught.value)
 
 
 def test_projection_to_six_renormalises_what_is_left_in_the_new_order():
     seven = {"angry": 0.1, "disgust": 0.2, "fear": 0.05, "happy": 0.25, "sad": 0.1, "surprise": 0.1, "neutral": 0.2}
-    six = REPORT6.project(seven)
-    assert tuple(six) == REPORT6.labels
+    six = SIX_CLASS.project(seven)
+    assert tuple(six) == SIX_CLASS.labels
     assert sum(six.values()) == pytest.approx(1)
     assert six["happy"] == pytest.approx(0.25 / 0.8)
     assert six["neutral"] / six["angry"] == pytest.approx(2)
@@ -81,7 +103,7 @@ def test_projection_to_six_renormalises_what_is_left_in_the_new_order():
 def test_projection_reads_aliases_and_keeps_its_source():
     source = {"Anger": 0.5, "fearful": 0.1, "happiness": 0.1, "neutral": 0.1, "sadness": 0.1, "surprised": 0.1}
     before = dict(source)
-    assert REPORT6.project(source)["angry"] == pytest.approx(0.5)
+    assert SIX_CLASS.project(source)["angry"] == pytest.approx(0.5)
     assert source == before
 
 
@@ -91,7 +113,7 @@ def test_projection_to_the_same_set_changes_nothing():
 
 
 def test_a_label_the_source_lacks_is_named_unless_missing_gives_its_weight():
-    six = dict.fromkeys(REPORT6.labels, 1 / 6)
+    six = dict.fromkeys(SIX_CLASS.labels, 1 / 6)
     with pytest.raises(LabelError, match=r"'disgust'.*missing=0\.0"):
         FER2013.project(six)
     assert FER2013.project(six, missing=0.0)["disgust"] == 0
@@ -100,18 +122,18 @@ def test_a_label_the_source_lacks_is_named_unless_missing_gives_its_weight():
 
 def test_projection_refuses_a_source_with_nothing_on_the_set():
     with pytest.raises(LabelError, match=r"no probability is left.*disgust"):
-        REPORT6.project({**dict.fromkeys(REPORT6.labels, 0.0), "disgust": 1.0})
+        SIX_CLASS.project({**dict.fromkeys(SIX_CLASS.labels, 0.0), "disgust": 1.0})
 
 
 def test_projection_refuses_two_spellings_of_one_label():
     with pytest.raises(LabelError, match="fear"):
-        REPORT6.project({**dict.fromkeys(REPORT6.labels, 0.1), "fearful": 0.4})
+        SIX_CLASS.project({**dict.fromkeys(SIX_CLASS.labels, 0.1), "fear": 0.4})
 
 
 def test_of_finds_the_known_sets_and_makes_custom_ones():
     assert LabelSet.of(list(FER2013.labels)) is FER2013
-    assert LabelSet.of(REPORT6.labels) is REPORT6
-    assert LABEL_SETS == {"fer2013": FER2013, "report6": REPORT6}
+    assert LabelSet.of(SIX_CLASS.labels) is SIX_CLASS
+    assert LABEL_SETS == {"fer2013": FER2013, "six_class": SIX_CLASS}
     other = LabelSet.of(["happy", "sad"])
     assert (other.name, other.labels) == ("custom", ("happy", "sad"))
     assert LabelSet.of(FER2013.labels[::-1]).name == "custom"

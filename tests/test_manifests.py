@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from emotion_hub.errors import InputError, LabelError, ManifestError
-from emotion_hub.labels import FER2013, REPORT6, LabelSet
+from emotion_hub.labels import FER2013, SIX_CLASS, LabelSet
 from training.data import load_split, load_splits
 from training.manifests import class_statistics, read_manifest, write_faces, write_manifest, write_status
 from training.sources import open_splits
@@ -161,7 +161,7 @@ def test_the_contests_csv_is_read_in_its_splits_and_order(tmp_path, inside):
     assert (train.labels.tolist(), validation.labels.tolist(), test.labels.tolist()) == ([0, 1], [3], [6])
     assert train.columns["source_row"].tolist() == [0, 3]
     assert [face.tobytes() for face in train.faces] == [_face(0).tobytes(), _face(3).tobytes()]
-    assert load_split(data, "train", REPORT6).dropped == {"disgust": 1}
+    assert load_split(data, "train", SIX_CLASS).dropped == {"disgust": 1}
 
 
 @pytest.mark.parametrize(

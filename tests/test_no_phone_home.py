@@ -90,7 +90,7 @@ def _traced(program: str, folder: Path, **values: str) -> tuple[list[str], list[
     (folder / "photo.png").write_bytes(photo())
     ours = ("HF_", "XDG_", "GRADIO_", "RAY_", "ORT_", "EMOTION_HUB_", "TRANSFORMERS_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours) and name not in BUILD_SERVERS}
-    environment |= {"HOME": str(home), "EMOTION_HUB_YUNET": "off", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])}
+    environment |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])}
     head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
     command = [sys.executable, "-c", head + textwrap.dedent(program)]
     if shutil.which("strace"):

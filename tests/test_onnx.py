@@ -20,7 +20,7 @@ from emotion_hub.backends import OnnxBackend
 from emotion_hub.checkpoints import INT8_FILE
 from emotion_hub.errors import CheckpointError, ConfigError, ImageError, InputError
 from emotion_hub.explainers import explain_face, list_methods
-from emotion_hub.labels import REPORT6
+from emotion_hub.labels import SIX_CLASS
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.onnx_command import export_file
 from emotion_hub.onnx_export import METADATA_KEY, drawn_faces, export_onnx, weights_hash
@@ -35,7 +35,7 @@ pytest.importorskip("onnxruntime")
 @pytest.fixture(scope="module")
 def tiny() -> EmotionClassifier:
     torch.manual_seed(0)
-    return EmotionClassifier(ClassifierConfig("emotion_cnn", REPORT6.labels)).eval()
+    return EmotionClassifier(ClassifierConfig("emotion_cnn", SIX_CLASS.labels)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def exported(tiny: EmotionClassifier, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.parametrize("storage", ["float32", "float16"])
 @pytest.mark.parametrize("name", ["native48", "upscale224"])
 def test_embedded_checkpoints_give_the_same_probabilities(name: str, storage: str, face_image: Image.Image, tmp_path: Path) -> None:
-    predictor = embedded_predictor(name)
+    predictor = embedded_predictor(name, "torch")
     made = export_onnx(predictor.backend.classifier, tmp_path / f"{name}.onnx", storage=storage, faces=[face_image])
     assert made.difference < 1e-4
     assert made.opset == 17
@@ -60,7 +60,7 @@ def test_embedded_checkpoints_give_the_same_probabilities(name: str, storage: st
 
 def test_the_file_says_how_to_use_it(tiny: EmotionClassifier, exported: Path) -> None:
     backend = OnnxBackend(exported)
-    assert backend.labels.labels == REPORT6.labels
+    assert backend.labels.labels == SIX_CLASS.labels
     assert backend.preprocess == tiny.config.preprocess
     assert (backend.model, backend.num_parameters, backend.weights) == ("emotion_cnn", tiny.num_parameters, weights_hash(tiny))
     model = onnx.load(str(exported))
@@ -141,7 +141,7 @@ def test_prediction_through_onnx_imports_no_torch(exported: Path, tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
     label, loaded = done.stdout.split()
-    assert label in REPORT6.labels
+    assert label in SIX_CLASS.labels
     assert loaded == "False"
 
 
@@ -267,7 +267,7 @@ def test_a_cache_that_cannot_be_written_to_costs_time_and_no_answer(saved: Path,
 
 
 def test_wrong_backends_and_devices_are_named(saved: Path) -> None:
-    with pytest.raises(InputError, match=r"backend='tensorflow'; choose from torch, onnx, onnx-int8"):
+    with pytest.raises(InputError, match=r"backend='tensorflow'; choose from auto, torch, onnx, onnx-int8"):
         EmotionPredictor.from_pretrained(saved, backend="tensorflow")
     with pytest.raises(InputError, match=r"device='cuda': ONNX Runtime predicts on the CPU"):
         EmotionPredictor.from_pretrained(saved, device="cuda", backend="onnx")
@@ -288,7 +288,7 @@ def test_the_second_prediction_of_a_checkpoint_imports_no_torch(saved: Path, cac
 
 
 def test_eight_bits_keep_the_answers_in_half_the_bytes_of_float16(face_image: Image.Image, tmp_path: Path) -> None:
-    classifier = embedded_predictor("native48").backend.classifier
+    classifier = embedded_predictor("native48", "torch").backend.classifier
     full, half = (export_onnx(classifier, tmp_path / f"{kind}.onnx", storage=kind) for kind in ("float32", "float16"))
     made = quantize_onnx(full.path, tmp_path / "int8.onnx", drawn_faces(64))
     assert made.bytes == made.path.stat().st_size < 0.55 * half.bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -21,10 +22,12 @@ TRAINING = sorted((ROOT / "training").glob("*.py"))
 #: The library from the bottom up: a module imports from its own layer and those before it.
 LAYERS = [
     "errors",
+    "examples",
     "labels",
     "onnx_runtime",
     "file_structure",
     "images",
+    "drawing",
     "detectors",
     "faces",
     "preprocess",
@@ -32,11 +35,12 @@ LAYERS = [
     "models",
     "onnx_export",
     "onnx_quantize",
+    "onnx_share",
     "onnx_files",
     "backends",
     "prediction",
 ]
-LAYERS += ["predictor", "explainers", "hub", "video", "scoring", "serve", "ui", "onnx_command", "__main__"]
+LAYERS += ["predictor", "explainers", "hub", "video", "scoring", "serve", "ui", "onnx_command", "cli", "__main__"]
 
 #: Layers that stand before another one and are still none of its business: {importer: forbidden}.
 APART = {"preprocess": {"faces", "labels"}, "images": {"labels"}, "detectors": {"labels"}, "faces": {"labels"}, "prediction": {"faces", "models", "backends"}}
@@ -76,7 +80,7 @@ def _exported(tree: ast.Module) -> list[str] | None:
 def _bound(tree: ast.Module) -> set[str]:
     """Names a module binds at its top level."""
     names = set()
-    for node in tree.body:
+    for node in (each for top in tree.body for each in (top.body if isinstance(top, ast.Try) else [top])):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -248,10 +252,28 @@ def _lines(name: str) -> list[str]:
 def test_requirements_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert _lines("requirements.txt") == sorted(project["dependencies"] + extras["app"] + extras["explain"] + extras["yunet"])
+    whole = {*project["dependencies"], *_with_references(extras, "app", "cam", "explain", "torch")}
+    assert _lines("requirements.txt") == sorted(whole)
     first, *others = _lines("requirements-dev.txt")
     assert first == "-r requirements.txt"
-    assert others == sorted({*extras["train"], *extras["dev"]} - set(_lines("requirements.txt")))
+    assert others == sorted(_with_references(extras, "train", "dev") - whole)
+
+
+def _with_references(extras: dict[str, list[str]], *names: str) -> set[str]:
+    """The requirements of these extras, with those of the extras they refer to."""
+    lines: set[str] = set()
+    for name in names:
+        for line in extras[name]:
+            referred = re.fullmatch(r"emotion-hub\[([\w,]+)\]", line)
+            lines |= _with_references(extras, *referred[1].split(",")) if referred else {line}
+    return lines
+
+
+def test_no_text_recommends_a_name_that_no_index_has():
+    for path in [*LIBRARY, *TRAINING, ROOT / "app.py", ROOT / "README.md", ROOT / "model_card.md"]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            named = re.search(r"pip install [^#]*emotion[-_]hub", line)
+            assert not named or "git+" in line or ".whl" in line, f"{path.name}: {line.strip()}"
 
 
 def test_the_version_is_written_once():

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import math
+import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,13 +21,14 @@ from safetensors.torch import load_file
 from tolerances import PROBS
 
 from emotion_hub import predictor as predictor_module
-from emotion_hub.backends import TorchBackend
+from emotion_hub.backends import TorchBackend, default_backend
 from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
 from emotion_hub.detectors import Detection, Framing
-from emotion_hub.errors import ConfigError, ImageError, ImageTooLargeError, InputError
+from emotion_hub.errors import ConfigError, ImageError, ImageTooLargeError, InputError, LabelError
+from emotion_hub.examples import example_path
 from emotion_hub.faces import find_faces
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.labels import FER2013
+from emotion_hub.labels import FER2013, SIX_CLASS, LabelSet
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.prediction import Comparison, Pipeline, Prediction
 from emotion_hub.predictor import EmotionPredictor, compare, compare_scene, locate, softmax
@@ -167,14 +169,14 @@ def test_the_inference_time_of_a_batch_is_shared_between_its_faces(face_image, m
     assert [a.timings["inference"] for a in answers] == pytest.approx([4, 4, 4])
 
 
-def test_the_answer_as_json_has_the_fields_of_the_technical_report(predictor, face_image):
+def test_the_answer_as_json_has_every_field_once(predictor, face_image):
     answer = predictor.predict(face_image)[0]
     values = json.loads(json.dumps(answer.to_dict()))
-    assert list(values["predictions"]) == list(FER2013.labels)
-    assert values["predictions"] == values["probs"] == dict(answer.probs)
-    assert values["predicted_class"] == values["label"] == answer.label
+    assert list(values) == ["label", "label_id", "confidence", "probs", "bbox", "score", "detector", "model", "timings"]
+    assert list(values["probs"]) == list(FER2013.labels)
+    assert values["probs"] == dict(answer.probs)
+    assert values["label"] == answer.label
     assert values["confidence"] == answer.confidence
-    assert values["processing_time"] == pytest.approx(answer.timings["total"] / 1000)
     assert values["bbox"] == list(answer.bbox)
     assert list(values["timings"]) == STEPS
     assert (values["label_id"], values["score"], values["detector"], values["model"]) == (answer.label_id, 0.9, "fixed", "tiny")
@@ -475,17 +477,73 @@ def test_the_report_of_an_embedded_checkpoint_belongs_to_its_weights(name):
 
 
 def test_the_astronaut_goes_through_both_embedded_pipelines():
-    from skimage.data import astronaut
-
-    photo = astronaut()
+    photo = example_path("astronaut")
     pairs = compare(photo)
-    assert len(pairs) >= 1
+    assert len(pairs) == 1
     left, top, right, bottom = pairs[0].native48.prediction.bbox
     assert left < 225 < right, "Eileen Collins' face is at about (225, 115)"
     assert top < 115 < bottom
     assert (pairs[0].native48.prediction.model, pairs[0].upscale224.prediction.model) == ("native48", "upscale224")
     alone = EmotionPredictor.from_pretrained("native48").predict(photo)
     assert [_same(pair.native48.prediction, one) for pair, one in zip(pairs, alone, strict=True)] == [True] * len(pairs)
+
+
+def test_six_classes_are_the_seven_without_disgust_and_say_so(predictor, face_image):
+    seven, six = predictor.predict(face_image)[0], predictor.with_labels("six_class").predict(face_image)[0]
+    assert tuple(six.probs) == SIX_CLASS.labels
+    assert six.left_out == {"disgust": seven.probs["disgust"]} == six.to_dict()["left_out"]
+    assert sum(six.probs.values()) == pytest.approx(1)
+    for short, long in zip(("angry", "fear", "happy", "neutral", "sad", "surprise"), SIX_CLASS.labels, strict=True):
+        assert six.probs[long] == pytest.approx(seven.probs[short] / (1 - seven.probs["disgust"]))
+    assert seven.left_out == {}
+    assert "left_out" not in seven.to_dict()
+
+
+def test_six_classes_through_from_pretrained_and_compare(face_image):
+    [six] = EmotionPredictor.from_pretrained("emotion_cnn", labels="six_class").predict(face_image, whole=True)
+    [pair] = compare(face_image, whole=True, labels="six_class")
+    for answer in (six, pair.native48.prediction, pair.upscale224.prediction):
+        assert tuple(answer.probs) == SIX_CLASS.labels
+        assert list(answer.left_out) == ["disgust"]
+    with pytest.raises(LabelError, match="unknown expression 'bored'"):
+        EmotionPredictor.from_pretrained("emotion_cnn", labels=["bored"])
+
+
+def test_a_label_the_network_does_not_know_is_refused(predictor):
+    narrow = EmotionPredictor(predictor.backend, LabelSet("two", ("happy", "sad")), predictor.preprocessor)
+    with pytest.raises(LabelError, match="'angry' is not in two"):
+        narrow.with_labels("six_class")
+
+
+@pytest.mark.parametrize(("device", "backend"), [(None, "onnx"), ("cpu", "onnx")])
+def test_onnx_runtime_is_the_default_where_the_checkpoint_has_its_file(device, backend):
+    assert EmotionPredictor.from_pretrained("emotion_cnn", device=device).backend_name == backend
+    assert default_backend("emotion_cnn", device) == backend
+
+
+def test_torch_is_the_default_for_an_accelerator_and_for_weights_alone(tmp_path):
+    assert default_backend("emotion_cnn", "cuda") == "torch"
+    for name in ("config.json", WEIGHTS_FILE):
+        shutil.copyfile(embedded_checkpoints()["emotion_cnn"] / name, tmp_path / name)
+    assert EmotionPredictor.from_pretrained(tmp_path).backend_name == "torch"
+
+
+def test_a_predictor_gives_itself_on_another_backend(face_image):
+    onnx = EmotionPredictor.from_pretrained("emotion_cnn", labels="six_class")
+    torch_too = onnx.with_backend("torch")
+    assert (onnx.backend_name, torch_too.backend_name) == ("onnx", "torch")
+    assert torch_too.with_backend("onnx").backend is onnx.backend
+    assert onnx.with_backend("torch").backend is torch_too.backend
+    ours, theirs = onnx.predict(face_image, whole=True)[0], torch_too.predict(face_image, whole=True)[0]
+    assert ours.probs == pytest.approx(theirs.probs, abs=1e-3)
+    assert tuple(theirs.probs) == SIX_CLASS.labels
+
+
+def test_a_predictor_of_parts_has_no_other_backend(predictor):
+    with pytest.raises(InputError, match="was not loaded by from_pretrained"):
+        _linear().with_backend("torch")
+    with pytest.raises(InputError, match="choose from torch, onnx, onnx-int8"):
+        predictor.with_backend("tensorflow")
 
 
 def test_an_embedded_predictor_is_loaded_once_a_process():

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import yaml
 from PIL import Image
 
 from emotion_hub.checkpoints import embedded_checkpoints
+from emotion_hub.examples import example_path
+from emotion_hub.images import load_image
 from training import card
 from training.card_sections import report_of
 from training.cards import embedded_card
@@ -33,13 +36,11 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the files that README's blocks name."""
-    from skimage import data
-
-    Image.fromarray(data.astronaut()).save(tmp_path / "photo.jpg", quality=95)
-    face = Image.fromarray(data.astronaut()).crop((178, 63, 278, 163))
+    shutil.copyfile(example_path("astronaut"), tmp_path / "photo.jpg")
+    face = load_image(example_path("astronaut")).crop((178, 63, 278, 163))
     face.save(tmp_path / "face.png")
     (tmp_path / "photos").mkdir()
-    face.save(tmp_path / "photos" / "one.png")
+    face.save(tmp_path / "photos" / "one.jpg")
     _film(tmp_path / "clip.mp4", face.resize((96, 96)))
     return tmp_path
 
@@ -88,9 +89,14 @@ def test_python_block_runs(number: int, folder: Path) -> None:
 
 
 def test_command_line_block_runs(folder: Path) -> None:
-    [block] = [b for b in blocks("bash") if "emotion_hub predict" in b]
+    [block] = [b for b in blocks("bash") if "emotion-hub predict" in b]
     for line in block.strip().splitlines():
-        assert run([sys.executable, *shlex.split(line)[1:]], folder)
+        command, *arguments = shlex.split(line)
+        assert command == "emotion-hub"
+        said = run([sys.executable, "-m", "emotion_hub", *arguments], folder)
+        assert said or "--out" in arguments
+    assert (folder / "faces.csv").is_file()
+    assert (folder / "boxed" / "one.png").is_file()
 
 
 def test_publishing_blocks_write_folders_that_transformers_reads(folder: Path) -> None:

@@ -24,7 +24,7 @@ from emotion_hub.__main__ import main
 from emotion_hub.detectors import Detection, Framing
 from emotion_hub.errors import ConfigError, DetectorError, ImageError, InputError, ManifestError, MissingDependencyError
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.labels import FER2013, REPORT6, LabelSet
+from emotion_hub.labels import FER2013, SIX_CLASS, LabelSet
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
 from emotion_hub.scoring import open_source, score, tables
@@ -142,7 +142,7 @@ def test_every_face_of_a_photo_has_its_row_largest_first(tmp_path):
 
 
 def test_several_models_answer_for_the_same_faces_in_rows_side_by_side(folder, tmp_path):
-    models = [linear(), linear("six", REPORT6, seed=1), linear("large", preprocess="upscale224", seed=2)]
+    models = [linear(), linear("six", SIX_CLASS, seed=1), linear("large", preprocess="upscale224", seed=2)]
     done = run(folder, tmp_path / "r.parquet", models=models)
     assert (done.pictures, done.faces, done.errors) == (12, 10, 1)
     found = rows(tmp_path / "r.parquet")
@@ -151,7 +151,7 @@ def test_several_models_answer_for_the_same_faces_in_rows_side_by_side(folder, t
     for row in found:
         if row["model"] == "six" and row["label"]:
             assert row["prob_disgust"] is None
-            assert sum(row[f"prob_{label}"] for label in REPORT6.labels) == pytest.approx(1, abs=1e-5)
+            assert sum(row[f"prob_{label}"] for label in SIX_CLASS.labels) == pytest.approx(1, abs=1e-5)
     for model in models:
         run(folder, tmp_path / "one.parquet", models=[model], restart=True)
         alone = [{name: value for name, value in row.items() if value is not None} for row in rows(tmp_path / "one.parquet")]
@@ -511,9 +511,9 @@ def test_a_detector_that_cannot_run_ends_the_run(folder, tmp_path):
     assert threading.active_count() <= threads
 
 
-def test_without_ray_the_message_gives_the_pip_command(folder, tmp_path, monkeypatch):
+def test_without_ray_the_message_names_the_extra(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'emotion-hub\[cluster\]'"):
+    with pytest.raises(MissingDependencyError, match="engine='ray' needs the extra 'cluster'"):
         score(folder, tmp_path / "r.parquet", engine="ray")
 
 

@@ -20,6 +20,7 @@ from tolerances import assert_same_rows
 
 from emotion_hub.errors import InputError
 from emotion_hub.scoring import score
+from emotion_hub.scoring.formats import JsonLinesFormat
 from emotion_hub.scoring.parts import Parts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,11 +224,11 @@ def test_a_result_that_is_whole_is_left_as_it_is(folder, tmp_path):
 
 def test_a_file_of_somebody_else_is_not_replaced(folder, tmp_path):
     (tmp_path / "r.parquet").write_bytes(b"mine")
-    with pytest.raises(InputError, match="no result of score"):
+    with pytest.raises(InputError, match="was not written by score"):
         run(folder, tmp_path / "r.parquet")
     assert (tmp_path / "r.parquet").read_bytes() == b"mine"
-    with pytest.raises(InputError, match=r"name a \.parquet file"):
-        run(folder, tmp_path / "r.csv")
+    with pytest.raises(InputError, match=r"name a \.parquet, \.csv, \.ndjson or \.jsonl file"):
+        run(folder, tmp_path / "r.xlsx")
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -260,8 +261,7 @@ def test_a_result_may_lie_beside_the_pictures(folder, monkeypatch):
 
 
 def test_two_runs_do_not_write_the_same_result(folder, tmp_path):
-    record = {"by": "another"}
-    with Parts(tmp_path / "r.parquet", record).held(), pytest.raises(InputError, match="another run is writing"):
+    with Parts(tmp_path / "r.parquet", {"by": "another"}, JsonLinesFormat([], {})).held(), pytest.raises(InputError, match="another run is writing"):
         run(folder, tmp_path / "r.parquet")
     assert run(folder, tmp_path / "r.parquet").pictures == 23
 

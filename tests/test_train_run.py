@@ -30,7 +30,7 @@ import training.search
 import training.session
 import training.train
 from emotion_hub.errors import CheckpointError, ConfigError, LeakError, MissingDependencyError
-from emotion_hub.labels import FER2013, REPORT6
+from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.models.classifier import EmotionClassifier
 from training.precision import FloatConv2d
 from training.recipe import load_recipe
@@ -462,11 +462,11 @@ def test_a_run_learns_from_a_teacher_and_says_which(run, data, tmp_path):
 
 
 def test_six_classes_are_trained_on_seven_class_data_and_packaged(data, tmp_path):
-    history = _train(_recipe(tmp_path, 'label_set = "report6"', epochs="1"), data, tmp_path / "run")
+    history = _train(_recipe(tmp_path, 'label_set = "six_class"', epochs="1"), data, tmp_path / "run")
     assert history["data"]["total"] == 46 - 6, "the disgusted faces are left out"
     folder = training.package.main(["--run", str(tmp_path / "run"), "--out", str(tmp_path / "checkpoint")])
     model = EmotionClassifier.from_pretrained(folder)
-    assert model.labels == REPORT6
+    assert model.labels == SIX_CLASS
     assert model(torch.zeros(1, 1, 48, 48)).shape == (1, 6)
 
 

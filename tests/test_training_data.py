@@ -15,7 +15,7 @@ from PIL import Image
 
 import training.data as data_module
 from emotion_hub.errors import ConfigError, InputError, LeakError
-from emotion_hub.labels import FER2013, FERPLUS_VOTES, REPORT6
+from emotion_hub.labels import FER2013, FERPLUS_VOTES, SIX_CLASS
 from emotion_hub.models import list_models
 from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
 from training.augment import Augmentation, augment_tensor
@@ -317,9 +317,9 @@ def test_votes_become_shares_of_the_label_sets_own_labels():
     assert shares[0, FER2013.index("happy")] == 1
     assert shares[1, FER2013.index("neutral")] == shares[1, FER2013.index("disgust")] == 0.5
     assert shares[2].sum() == 0
-    shares, voted = vote_distribution(votes, REPORT6)
+    shares, voted = vote_distribution(votes, SIX_CLASS)
     assert voted.tolist() == [True, True, False, False]
-    assert shares[1, REPORT6.index("neutral")] == 1
+    assert shares[1, SIX_CLASS.index("neutral")] == 1
 
 
 def test_joined_splits_keep_order_votes_and_shared_columns():
@@ -336,10 +336,10 @@ def test_fer2013_arrives_whole_with_votes_and_rows(shared_data):
     split = load_split(shared_data / "fer2013", "PublicTest")
     assert (len(split), split.votes.shape, split.columns["source_row"][0]) == (3589, (3589, 10), 28709)
     assert np.bincount(split.labels).tolist() == [467, 56, 496, 895, 653, 415, 607]
-    six = load_split(shared_data / "fer2013", "validation", REPORT6)
+    six = load_split(shared_data / "fer2013", "validation", SIX_CLASS)
     assert (len(six), six.dropped) == (3589 - 56, {"disgust": 56})
-    named = [FER2013.labels[i] for i in split.labels if FER2013.labels[i] in REPORT6.labels]
-    assert [REPORT6.labels[i] for i in six.labels] == named
+    named = [FER2013.labels[i] for i in split.labels if FER2013.labels[i] in SIX_CLASS.labels]
+    assert [SIX_CLASS.labels[i] for i in six.labels] == named
 
 
 @pytest.mark.parametrize("config", [NATIVE48, UPSCALE224], ids=lambda c: c.name)

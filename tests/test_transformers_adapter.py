@@ -37,7 +37,7 @@ from emotion_hub.hub.adapter import EmotionConfig, EmotionForImageClassification
 from emotion_hub.hub.export import PROCESSOR_FILE
 from emotion_hub.hub.standalone import AUTO_MAP, CODE_FILE, standalone_source
 from emotion_hub.images import load_image
-from emotion_hub.labels import FER2013, REPORT6
+from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.models.parts import last_linear
 from emotion_hub.predictor import EmotionPredictor
@@ -49,7 +49,7 @@ TWO = [{"model": "emotion_cnn"}, {"model": "enhanced_cnn48", "options": {"dropou
 WRITTEN: dict[str, str | ClassifierConfig] = {
     "native48": "native48",
     "upscale224": "upscale224",
-    "six.labels-v1": ClassifierConfig("emotion_cnn", REPORT6.labels, dataclasses.replace(NATIVE48, face_size=None, resample="bicubic"), {"dropout": 0.1}),
+    "six.labels-v1": ClassifierConfig("emotion_cnn", SIX_CLASS.labels, dataclasses.replace(NATIVE48, face_size=None, resample="bicubic"), {"dropout": 0.1}),
     "rgb48": ClassifierConfig("vgg16_48"),
     "resnet": ClassifierConfig("resnet18_48"),
     "timm": ClassifierConfig("timm_224", preprocess=dataclasses.replace(UPSCALE224, upsample="bicubic"), options={"backbone": "test_coatnet", "hidden": 16}),
@@ -320,8 +320,8 @@ def test_the_weights_of_a_checkpoint_are_not_touched(written, folder):
 
 def test_one_configuration_serves_both_readers(written):
     values = json.loads((written["six.labels-v1"] / CONFIG_FILE).read_text())
-    assert values["labels"] == list(REPORT6.labels)
-    assert values["id2label"] == {str(i): label for i, label in enumerate(REPORT6.labels)}
+    assert values["labels"] == list(SIX_CLASS.labels)
+    assert values["id2label"] == {str(i): label for i, label in enumerate(SIX_CLASS.labels)}
     assert values["model_type"] == EmotionConfig.model_type
     assert values["auto_map"] == AUTO_MAP
     assert values["architectures"] == ["EmotionForImageClassification"]

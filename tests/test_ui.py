@@ -27,6 +27,7 @@ from tolerances import assert_same_probs
 
 from emotion_hub.checkpoints import checkpoint_summary
 from emotion_hub.detectors import Detection, Framing
+from emotion_hub.examples import EXAMPLES
 from emotion_hub.images import MAX_BYTES
 from emotion_hub.prediction import Prediction
 from emotion_hub.predictor import EmotionPredictor
@@ -224,7 +225,7 @@ def test_uploads_go_with_the_process_and_those_of_dead_ones_first(tmp_path: Path
 def test_about_names_checkpoints_detector_and_deletion_time() -> None:
     assert "native48" in checkpoint_cards()
     assert "upscale224" in checkpoint_cards()
-    assert "LBP" in detector_line(), "the tests turn YuNet off"
+    assert "YuNet" in detector_line()
     assert not re.search(r"[Ee]rr|Exception|EMOTION_HUB|/", re.sub(r"</?strong>", "", detector_line())), "a visitor reads plain words"
     assert "{minutes}" in NOTICE
 
@@ -344,6 +345,7 @@ def test_uploads_are_deleted_after_their_time(running: str, face_image: Image.Im
     assert list(folder.rglob("to_be_deleted.png")), "the upload is expected there at first"
     for _ in range(40):
         if not list(folder.rglob("to_be_deleted.png")):
+            assert {path.stem for path in folder.rglob("*.jpg")} >= set(EXAMPLES), "the examples are nobody's uploads and stay"
             return
         time.sleep(0.5)
     pytest.fail("the upload is still there after 20 seconds")

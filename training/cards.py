@@ -177,7 +177,7 @@ With emotion_hub (`pip install "{package}"`), which finds the faces in a photo:
 ```python
 from emotion_hub import EmotionPredictor
 
-faces = EmotionPredictor.from_pretrained("{repo_id}").predict("photo.jpg")  # backend="onnx" predicts without torch
+faces = EmotionPredictor.from_pretrained("{repo_id}").predict("photo.jpg")  # through ONNX Runtime; torch is not needed
 ```
 
 Without it:

@@ -45,7 +45,7 @@ def evaluate(
     """
     import torch
 
-    predictor = EmotionPredictor.from_pretrained(checkpoint)
+    predictor = EmotionPredictor.from_pretrained(checkpoint, backend="torch")
     faces = load_split(data, split, predictor.labels)
     others = {name: load_split(data, name, predictor.labels) for name in SPLITS if name != split}
     probs = face_probs(predictor, faces.faces, what=split)

@@ -15,7 +15,7 @@ from PIL import Image
 from emotion_hub.explainers.base import GRID
 from emotion_hub.explainers.overlay import COLOUR_MAPS
 from emotion_hub.explainers.regions import region_masks
-from emotion_hub.explainers.shap import background_faces
+from emotion_hub.explainers.shap_torch import background_faces
 
 __all__ = ["STYLE", "average_face", "colour_bar", "drawn", "heat", "interval", "mark", "number", "section", "strongest", "table", "track"]
 

@@ -126,7 +126,7 @@ def _predictors(models: Sequence[str]) -> dict[str, EmotionPredictor]:
         name = Path(model).name
         if name in found:
             raise InputError(f"two models are called {name!r}; name each once, or rename a folder")
-        found[name] = predictor_of(model)
+        found[name] = predictor_of(model).with_backend("torch")
     if len({predictor.labels.labels for predictor in found.values()}) > 1:
         raise InputError(f"{', '.join(found)} have different labels; run the report for each alone")
     return found

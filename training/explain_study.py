@@ -12,7 +12,7 @@ from PIL import Image
 from emotion_hub.errors import InputError
 from emotion_hub.explainers import explain_face, scores
 from emotion_hub.explainers.base import GRID, Subject, on_grid
-from emotion_hub.explainers.shap import TOLERANCE
+from emotion_hub.explainers.shap_torch import TOLERANCE
 from emotion_hub.labels import FER2013
 from emotion_hub.predictor import EmotionPredictor
 from training.data import FaceSplit, pixel_hashes

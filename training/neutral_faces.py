@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import GRID
-from emotion_hub.explainers.shap import BACKGROUND_FILE
+from emotion_hub.explainers.shap_torch import BACKGROUND_FILE
 from training.data import FaceSplit, load_split
 
 __all__ = ["average_faces", "main"]

@@ -1,4 +1,4 @@
-"""Make a data set to train on: `python -m training.prepare --data D --out FOLDER [--balance max] [--labels report6]`.
+"""Make a data set to train on: `python -m training.prepare --data D --out FOLDER [--balance max] [--labels six_class]`.
 
 All images of D, whatever its splits, are cleaned of variants that an earlier preparation made, exact copies, conflicting labels and flat images;
 near copies and the images of one `group` of D are grouped, groups are divided 70/15/15 by label, and the training split alone is balanced. FOLDER

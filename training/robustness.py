@@ -106,7 +106,7 @@ def fgsm_probs(
     between black and white. Raises InputError for a backend without gradients.
     """
     if not isinstance(predictor.backend, TorchBackend):
-        raise InputError(f"FGSM needs gradients; {predictor.name} runs on {type(predictor.backend).__name__}. Load it with EmotionPredictor.from_pretrained")
+        raise InputError(f"FGSM needs gradients; {predictor.name} runs on {type(predictor.backend).__name__}. Load it with backend='torch'")
     network, device = predictor.backend.classifier, predictor.backend.device
     ends = torch.from_numpy(predictor.preprocessor.normalise(np.array([[0, 255]], dtype=np.uint8))).to(device)  # (C, 1, 2)
     black, white = ends[..., :1], ends[..., 1:]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.errors import CheckpointError, UnknownModelError
+from emotion_hub.errors import CheckpointError, MissingFileError, UnknownModelError
 
 __all__ = [
     "CONFIG_FILE",
@@ -80,12 +81,12 @@ def resolve_file(
         if revision is not None:
             raise CheckpointError(f"revision={revision!r} belongs to a Hub id; {str(source)!r} is a local checkpoint, leave it out")
         if not (folder / filename).is_file():
-            raise CheckpointError(f"{str(source)!r} has no {filename}; {_present(folder)}")
+            raise MissingFileError(f"{str(source)!r} has no {filename}; {_present(folder)}")
         return folder / filename
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise UnknownModelError(
-            f"no checkpoint {str(source)!r}; use {', '.join(embedded_checkpoints()) or 'none embedded'}, an existing folder or a Hub id 'owner/name'"
-        )
+        known = list(embedded_checkpoints())
+        near = "".join(f" did you mean {name!r}?" for name in difflib.get_close_matches(str(source), known, 1))
+        raise UnknownModelError(f"no checkpoint {str(source)!r};{near} use {', '.join(known) or 'none embedded'}, an existing folder or a Hub id 'owner/name'")
     return download_file(str(source), filename, revision, cache_dir, force_download, token, local_files_only)
 
 
@@ -121,6 +122,8 @@ def download_file(
 
     at = f"{repo_id!r}" + (f" at revision {revision!r}" if revision else "")
     try:
+        if not local_files_only:
+            _reach_hub(repo_id, filename, revision, cache_dir, token)
         return Path(
             hf_hub_download(
                 repo_id,
@@ -141,8 +144,34 @@ def download_file(
     except RevisionNotFoundError as error:
         raise CheckpointError(f"the Hub has no {at}; check the branch, tag or commit") from error
     except EntryNotFoundError as error:
-        raise CheckpointError(f"{at} has no {filename}; it is no emotion_hub checkpoint (pickled weights are refused)") from error
+        raise MissingFileError(f"{at} has no {filename}; it is no emotion_hub checkpoint (pickled weights are refused)") from error
     except HFValidationError as error:
         raise CheckpointError(f"{repo_id!r} is no Hub id: {error}") from error
+    except _UnreachableError as error:
+        reason = f"is not in the cache and the Hub cannot be reached ({error})"
+        raise CheckpointError(f"{filename} of {at} {reason}; go online once, or use an embedded checkpoint") from error
     except (OSError, HTTPError) as error:  # the HTTP client's own errors are no OSError; the Hub library names their base
         raise CheckpointError(f"{filename} of {at} could not be downloaded: {error}") from error
+
+
+class _UnreachableError(Exception):
+    """No connection to the Hub."""
+
+
+def _reach_hub(repo_id: str, filename: str, revision: str | None, cache_dir: str | Path | None, token: str | bool | None) -> None:
+    """Ask once for a file that is not in the cache: the Hub's library repeats a failed connection five times, for 23 seconds.
+
+    Raises _UnreachableError; every answer of the Hub, also a refusal, is left to the download.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    if HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(repo_id, filename, cache_dir, revision), str):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(repo_id, filename, revision=revision), token=token)
+    except HfHubHTTPError:
+        return
+    except HTTPError as error:
+        raise _UnreachableError(str(error) or type(error).__name__) from error

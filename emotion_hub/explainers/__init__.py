@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from PIL import Image
@@ -20,11 +21,12 @@ from PIL import Image
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import FaceDetector
-from emotion_hub.errors import InputError, MissingDependencyError
+from emotion_hub.errors import InputError, MissingFileError, missing_extra
 from emotion_hub.explainers import scores
 from emotion_hub.explainers.base import Explanation, Progress, Relevance, Subject
 from emotion_hub.explainers.regions import shares
 from emotion_hub.images import ImageSource
+from emotion_hub.prediction import BACKENDS
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor, locate
 
 __all__ = ["METHODS", "SCORING", "Explanation", "Method", "Progress", "explain", "explain_face", "list_methods", "predictor_of"]
@@ -32,13 +34,23 @@ __all__ = ["METHODS", "SCORING", "Explanation", "Method", "Progress", "explain",
 
 @dataclass(frozen=True)
 class Method:
-    """A way to explain: its title, the module and function that compute it, the package they use, whether they look inside the network."""
+    """A way to explain: its title, the module and function that compute it, the package they use and the extra that installs it.
+
+    `torch` says what the method wants of the network: "needed" for its gradients or layers, "better" where it is faster with them, "unused" where it
+    only runs the network.
+    """
 
     title: str
     home: str
     package: str | None
-    needs_torch: bool
+    extra: str
+    torch: str
     summary: str
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether it explains networks on the torch backend alone."""
+        return self.torch == "needed"
 
     def load(self) -> None:
         """Import the method's package, which takes seconds the first time; raises MissingDependencyError where it is not installed.
@@ -51,13 +63,16 @@ class Method:
             with ThreadPoolExecutor(1) as apart:
                 apart.submit(import_module, self.package).result()
         except ImportError as error:
-            raise MissingDependencyError(f"{self.title} needs a package that is missing ({error}): pip install 'emotion-hub[explain]'") from error
+            raise missing_extra(self.title, self.extra, error) from error
 
     @property
     def run(self) -> Callable[..., Relevance]:
-        """The function itself; its module is imported now, since most need torch, which takes seconds."""
+        """The function itself; its module is imported now, since most need torch, which takes seconds. Raises MissingDependencyError without torch."""
         module, _, name = self.home.partition(":")
-        return getattr(import_module(f"emotion_hub.explainers.{module}"), name)
+        try:
+            return getattr(import_module(f"emotion_hub.explainers.{module}"), name)
+        except ModuleNotFoundError as error:
+            raise missing_extra(self.title, self.extra, error) from error
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -66,11 +81,11 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "gradcam": Method("Grad-CAM", "cam:gradcam", "pytorch_grad_cam", True, "where the last convolutions answered the class"),
-    "gradcam++": Method("Grad-CAM++", "cam:gradcam_plusplus", "pytorch_grad_cam", True, "the same, small regions kept apart"),
-    "lime": Method("LIME", "lime:lime", "lime.lime_image", False, "patches whose blurring changes the probability"),
-    "shap": Method("SHAP", "shap:shap", "shap", False, "each pixel's part of the logit, against average neutral faces"),
-    "rollout": Method("Attention rollout", "rollout:rollout", None, True, "what a vision transformer's attention let through"),
+    "gradcam": Method("Grad-CAM", "cam:gradcam", "pytorch_grad_cam", "cam", "needed", "where the last convolutions answered the class"),
+    "gradcam++": Method("Grad-CAM++", "cam:gradcam_plusplus", "pytorch_grad_cam", "cam", "needed", "the same, small regions kept apart"),
+    "lime": Method("LIME", "lime:lime", "lime.lime_image", "explain", "unused", "patches whose blurring changes the probability"),
+    "shap": Method("SHAP", "shap:shap", "shap", "explain", "better", "each pixel's part of the logit, against average neutral faces"),
+    "rollout": Method("Attention rollout", "rollout:rollout", None, "torch", "needed", "what a vision transformer's attention let through"),
 }
 
 #: What is measured of a map: nothing; what costs a few passes of the network; everything, which runs the method five more times.
@@ -78,14 +93,15 @@ SCORING = ("none", "fast", "full")
 
 
 def list_methods(predictor: EmotionPredictor | None = None) -> list[str]:
-    """The names of the methods, in order; with `predictor`, those that can explain it."""
+    """The names of the methods, in order; with `predictor`, those that can explain it, whose network is loaded on torch where that is possible."""
     if predictor is None:
         return list(METHODS)
-    if not isinstance(predictor.backend, TorchBackend):
+    explained = _on_torch(predictor)
+    if explained is None:
         return [name for name, method in METHODS.items() if not method.needs_torch]
     from emotion_hub.explainers.layers import transformer_of
 
-    attends = transformer_of(predictor.backend.classifier.network) is not None
+    attends = transformer_of(explained.backend.classifier.network) is not None
     return [name for name in METHODS if name != "rollout" or attends]
 
 
@@ -135,9 +151,7 @@ def explain_face(
     """`explain` for a face that is cut out already; nothing is detected. Raises what `explain` raises of the method and the class."""
     chosen = _method(method, options)
     _scoring(scoring)
-    if chosen.needs_torch and not isinstance(predictor.backend, TorchBackend):
-        kind = type(predictor.backend).__name__.removesuffix("Backend")
-        raise InputError(f"{chosen.title} needs the torch backend; this predictor runs {kind}. Use method='lime' or method='shap'")
+    predictor = _backend_for(chosen, predictor, scoring)
     chosen.load()
     subject = Subject.of(face, predictor, target, versus)
     run = partial(chosen.run, **options)
@@ -165,6 +179,35 @@ def predictor_of(model: str | EmotionPredictor) -> EmotionPredictor:
     if isinstance(model, EmotionPredictor):
         return model
     return embedded_predictor(str(model)) if str(model) in embedded_checkpoints() else EmotionPredictor.from_pretrained(model)
+
+
+def _backend_for(method: Method, predictor: EmotionPredictor, scoring: str) -> EmotionPredictor:
+    """The predictor on the backend that the method wants. Raises InputError and MissingDependencyError where the method needs torch and cannot have it."""
+    if isinstance(predictor.backend, TorchBackend) or (method.torch == "unused" and scoring != "full"):  # full scores shuffle the weights
+        return predictor
+    if (explained := _on_torch(predictor)) is not None:
+        return explained
+    if not method.needs_torch:
+        return predictor
+    if find_spec("torch") is None:
+        raise missing_extra(method.title, method.extra)
+    kind = type(predictor.backend).__name__.removesuffix("Backend")
+    raise InputError(
+        f"{method.title} needs the torch backend, and this predictor of a single file or of parts runs {kind}. "
+        "Use method='lime' or method='shap', or load the checkpoint with from_pretrained"
+    )
+
+
+def _on_torch(predictor: EmotionPredictor) -> EmotionPredictor | None:
+    """The predictor's checkpoint on torch; None where torch is not installed, and for a predictor that did not come from a checkpoint."""
+    if isinstance(predictor.backend, TorchBackend):
+        return predictor
+    if predictor.backend_name not in BACKENDS or find_spec("torch") is None:
+        return None
+    try:
+        return predictor.with_backend("torch")
+    except (InputError, MissingFileError):  # read from a single file; a checkpoint that holds its ONNX file alone
+        return None
 
 
 def _method(name: str, options: Mapping[str, Any]) -> Method:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import InputError
-from emotion_hub.explainers import METHODS, Explanation, explain_face, list_methods, predictor_of
+from emotion_hub.explainers import METHODS, Explanation, Progress, explain_face, list_methods, predictor_of
 from emotion_hub.images import ImageSource
 from emotion_hub.predictor import EmotionPredictor, locate
 
@@ -72,11 +72,12 @@ def explain_all(
     whole: bool = False,
     scoring: str = "fast",
     detector: FaceDetector | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> list[Explanation]:
     """Every method on every network for the picture's largest face, network by network, in the methods' order; see `explain`.
 
-    The face is found once, so that all see the same crop. Raises what `explain` raises.
+    The face is detected once, so that all get the same crop. `progress` is called with the share of all explanations done. Raises what `explain` raises.
     """
     predictors = [predictor_of(model) for model in models]
     if not predictors:
@@ -84,6 +85,11 @@ def explain_all(
     scene = locate(image, detector or predictors[0].detector, whole=whole)
     if not scene.faces:
         raise InputError(f"no face was found in the {scene.photo.width}x{scene.photo.height} picture; take the whole of it as the face with whole=True")
-    planned = tasks(scene.faces[0].image, methods, predictors, target, versus=versus, scoring=scoring, options=options)
-    found = [(task, task.run()) for task in planned]
-    return [done for predictor in predictors for task, done in found if task.predictor is predictor]
+    planned = list(tasks(scene.faces[0].image, methods, predictors, target, versus=versus, scoring=scoring, options=options))
+    found = []
+    for done, task in enumerate(planned):
+        part = None if progress is None else lambda share, done=done: progress((done + share) / len(planned))
+        found.append((task, task.run(part)))
+        if progress is not None:
+            progress((done + 1) / len(planned))
+    return [explanation for predictor in predictors for task, explanation in found if task.predictor is predictor]

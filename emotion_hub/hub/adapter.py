@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from emotion_hub.errors import CheckpointError, ConfigError, MissingDependencyError
+from emotion_hub.errors import CheckpointError, ConfigError, missing_extra
 from emotion_hub.hub.standalone import AUTO_MAP, write_code
 from emotion_hub.images import load_image
 from emotion_hub.models.classifier import ClassifierConfig
@@ -31,7 +31,7 @@ try:
     from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
     from transformers.modeling_outputs import ImageClassifierOutput
 except ImportError as error:
-    raise MissingDependencyError(f"transformers' classes need a package that is missing ({error}): pip install 'emotion-hub[train]'") from error
+    raise missing_extra("the adapter for transformers", "train", error) from error
 
 __all__ = ["EmotionConfig", "EmotionForImageClassification", "EmotionImageProcessor"]
 

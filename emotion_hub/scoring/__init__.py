@@ -1,7 +1,7 @@
-"""Many pictures to one table: folders, archives, manifests, data sets and videos, resumable, on one machine or a cluster.
+"""Many pictures to one file: folders, archives, manifests, data sets and videos to CSV, JSON lines or parquet, resumable, on one machine or a cluster.
 
 from emotion_hub.scoring import score
-score("photos/", "result.parquet", models=["native48"])
+score("photos/", "result.csv", models=["native48"])
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Work done ahead of its use by threads, in order and bounded."""
+"""An ordered, bounded look-ahead: threads compute results before they are used."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 def ahead(items: Iterable[Item], work: Callable[[Item], Result], workers: int, chunk: int = 16) -> Iterator[Result]:
-    """`work(item)` for each item, in the items' order, done by `workers` threads before it is asked for.
+    """`work(item)` for each item, in the items' order, computed by `workers` threads before the caller needs it.
 
-    Threads take `chunk` items at a time: handing over a single one would cost more than reading a 48-pixel picture. At most two chunks a thread wait,
-    so memory is bounded however fast the items come. An error of `items` or `work` is raised in its place. Threads end when the iterator is closed.
+    Threads take `chunk` items at a time: handing over a single one would cost more than reading a 48-pixel picture. At most two chunks per thread
+    wait, so memory is bounded however fast the items arrive. An error of `items` or `work` is raised at its position. Threads end when the iterator is closed.
     """
-    line = _Line(iter(items), work, workers, chunk)
+    chunks = _Chunks(iter(items), work, workers, chunk)
     try:
-        while (future := line.waiting.get()) is not None:
+        while (future := chunks.waiting.get()) is not None:
             yield from future.result()
     finally:
-        line.close()
+        chunks.close()
 
 
-class _Line:
-    """The threads of one `ahead` and the queue of what they promised, None at its end."""
+class _Chunks:
+    """The threads of one `ahead` and the queue of their futures; None marks the end."""
 
     def __init__(self, items: Iterator, work: Callable, workers: int, chunk: int) -> None:
         self.items, self.work, self.chunk = items, work, chunk
@@ -48,7 +48,7 @@ class _Line:
                 future.set_exception(error)
 
     def _take(self) -> tuple[list, Future[list]] | None:
-        """The next items and the promise of their results; None when there are no more."""
+        """The next items and the future of their results; None when there are no more."""
         with self.taking:  # one thread at a time reads the items: the order of the queue is theirs
             if self.over.is_set():
                 return None

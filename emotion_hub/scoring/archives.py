@@ -52,7 +52,7 @@ class ZipSource:
 
 
 def read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """The member's bytes; safe from several threads, for ZipFile locks its file around each read. Raises ImageError for what cannot be had."""
+    """The member's bytes; safe from several threads, for ZipFile locks its file around each read. Raises ImageError for what cannot be read."""
     if info.compress_type not in _PACKINGS:
         raise ImageError(f"{info.filename!r} is packed by method {info.compress_type}, which may unpack to any size at once; pack it again with deflate")
     try:

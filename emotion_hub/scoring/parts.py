@@ -1,9 +1,11 @@
-"""The folder of finished parts beside a result: what makes a run that was killed go on where it was.
+"""The folder of finished parts beside a result, from which a run that was killed continues.
 
 result.parquet.parts/
     state.json              how the rows are made: source, models, settings
-    part-00000.parquet      the rows of the first `part_size` pictures, and so on; a part is there whole or not at all
+    part-00000.parquet      the rows of the first `part_size` pictures, and so on; a part is complete or absent
     lock                    held by the run that writes here
+
+Parts have the result's suffix and format.
 """
 
 from __future__ import annotations
@@ -18,32 +20,28 @@ from pathlib import Path
 from typing import IO, Any
 
 from emotion_hub.errors import InputError
-from emotion_hub.scoring.pictures import shown_name
-from emotion_hub.scoring.rows import arrow, record_of
+from emotion_hub.scoring.formats import Format, about_file
+from emotion_hub.scoring.progress import bar
+from emotion_hub.scoring.rows import Counts
 
 __all__ = ["Parts"]
 
 log = logging.getLogger(__name__)
 
-#: Rows that a row group of the result has, about: small ones read slowly, large ones need memory.
-_GROUP = 65_536
-
 
 class Parts:
     """The parts of one result, and the result when they are merged. Use it inside `with Parts(...).held()`."""
 
-    def __init__(self, out: Path, record: dict[str, Any]) -> None:
-        """`record` says in JSON types how the rows are made. Raises InputError for an `out` that cannot be written."""
-        if out.suffix.lower() != ".parquet" or not out.parent.is_dir() or out.is_dir():
-            raise InputError(f"out={shown_name(out)!r}: name a .parquet file in a folder that exists")
-        self.out, self.record = out, record
+    def __init__(self, out: Path, record: dict[str, Any], form: Format) -> None:
+        """`record` says in JSON types how the rows are made, `form` writes them."""
+        self.out, self.record, self.form = out, record, form
         self.folder = out.with_name(out.name + ".parts")
 
     @contextmanager
     def held(self, restart: bool = False) -> Iterator[Parts]:
-        """Held for this process alone; `restart` drops what is there.
+        """Locked for this process; `restart` deletes existing parts and the result.
 
-        Raises InputError while another process writes the same result, and when what is there was made in another way.
+        Raises InputError while another process writes the same result, and when existing parts or the result were made in another way.
         """
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
@@ -61,90 +59,77 @@ class Parts:
 
     @property
     def finished(self) -> bool:
-        """Whether the result is there, made in this way. Raises InputError for another file of that name."""
+        """Whether the result exists, made in this way. Raises InputError for another file of that name."""
         if not self.out.exists():
             return False
-        pa = arrow()
-        try:
-            there = record_of(pa.parquet.read_schema(self.out).metadata)
-        except (pa.ArrowException, OSError):
-            there = None
-        if there is None:
-            raise InputError(f"{self.out.name!r} is there already and is no result of score; choose another name, or --restart to replace it")
-        self._compare(there, f"{self.out.name!r} is there already, made with")
+        existing = self.form.record(self.out)
+        if existing is None:
+            what = "was not written by score or was changed since"
+            raise InputError(f"{self.out.name!r} exists already and {what}; choose another name, or --restart to replace it")
+        self._compare(existing, f"{self.out.name!r} exists already, made with")
         return True
 
     def numbers(self) -> set[int]:
-        """The parts that are there."""
-        return {int(path.stem.removeprefix("part-")) for path in self.folder.glob("part-*.parquet")}
+        """The parts that exist."""
+        return {int(path.stem.removeprefix("part-")) for path in self.folder.glob(f"part-*{self.out.suffix}")}
 
-    def pictures(self) -> int:
-        """How many pictures the parts hold."""
-        read = arrow().parquet.read_table
-        return sum(len(read(self._part(number), columns=["picture"])["picture"].unique()) for number in self.numbers())
+    def counts(self) -> Counts:
+        """What the parts hold together."""
+        return sum((self.form.counts(self._part(number)) for number in self.numbers()), Counts())
 
-    def write(self, number: int, table: Any) -> None:
-        """Store a part: on the disk whole or not at all, whenever the process dies."""
-        pa = arrow()
-        _appear(self._part(number), lambda partial: pa.parquet.write_table(table, partial))
+    def write(self, number: int, content: bytes) -> None:
+        """Store a part: complete or not at all, whenever the process dies."""
+        _appear(self._part(number), lambda partial: partial.write_bytes(content))
 
-    def merge(self, schema: Any) -> None:
-        """The result from all parts, in their order, then no parts any more."""
-        pa = arrow()
+    def merge(self, progress: bool = False) -> None:
+        """Write the result from all parts, in their order, then delete them."""
+        paths = [self._part(number) for number in sorted(self.numbers())]
 
         def write(partial: Path) -> None:
-            with pa.parquet.ParquetWriter(partial, schema) as writer:
-                waiting: list[Any] = []
-                for number in sorted(self.numbers()):
-                    waiting.append(pa.parquet.read_table(self._part(number), schema=schema))
-                    if sum(table.num_rows for table in waiting) >= _GROUP:
-                        writer.write_table(pa.concat_tables(waiting))
-                        waiting.clear()
-                if waiting:
-                    writer.write_table(pa.concat_tables(waiting))
+            about = self.form.merge(bar(paths, progress=progress, desc="writing the result", unit=" parts", delay=1, leave=False), partial)
+            if about is not None:  # before the result: without it the result would not be recognised
+                _appear(about_file(self.out), lambda path: path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
 
         _appear(self.out, write)
         self._clear()
 
     def _part(self, number: int) -> Path:
-        return self.folder / f"part-{number:05d}.parquet"
+        return self.folder / f"part-{number:05d}{self.out.suffix}"
 
     def _check_state(self) -> None:
-        """Write how the rows are made, or compare with what is written; remove what a killed run left half done."""
+        """Write how the rows are made, or compare with what is written; remove what a killed run left incomplete."""
         state = self.folder / "state.json"
-        for leftover in (*self.folder.glob(".*.partial"), self.out.with_name(f".{self.out.name}.partial")):
+        partial = [path.with_name(f".{path.name}.partial") for path in (self.out, about_file(self.out))]
+        for leftover in (*self.folder.glob(".*.partial"), *partial):
             leftover.unlink(missing_ok=True)
         if self.numbers():
             try:
-                there = json.loads(state.read_text(encoding="utf-8"))
+                existing = json.loads(state.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
-                raise InputError(f"{self.folder.name!r} holds parts but no state that can be read ({error}); use --restart to begin anew") from error
-            self._compare(there, f"{self.folder.name!r} holds parts made with")
+                raise InputError(f"{self.folder.name!r} holds parts but no readable state ({error}); use --restart to start again") from error
+            self._compare(existing, f"{self.folder.name!r} holds parts made with")
             self._drop_damaged()
         _appear(state, lambda partial: partial.write_text(json.dumps(self.record, indent=1), encoding="utf-8"))
 
-    def _compare(self, there: dict[str, Any], what: str) -> None:
-        was, now = _flat(there), _flat(self.record)
+    def _compare(self, existing: dict[str, Any], what: str) -> None:
+        was, now = _flat(existing), _flat(self.record)
         if changed := [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]:
             detail = ", ".join(f"{key} {was.get(key)!r} (now {now.get(key)!r})" for key in changed)
-            raise InputError(f"{what} {detail}; use the settings of then, another --out, or --restart to begin anew")
+            raise InputError(f"{what} {detail}; use the earlier settings, another --out, or --restart to start again")
 
     def _drop_damaged(self) -> None:
-        pa = arrow()
         for number in self.numbers():
-            try:
-                pa.parquet.read_metadata(self._part(number))
-            except (pa.ArrowException, OSError) as error:
-                log.warning("part %d is damaged and made anew: %s", number, error)
+            if (damage := self.form.damage(self._part(number))) is not None:
+                log.warning("part %d is damaged and will be computed again: %s", number, damage)
                 self._part(number).unlink()
 
     def _clear(self) -> None:
-        for path in (*self.folder.glob("part-*.parquet"), *self.folder.glob(".*.partial")):
+        for path in (*self.folder.glob(f"part-*{self.out.suffix}"), *self.folder.glob(".*.partial")):
             path.unlink()
 
 
 def _appear(path: Path, write: Callable[[Path], Any]) -> None:
-    """`write` a file under another name, bring it to the disk, then give it its name: a kill leaves the old file or the new one."""
+    """`write` a file under another name, flush it to the disk, then rename it: after a kill the old or the new file exists."""
     partial = path.with_name(f".{path.name}.partial")
     write(partial)
     with partial.open("rb+") as file:

@@ -1,4 +1,4 @@
-"""What a source of pictures is: names and contents in one order, read when they are needed."""
+"""Sources of pictures: names and contents in a fixed order, read when they are needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Picture:
     time: float | None = None
 
     def read(self) -> ImageSource:
-        """What `load_image` takes. Raises ImageError for content that cannot be had."""
+        """What `load_image` takes. Raises ImageError for content that cannot be read."""
         return self.content() if callable(self.content) else self.content
 
 

@@ -1,11 +1,10 @@
-"""`score`: the pictures of a source to one parquet file, resumable."""
+"""`score`: the pictures of a source to one file, resumable."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,26 +13,29 @@ from typing import Any
 from emotion_hub import __version__
 from emotion_hub.detectors import FaceDetector, default_detector
 from emotion_hub.errors import ConfigError, InputError
+from emotion_hub.labels import LabelSet
+from emotion_hub.prediction import AUTO
 from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.scoring.formats import Format, check_out, open_format
 from emotion_hub.scoring.parts import Parts
 from emotion_hub.scoring.pictures import Source, shown_name
-from emotion_hub.scoring.rows import arrow, schema
+from emotion_hub.scoring.progress import bar
 from emotion_hub.scoring.sources import open_source
 from emotion_hub.scoring.tables import ParquetSource
-from emotion_hub.scoring.work import Scorer, load_models, model_hash
+from emotion_hub.scoring.work import Scorer, load_models, model_hash, model_labels
 from emotion_hub.video.frames import DEFAULT_RATE
 
 __all__ = ["ENGINES", "ScoreSummary", "score"]
 
 ENGINES = ("local", "ray")
 
-#: Pictures of a part: what a kill costs at most is the work on those in hand.
+#: Pictures per part: a kill costs at most the work on the parts in progress.
 PART_SIZE = 512
 
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """What a result holds. `faceless` pictures had no face, `errors` could not be read; `resumed` were there from an earlier run."""
+    """What a result holds. `faceless` pictures had no face, `errors` could not be read; `resumed` were done by an earlier run."""
 
     out: str
     models: tuple[str, ...]
@@ -54,9 +56,11 @@ def score(
     out: str | Path,
     *,
     models: Sequence[str | Path | EmotionPredictor] = ("native48",),
-    backend: str = "torch",
+    backend: str = AUTO,
+    labels: str | Sequence[str] | LabelSet | None = None,
     batch_size: int = 64,
     whole: bool = False,
+    full_decode: bool = False,
     workers: int | None = None,
     engine: str = "local",
     split: str | None = None,
@@ -67,53 +71,61 @@ def score(
     restart: bool = False,
     progress: bool = False,
 ) -> ScoreSummary:
-    """Score every picture of `source` (see `open_source`) into the parquet file `out`, and say what it holds.
+    """Score every picture of `source` (see `open_source`) into the .parquet, .csv, .ndjson or .jsonl file `out`, and return what it holds.
 
-    Rows are those of `rows.schema`, in the source's order: one a face and model, one for a picture without a face, one with `error` for a picture that
-    cannot be read. `models` are embedded names, folders, Hub ids or predictors; `backend` ("torch", "onnx" or "onnx-int8") runs those given by name.
-    `workers` threads (by default one a core) read pictures and find faces ahead of the networks; with `engine="ray"` they are Ray's actors, on the
-    cluster that RAY_ADDRESS names or on this machine, and the rows are the same; torch's probabilities but for the last digit, which its number of
-    threads decides.
+    Rows are those of `formats`, in the source's order: one per face and model, one per model for a picture without a face, and one per model with
+    `error` for a picture that cannot be read. Parquet needs the extra "score", the other formats none. `models` are embedded names, folders, Hub ids or
+    predictors; `backend` is as in `EmotionPredictor.from_pretrained` and applies to those given by name, `labels` as in
+    `EmotionPredictor.with_labels`. `workers` threads (by default one per core)
+    read pictures and find faces ahead of the networks. With `engine="ray"` they are Ray's actors, on the cluster that RAY_ADDRESS names or on this
+    machine, and the rows are the same, except the last digit of torch's probabilities, which depends on its number of threads.
 
-    Parts of `part_size` pictures are kept beside `out` until it is whole: the same call after a kill goes on from there. A call with other settings,
-    models or pictures than the parts or the result at `out` were made with is refused unless `restart` drops them; a finished result is left as
-    it is. Raises InputError, CheckpointError and MissingDependencyError before the first picture; no picture's fault raises.
+    A JPEG of more than about 1.2 megapixels whose faces are large enough is decoded at 1/2, 1/4 or 1/8 of its size, which changes probabilities and boxes
+    slightly; with `full_decode` every picture is decoded in full. Boxes are in pixels of the full size in both cases.
+
+    Parts of `part_size` pictures are kept beside `out` until it is complete: the same call after a kill continues from them. A call with other settings,
+    models or pictures than the existing parts or the result at `out` is refused unless `restart` deletes them; a finished result is left as it is.
+    `progress` shows bars on standard error where that is a terminal.
+
+    Raises InputError, CheckpointError and MissingDependencyError before the first picture; no picture's fault raises.
     """
-    begun = time.perf_counter()
-    arrow()
+    started = time.perf_counter()
+    out = Path(out)
+    check_out(out)
     _check(engine, models, batch_size, workers, part_size)
     opening = {"source": str(source), "split": split, "column": column, "rate": rate}
-    pictures = open_source(**opening)
+    pictures = open_source(**opening, progress=progress)
     workers = workers or os.cpu_count() or 1
-    predictors, lanes = load_models(models, backend, workers)
+    predictors, in_flight = load_models(models, [backend] * len(models), workers)
+    predictors = predictors if labels is None else tuple(model.with_labels(labels) for model in predictors)
     if len({model.name for model in predictors}) < len(predictors):
         raise InputError(f"models={[model.name for model in predictors]}: a model's name tells its rows apart; give each once")
     finder = None if whole else detector or predictors[0].detector or default_detector()
-    record = _record(pictures, predictors, backend, batch_size, finder, part_size)
-    wanted = schema([model.labels.labels for model in predictors], record)
-    hashes = tuple(model["weights"] for model in record["models"])
-    scorer = Scorer(predictors, hashes, wanted, batch_size, whole, finder, workers, lanes)
-    result = Parts(Path(out), record)
+    record = _record(pictures, predictors, batch_size, finder, full_decode, part_size)
+    form = open_format(out.suffix, [model_labels(model) for model in predictors], record)
+    result = Parts(out, record, form)
     _check_apart(result, Path(source), pictures)
     with result.held(restart) as parts:
         resumed = 0
         if not parts.finished:
-            done, resumed = parts.numbers(), parts.pictures()
+            done, resumed = parts.numbers(), parts.counts().pictures
             if engine == "ray":
-                from emotion_hub.scoring.cluster import Plan, tables_on_ray
+                from emotion_hub.scoring.cluster import Plan, parts_on_ray
 
-                plan = Plan(opening, tuple(map(str, models)), backend, record, batch_size, whole, part_size)
-                results: Iterable[tuple[int, int, Any]] = tables_on_ray(plan, pictures, done, workers)
+                plan = Plan(opening, tuple(map(str, models)), tuple(model.backend_name for model in predictors), out.suffix, record)
+                contents: Iterable[tuple[int, int, bytes]] = parts_on_ray(plan, pictures, done, workers, progress)
             else:
-                results = _local(pictures, scorer, done, part_size)
-            bar = _bar(pictures.count(), resumed) if progress else nullcontext()
-            with bar as shown:
-                for number, count, table in results:
-                    parts.write(number, table)
-                    if shown is not None:
-                        shown.update(count)
-            parts.merge(wanted)
-        return _summary(parts.out, [model.name for model in predictors], resumed, begun)
+                hashes = tuple(model["weights"] for model in record["models"])
+                scorer = Scorer(predictors, hashes, batch_size, finder, workers, in_flight, full_decode)
+                contents = _local(pictures, scorer, form, done, part_size)
+            with bar(progress=progress, total=pictures.count(), initial=resumed, unit=" pictures", smoothing=0.1) as shown:
+                for number, count, content in contents:
+                    parts.write(number, content)
+                    shown.update(count)
+            parts.merge(progress)
+        found = form.counts(parts.out)
+    names = tuple(model.name for model in predictors)
+    return ScoreSummary(str(out), names, found.pictures, found.faces, found.faceless, found.errors, resumed, round(time.perf_counter() - started, 3))
 
 
 def _check(engine: str, models: Sequence[Any], batch_size: int, workers: int | None, part_size: int) -> None:
@@ -129,16 +141,19 @@ def _check(engine: str, models: Sequence[Any], batch_size: int, workers: int | N
 
 
 def _check_apart(result: Parts, path: Path, source: Source) -> None:
-    """Raises InputError for a result that would replace what it is made from, clear it away with its parts, or stand among it."""
+    """Raises InputError for a result that would replace its own source, delete it together with the parts, or be one of its tables."""
     out, parts, path = result.out.resolve(), result.folder.resolve(), path.resolve()
     tables = [source.folder / name for name in source.names] if isinstance(source, ParquetSource) else []
-    if parts in (path, *path.parents) or (out.exists() and any(out.samefile(table) for table in tables)):
+    sources = [*tables, path] if path.is_file() else tables
+    if parts in (path, *path.parents) or (out.exists() and any(out.samefile(one) for one in sources)):
         raise InputError(f"out={shown_name(result.out)!r} would replace the source itself; name another file")
     if tables and path in out.parents:
         raise InputError(f"out={shown_name(result.out)!r} lies in the folder whose tables are the source, and would be one of them; name a file outside of it")
 
 
-def _record(source: Source, models: Sequence[EmotionPredictor], backend: str, batch_size: int, detector: FaceDetector | None, part_size: int) -> dict[str, Any]:
+def _record(
+    source: Source, models: Sequence[EmotionPredictor], batch_size: int, detector: FaceDetector | None, full_decode: bool, part_size: int
+) -> dict[str, Any]:
     """What the rows depend on, in JSON types: two runs with equal records give equal rows, whatever their engine."""
     return {
         "version": __version__,
@@ -147,55 +162,31 @@ def _record(source: Source, models: Sequence[EmotionPredictor], backend: str, ba
             {
                 "name": model.name,
                 "weights": model_hash(model),
-                "labels": list(model.labels.labels),
+                "labels": list(model_labels(model)),
                 "preprocess": model.preprocessor.config.to_dict(),
                 "backend": model.backend_name,
             }
             for model in models
         ],
-        "backend": backend,
         "batch_size": batch_size,
         "detector": detector.name if detector else None,
         "whole": detector is None,
+        "full_decode": full_decode,
         "part_size": part_size,
     }
 
 
-def _local(source: Source, scorer: Scorer, done: set[int], size: int) -> Iterator[tuple[int, int, Any]]:
-    """(number, pictures, table) of each part that is missing: runs between parts that are there, then to the source's end."""
+def _local(source: Source, scorer: Scorer, form: Format, done: set[int], size: int) -> Iterator[tuple[int, int, bytes]]:
+    """(number, pictures, content of its file) of each missing part: runs between existing parts, then to the source's end."""
     number = 0
     while True:
         while number in done:
             number += 1
-        following = min((there for there in done if there > number), default=None)
+        following = min((other for other in done if other > number), default=None)
         stop = None if following is None else (following - number) * size
-        for count, table in scorer.tables(islice(source.pictures(number * size), stop), number * size, size):
-            yield number, count, table
+        for part in scorer.parts(islice(source.pictures(number * size), stop), number * size, size):
+            yield number, len(part.pictures), form.encode(part)
             number += 1
         if following is None:
             return
         number = following
-
-
-def _bar(total: int | None, done: int) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, unit=" pictures", smoothing=0.1)
-
-
-def _summary(out: Path, models: list[str], resumed: int, begun: float) -> ScoreSummary:
-    """The result counted, a few columns and rows at a time."""
-    pa = arrow()
-    import pyarrow.compute as pc
-
-    faces = faceless = errors = pictures = 0
-    with pa.parquet.ParquetFile(out) as file:
-        for batch in file.iter_batches(columns=["model", "faces", "face", "error"]):
-            rows = batch.filter(pc.equal(batch.column("model"), models[0]))
-            number = rows.column("face")
-            faces += len(rows) - number.null_count
-            errors += len(rows) - rows.column("error").null_count
-            faceless += pc.sum(pc.equal(rows.column("faces"), 0)).as_py() or 0
-            pictures += pc.sum(pc.equal(number, 0)).as_py() or 0
-    seconds = round(time.perf_counter() - begun, 3)
-    return ScoreSummary(str(out), tuple(models), pictures + faceless + errors, faces, faceless, errors, resumed, seconds)

@@ -1,8 +1,8 @@
-"""SOURCE, whatever it is, opened: a picture, folder, zip, tar, manifest, parquet files, data set of the Hub or video.
+"""Open a source of pictures: a picture, folder, zip, tar, manifest, parquet files, data set of the Hub or video.
 
 | source | its pictures are named by |
 |---|---|
-| picture or folder of pictures, searched to the bottom | path below the folder |
+| picture or folder of pictures, searched recursively | path below the folder |
 | .zip, .tar, .tar.gz, .tar.bz2, .tar.xz | name of the member; nothing is unpacked to the disk |
 | .csv with a column `path` | the path as written, relative to the csv's folder |
 | .parquet, folder of them, folder of Dataset.save_to_disk, Hub id | split and row |
@@ -25,6 +25,7 @@ from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import InputError, ManifestError, VideoError
 from emotion_hub.scoring.archives import TarSource, ZipSource
 from emotion_hub.scoring.pictures import IMAGE_SUFFIXES, Picture, Source, broken, file_stamp, is_image_name, read_file, shown_name
+from emotion_hub.scoring.progress import bar
 from emotion_hub.scoring.tables import DatasetSource, ParquetSource
 from emotion_hub.video.frames import DEFAULT_RATE, VIDEO_SUFFIXES, probe_video, read_frames
 
@@ -34,15 +35,19 @@ _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def open_source(source: str | Path, *, split: str | None = None, column: str | None = None, rate: float | None = DEFAULT_RATE) -> Source:
-    """The pictures of `source`; the forms are listed above. `split` and `column` choose within tables, `rate` (frames a second) within a video.
+def open_source(
+    source: str | Path, *, split: str | None = None, column: str | None = None, rate: float | None = DEFAULT_RATE, progress: bool = False
+) -> Source:
+    """The pictures of `source`; the forms are listed above. `split` and `column` choose within tables, `rate` (frames per second) within a video.
+
+    `progress` shows a bar on a terminal while the files of a large folder are listed.
 
     Raises InputError for a source that is none of these, holds no picture, or takes no split or column.
     """
     path, name = Path(source), str(source).lower()
     table = {"split": split, "column": column}
     if os.path.isdir(path):  # Path's own methods raise for a name that is too long
-        found = _folder(path, table)
+        found = _folder(path, table, progress)
     elif os.path.isfile(path):
         found = _file(path, name, table, rate)
     elif not os.path.exists(path) and _HUB_ID.fullmatch(str(source)):
@@ -56,12 +61,12 @@ def open_source(source: str | Path, *, split: str | None = None, column: str | N
     return found
 
 
-def _folder(path: Path, table: dict[str, str | None]) -> Source:
+def _folder(path: Path, table: dict[str, str | None], progress: bool) -> Source:
     if (path / "dataset_dict.json").is_file() or ((path / "dataset_info.json").is_file() and (path / "state.json").is_file()):
         return DatasetSource.from_disk(path, **table)
     names = sorted(_walk(path))
     if pictures := [name for name in names if is_image_name(name)]:
-        return FolderSource(path, pictures)
+        return FolderSource(path, pictures, progress)
     if tables := [name for name in names if name.lower().endswith(".parquet")]:
         return ParquetSource(path, tables, **table)
     raise InputError(f"{str(path)!r} holds no picture ({', '.join(IMAGE_SUFFIXES[:3])}, ...) and no parquet file; give a folder that does")
@@ -94,10 +99,10 @@ def _walk(folder: Path) -> Iterator[str]:
 class FolderSource:
     """The picture files `names` of a folder, in that order."""
 
-    def __init__(self, folder: Path, names: list[str]) -> None:
+    def __init__(self, folder: Path, names: list[str], progress: bool = False) -> None:
         self.folder, self.names = folder, names
         digest = hashlib.sha256()
-        for name in names:
+        for name in bar(names, progress=progress, desc="listing", unit=" pictures", delay=1, leave=False):
             try:
                 stamp = file_stamp(folder / name)
             except OSError:  # a link to nothing becomes a row with an error
@@ -122,7 +127,7 @@ class ManifestSource:
         self.path, self.column = path, column
         self.identity = {"kind": "manifest", "path": shown_name(path.resolve()), "sha256": file_hash(path)}
         if next(self._rows(), None) is None:
-            raise ManifestError(f"{path} row 2: there is no row below the header; list pictures, one a row")
+            raise ManifestError(f"{path} row 2: there is no row below the header; list pictures, one per row")
 
     def count(self) -> int:
         return sum(1 for _ in self._rows())
@@ -151,10 +156,10 @@ class ManifestSource:
 
 
 class VideoSource:
-    """Frames of a video, `rate` a second; where the file turns out damaged, one broken picture ends them."""
+    """Frames of a video, `rate` per second; where the file is damaged, one broken picture ends them."""
 
     def __init__(self, path: Path, rate: float | None) -> None:
-        """Raises VideoError for what is no video and InputError for a rate that is none."""
+        """Raises VideoError for what is no video and InputError for an invalid rate."""
         read_frames(path, rate)  # checks the rate
         probe_video(path)
         self.path, self.rate = path, rate

@@ -5,25 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from emotion_hub.errors import ImageError, ImageTooLargeError, InputError, MissingDependencyError, first_line
-from emotion_hub.images import MAX_BYTES, ImageSource
-from emotion_hub.scoring.archives import ZIP_ERRORS, read_zip_member
+from emotion_hub.errors import InputError, first_line, missing_extra
+from emotion_hub.scoring.hub_files import hub_file
+from emotion_hub.scoring.parquet import arrow
 from emotion_hub.scoring.pictures import Picture, broken, file_stamp, read_file, shown_name
 
 __all__ = ["DatasetSource", "ParquetSource"]
 
 _COLUMNS = ("image", "img", "picture", "photo")
 _SPLIT = re.compile(r"(?:^|[/_.-])(train|training|validation|valid|val|dev|test|testing|publictest|privatetest)(?=[/_.-]|$)", re.IGNORECASE)
-
-#: How datasets names a picture of a streamed zip file.
-_ZIPPED = re.compile(r"zip://(?P<member>.+?)::(?P<archive>.+)", re.DOTALL)
 
 #: Rows of a parquet file that are in memory at once.
 _ROWS = 64
@@ -77,14 +72,10 @@ class ParquetSource:
                 row += 1
 
     def _open(self, name: str) -> Any:
+        pa = arrow("reading parquet files")
         try:
-            import pyarrow
-            import pyarrow.parquet as parquet
-        except ImportError as error:
-            raise MissingDependencyError("parquet files need pyarrow: pip install 'emotion-hub[score]'") from error
-        try:
-            return parquet.ParquetFile(self.folder / name, pre_buffer=False)
-        except (pyarrow.ArrowException, OSError) as error:
+            return pa.parquet.ParquetFile(self.folder / name, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
             raise InputError(f"{name!r} cannot be read as a parquet file ({first_line(error)}); download or write it again") from error
 
 
@@ -178,64 +169,12 @@ def _picture(name: str, value: Any, folder: Path | None) -> Picture:
         return Picture(name, data)
     if not isinstance(path, str) or not path:
         return broken(name, f"{name} holds no picture ({type(value).__name__}); pictures are bytes, or datasets' bytes and path")
-    if folder is None and (address := _hub_address(path)):
-        return Picture(name, partial(_remote, address))
-    if folder is None and (zipped := _ZIPPED.fullmatch(path)) and (address := _hub_address(zipped["archive"])):
-        return Picture(name, partial(_remote_member, address, zipped["member"]))
+    if folder is None and (read := hub_file(path)):
+        return Picture(name, read)
     if folder is not None and "://" not in path:
         return Picture(name, partial(read_file, os.path.join(folder, path)))
     where = "on this machine" if folder is not None else "on the Hub"
     return broken(name, f"{name} names {path[:200]!r}, which is no file {where} and is not opened; put the picture's bytes in the table")
-
-
-def _hub_address(path: str) -> str | None:
-    """hf://... for a file on the Hub, whichever of its two addresses is given; None for any other one."""
-    from huggingface_hub import constants
-
-    if page := re.fullmatch(rf"{re.escape(constants.ENDPOINT)}/([^?#]+)/resolve/([^/?#]+)/([^?#]+)", path):
-        return f"hf://{page[1]}@{page[2]}/{unquote(page[3])}"
-    return path if path.startswith("hf://") else None
-
-
-def _remote(address: str) -> ImageSource:
-    """The bytes of a file on the Hub that a streamed row names."""
-    from huggingface_hub import HfFileSystem
-    from huggingface_hub.errors import HTTPError
-
-    try:
-        with HfFileSystem().open(address, "rb") as file:  # not fsspec.open: it opens any kind of address, and chains of them
-            data = file.read(MAX_BYTES + 1)
-    except (HTTPError, ImportError, OSError, RuntimeError, ValueError) as error:
-        raise _unread(address, error) from error
-    if len(data) > MAX_BYTES:
-        raise ImageTooLargeError(f"{address[:200]!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG")
-    return data
-
-
-def _unread(address: str, error: Exception) -> ImageError:
-    return ImageError(f"{address[:200]!r} cannot be read ({first_line(error)}); check that the data set holds it, or try again")
-
-
-@lru_cache(maxsize=4)  # a data set names its archives one after another
-def _remote_archive(address: str) -> zipfile.ZipFile:
-    from huggingface_hub import HfFileSystem
-
-    return zipfile.ZipFile(HfFileSystem().open(address, "rb"))
-
-
-def _remote_member(address: str, member: str) -> ImageSource:
-    """The bytes of a file inside a zip file on the Hub, of which no more is fetched than the parts around what is read."""
-    from huggingface_hub.errors import HTTPError
-
-    try:
-        archive = _remote_archive(address)
-        return read_zip_member(archive, archive.getinfo(member))
-    except ImageError:
-        raise
-    except KeyError as error:
-        raise ImageError(f"{address[:200]!r} has no member {member[:200]!r}; check that the data set names files that it holds") from error
-    except (HTTPError, ImportError, *ZIP_ERRORS) as error:
-        raise _unread(address, error) from error
 
 
 def _splits(name: str) -> set[str]:
@@ -263,5 +202,5 @@ def _datasets() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise MissingDependencyError("data sets of the Hub need datasets: pip install 'emotion-hub[train]'") from error
+        raise missing_extra("reading a data set of the Hub or of save_to_disk", "train", error) from error
     return datasets

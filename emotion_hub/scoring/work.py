@@ -1,4 +1,4 @@
-"""Pictures to tables: read and searched for faces by threads, put through the networks in batches, a table a part."""
+"""Pictures to parts of a result: threads read them and find faces, networks take the faces in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,100 +15,110 @@ import numpy as np
 
 from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import EmotionHubError, InputError
-from emotion_hub.predictor import EmotionPredictor, locate, softmax
+from emotion_hub.predictor import EmotionPredictor, softmax
 from emotion_hub.scoring.ahead import ahead
+from emotion_hub.scoring.photos import scan
 from emotion_hub.scoring.pictures import Picture
-from emotion_hub.scoring.rows import FoundFace, Seen, table_of
+from emotion_hub.scoring.rows import ReadPicture, ScoredModel, ScoredPart
 
-__all__ = ["Scorer", "load_models", "model_hash"]
+__all__ = ["Scorer", "load_models", "model_hash", "model_labels"]
 
 log = logging.getLogger(__name__)
+
+#: With reduced decoding, how many pixels per pixel of the prepared face a face must keep along each side.
+OVERSAMPLING = 2
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """How pictures become rows. `wanted` is the schema; `hashes` are the models' checkpoints, where known.
+    """How pictures become rows. `hashes` are the models' checkpoints, where known; without `detector` each picture is taken as one face.
 
-    `workers` threads read pictures and find faces, `lanes` batches are in the networks at once. Holds no state between calls.
+    `workers` threads read pictures and find faces, up to `in_flight` batches are in the networks at once. JPEG files are decoded at a reduced size where
+    their faces allow it (see `photos.scan`), unless `full_decode` is set. Holds no state between calls.
     """
 
     models: tuple[EmotionPredictor, ...]
     hashes: tuple[str | None, ...]
-    wanted: Any = field(repr=False)
     batch_size: int = 64
-    whole: bool = False
     detector: FaceDetector | None = None
     workers: int = 1
-    lanes: int = 1
+    in_flight: int = 1
+    full_decode: bool = False
 
-    def tables(self, pictures: Iterable[Picture], start: int, size: int) -> Iterator[tuple[int, Any]]:
-        """(number of pictures, Arrow table) for each `size` pictures, of which the first has position `start`.
+    def parts(self, pictures: Iterable[Picture], start: int, size: int) -> Iterator[ScoredPart]:
+        """The rows of each `size` pictures, of which the first has position `start`.
 
-        Batches end with a table, so a table's numbers do not depend on what was scored before it: resuming changes no bit of them. While the last
-        batches of a table are in the networks, the next one is begun.
+        Batches end with a part, so a part's numbers do not depend on what was scored before it: resuming changes no bit of them. While the last
+        batches of a part are in the networks, the next one is started.
         """
         numbered = ((position, picture) for position, picture in enumerate(pictures, start))
-        with ThreadPoolExecutor(self.lanes) as pool, closing(ahead(numbered, self._read, self.workers)) as read:
+        with ThreadPoolExecutor(self.in_flight) as pool, closing(ahead(numbered, self._read, self.workers)) as read:
             waiting, part = None, _Part(self, pool)
-            for seen in read:
-                part.add(seen)
-                if len(part.seen) == size:
+            for picture in read:
+                part.add(picture)
+                if len(part.pictures) == size:
                     if waiting is not None:
-                        yield size, waiting.finish()
+                        yield waiting.finish()
                     waiting, part = part, _Part(self, pool)
             for last in (waiting, part):
-                if last is not None and last.seen:
-                    yield len(last.seen), last.finish()
+                if last is not None and last.pictures:
+                    yield last.finish()
 
     @cached_property
     def preprocessors(self) -> list[Any]:
         """Each preprocessing once, however many models share it."""
         return list({model.preprocessor.config: model.preprocessor for model in self.models}.values())
 
-    def _read(self, numbered: tuple[int, Picture]) -> Seen:
+    @cached_property
+    def min_face(self) -> int | None:
+        """The side in pixels that a face must have in a photo of reduced size; None where photos are decoded in full."""
+        configs = [preprocessor.config for preprocessor in self.preprocessors]
+        return None if self.full_decode else OVERSAMPLING * max(config.face_size or config.size for config in configs)
+
+    def _read(self, numbered: tuple[int, Picture]) -> ReadPicture:
         """Decode, find faces, prepare them. Whatever fails for one picture becomes its row's error; a fault of the setup (EmotionHubError) is raised."""
         position, picture = numbered
         name = (picture.source, position, picture.time)
         try:
-            scene = locate(picture.read(), self.detector, whole=self.whole)
-            width, height = scene.photo.size
-            planes = tuple(_planes(preprocessor, scene.faces) for preprocessor in self.preprocessors)
+            photo = scan(picture.read(), self.detector, self.min_face)
+            planes = tuple(_planes(preprocessor, photo.crops) for preprocessor in self.preprocessors)
         except InputError as error:
-            return Seen(*name, error=str(error))
+            return ReadPicture(*name, error=str(error))
         except EmotionHubError:
             raise
         except Exception as error:  # one picture must not end a run of many, and would again when it is resumed
             log.warning("%s", picture.source, exc_info=error)
-            return Seen(*name, error=f"{type(error).__name__}: {error}")
-        return Seen(*name, width, height, tuple(FoundFace(face.bbox, face.score, face.detector) for face in scene.faces), planes)
+            return ReadPicture(*name, error=f"{type(error).__name__}: {error}")
+        return ReadPicture(*name, photo.width, photo.height, photo.faces, planes)
 
 
 class _Part:
-    """The rows of one table on their way: planes are let go as soon as a batch of them went through its network."""
+    """A part in progress: planes are released as soon as a batch of them went through its network."""
 
     def __init__(self, scorer: Scorer, pool: ThreadPoolExecutor) -> None:
         self.scorer = scorer
-        self.seen: list[Seen] = []
-        self.lanes = [_Lane(model, scorer.batch_size, pool, 2 * scorer.lanes) for model in scorer.models]
+        self.pictures: list[ReadPicture] = []
+        self.queues = [_ModelQueue(model, scorer.batch_size, pool, 2 * scorer.in_flight) for model in scorer.models]
         self.feeds = [next(i for i, p in enumerate(scorer.preprocessors) if p.config == model.preprocessor.config) for model in scorer.models]
 
-    def add(self, seen: Seen) -> None:
-        if seen.faces:
-            for lane, feed in zip(self.lanes, self.feeds, strict=True):
-                lane.add(seen.planes[feed])
-            seen = replace(seen, planes=())
-        self.seen.append(seen)
+    def add(self, picture: ReadPicture) -> None:
+        if picture.faces:
+            for queue, feed in zip(self.queues, self.feeds, strict=True):
+                queue.add(picture.planes[feed])
+            picture = replace(picture, planes=())
+        self.pictures.append(picture)
 
-    def finish(self) -> Any:
-        answers = [lane.finish() for lane in self.lanes]
-        return table_of(self.seen, answers, self.scorer.models, self.scorer.hashes, self.scorer.wanted)
+    def finish(self) -> ScoredPart:
+        names = zip(self.scorer.models, self.scorer.hashes, self.queues, strict=True)
+        return ScoredPart(self.pictures, [ScoredModel(model.name, checkpoint, model_labels(model), queue.finish()) for model, checkpoint, queue in names])
 
 
-class _Lane:
-    """One network's batches of one part; at most `depth` of them wait for it."""
+class _ModelQueue:
+    """One network's batches of one part; at most `depth` of them are in flight."""
 
     def __init__(self, model: EmotionPredictor, batch_size: int, pool: ThreadPoolExecutor, depth: int) -> None:
         self.model, self.batch_size, self.pool, self.depth = model, batch_size, pool, depth
+        self.columns = [model.labels.index(label) for label in model_labels(model)]
         self.waiting: list[np.ndarray] = []
         self.probs: list[Future[np.ndarray]] = []
 
@@ -119,10 +129,10 @@ class _Lane:
             del self.waiting[: self.batch_size]
 
     def finish(self) -> np.ndarray:
-        """float32, (faces, num_classes)."""
+        """float32, (faces, labels)."""
         if self.waiting:
             self._submit(self.waiting)
-        return np.concatenate([one.result() for one in self.probs]) if self.probs else np.empty((0, len(self.model.labels)), np.float32)
+        return np.concatenate([one.result() for one in self.probs]) if self.probs else np.empty((0, len(self.columns)), np.float32)
 
     def _submit(self, planes: list[np.ndarray]) -> None:
         if len(self.probs) >= self.depth:
@@ -130,18 +140,26 @@ class _Lane:
         self.probs.append(self.pool.submit(self._run, np.stack(planes)))
 
     def _run(self, planes: np.ndarray) -> np.ndarray:
-        return softmax(self.model.backend.logits(self.model.preprocessor.normalise(planes))).astype(np.float32)
+        logits = self.model.backend.logits(self.model.preprocessor.normalise(planes))
+        return softmax(logits[:, self.columns]).astype(np.float32)  # over some of the labels it is p / sum(p), as `LabelSet.project`
 
 
-def load_models(names: Sequence[str | Path | EmotionPredictor], backend: str, workers: int) -> tuple[tuple[EmotionPredictor, ...], int]:
-    """The predictors, and how many batches may be in them at once.
+def model_labels(model: EmotionPredictor) -> tuple[str, ...]:
+    """The labels of a predictor's answers: those of `with_labels`, or its network's own."""
+    return (model.answer_labels or model.labels).labels
 
-    ONNX Runtime gets one thread a call and `workers` calls at once: threads that share a call wait for each other whenever a core is busy decoding.
-    Torch's threads belong to the process, so its calls come one by one, as those of predictors that were handed in.
+
+def load_models(names: Sequence[str | Path | EmotionPredictor], backends: Sequence[str], workers: int) -> tuple[tuple[EmotionPredictor, ...], int]:
+    """The predictors, those given by name on the backends at their positions, and how many batches may be in them at once.
+
+    ONNX Runtime gets one thread per call and `workers` calls at once: threads that share a call wait for each other whenever a core is busy decoding.
+    Torch's threads belong to the process, so its calls run one after another, as do those of predictors that were passed in.
     """
-    if backend == "torch" or any(isinstance(name, EmotionPredictor) for name in names):
-        return tuple(name if isinstance(name, EmotionPredictor) else EmotionPredictor.from_pretrained(name, backend=backend) for name in names), 1
-    return tuple(EmotionPredictor.from_pretrained(name, backend=backend, threads=1) for name in names), workers
+    models = []
+    for name, backend in zip(names, backends, strict=True):
+        models.append(name if isinstance(name, EmotionPredictor) else EmotionPredictor.from_pretrained(name, backend=backend, threads=1))
+    serial = any(isinstance(name, EmotionPredictor) for name in names) or any(model.backend_name == "torch" for model in models)
+    return tuple(models), 1 if serial else workers
 
 
 def model_hash(model: EmotionPredictor) -> str | None:
@@ -156,7 +174,7 @@ def model_hash(model: EmotionPredictor) -> str | None:
 
 
 def _planes(preprocessor: Any, faces: Sequence[Any]) -> np.ndarray:
-    """uint8, (F, S, S): the gray levels of the prepared faces; three channels are equal, one says all."""
+    """uint8, (F, S, S): the gray levels of the prepared faces; where there are three channels, they are equal."""
     side = preprocessor.config.size
     planes = np.empty((len(faces), side, side), np.uint8)
     for plane, face in zip(planes, faces, strict=True):

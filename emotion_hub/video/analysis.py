@@ -12,7 +12,7 @@ import numpy as np
 
 from emotion_hub.errors import VideoError
 from emotion_hub.faces import Face
-from emotion_hub.predictor import EmotionPredictor, locate, softmax
+from emotion_hub.predictor import EmotionPredictor, locate
 from emotion_hub.video.annotate import AnnotatedVideo, draw_sightings
 from emotion_hub.video.frames import DEFAULT_RATE, Frame, probe_video, read_frames
 from emotion_hub.video.smoothing import DEFAULT_SECONDS, Smoother
@@ -63,7 +63,7 @@ def analyse_video(
                 raise
             damage = str(error)
             log.warning("%s", damage)
-    return Timeline(Path(path).name, predictor.name, predictor.labels.labels, rate, smoothing, count, last, tuple(sightings), damage)
+    return Timeline(Path(path).name, predictor.name, predictor.classes.labels, rate, smoothing, count, last, tuple(sightings), damage)
 
 
 def _see(frame: Frame, predictor: EmotionPredictor, tracker: Tracker, smoother: Smoother, whole: bool) -> list[Sighting]:
@@ -72,8 +72,8 @@ def _see(frame: Frame, predictor: EmotionPredictor, tracker: Tracker, smoother: 
     tracks = tracker.update(frame.time, [face.bbox for face in faces])  # also without a face: time goes on
     if not faces:
         return []
-    probs = softmax(predictor.backend.logits(predictor.preprocessor.batch(face.image for face in faces)))
-    labels = predictor.labels.labels
+    probs = predictor.probs(predictor.backend.logits(predictor.preprocessor.batch(face.image for face in faces)))
+    labels = predictor.classes.labels
     found = []
     for face, track, raw in zip(faces, tracks, probs, strict=True):
         smooth = smoother.update(track, frame.time, raw)

@@ -9,37 +9,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from emotion_hub.errors import InputError, MissingDependencyError
+from emotion_hub.drawing import Box, colour_of, draw_boxes
+from emotion_hub.errors import InputError, missing_extra
 from emotion_hub.video.timeline import Sighting
 
 __all__ = ["AnnotatedVideo", "draw_sightings"]
-
-#: A box colour a track, light enough for dark letters.
-_COLOURS = ("#ffd166", "#06d6a0", "#8ecae6", "#ff99c8", "#f4a261", "#cdb4db", "#b5e48c", "#ffffff")
 
 #: Timestamps count milliseconds.
 _CLOCK = Fraction(1, 1000)
 
 
 def draw_sightings(image: Image.Image, sightings: Sequence[Sighting]) -> Image.Image:
-    """A copy of the upright RGB frame with a box and a line of text a face."""
-    drawn = image.copy()
-    pen = ImageDraw.Draw(drawn)
-    size = max(11, round(min(image.size) / 28))
-    font, line = ImageFont.load_default(size), max(2, size // 6)
-    for sighting in sightings:
-        colour = _COLOURS[sighting.track % len(_COLOURS)]
-        left, top, right, bottom = sighting.bbox
-        pen.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=line)
-        text = f"{sighting.track}: {sighting.label} {sighting.smooth[sighting.label]:.0%}"
-        width, height = round(pen.textlength(text, font)) + 2 * line, size + 2 * line
-        x = min(max(0, left), max(0, image.width - width))
-        y = top - height if top >= height else min(bottom, max(0, image.height - height))
-        pen.rectangle((x, y, x + width, y + height), fill=colour)
-        pen.text((x + line, y + line), text, fill="black", font=font)
-    return drawn
+    """A copy of the upright RGB frame with a box and a line of text per face."""
+    return draw_boxes(image, [Box(s.bbox, f"{s.track}: {s.label} {s.smooth[s.label]:.0%}", colour_of(s.track)) for s in sightings])
 
 
 class AnnotatedVideo:
@@ -57,7 +41,7 @@ class AnnotatedVideo:
         try:
             import av
         except ImportError as error:
-            raise MissingDependencyError("videos need PyAV: pip install 'emotion-hub[video]'") from error
+            raise missing_extra("writing videos", "video", error) from error
         self._av, self._rate = av, Fraction(rate).limit_denominator(1000)
         self._partial = self.path.with_name(f".{self.path.stem}.{os.getpid()}.mp4")
         self._container: Any = None

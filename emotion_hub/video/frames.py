@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emotion_hub.errors import InputError, MissingDependencyError, VideoError, first_line
+from emotion_hub.errors import InputError, VideoError, first_line, missing_extra
 from emotion_hub.images import MAX_PIXELS
 
 __all__ = ["DEFAULT_RATE", "MAX_FRAMES", "VIDEO_SUFFIXES", "Frame", "VideoInfo", "probe_video", "read_frames"]
@@ -121,7 +121,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Any, str]]:
     try:
         import av
     except ImportError as error:
-        raise MissingDependencyError("videos need PyAV: pip install 'emotion-hub[video]'") from error
+        raise missing_extra("reading videos", "video", error) from error
     shown = repr(Path(path).name[:200])
     if not os.path.isfile(path):  # Path's own method raises for a name that is too long
         raise VideoError(f"there is no video file {str(path)[:200]!r}; check the path")

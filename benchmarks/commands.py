@@ -1,0 +1,64 @@
+"""Commands in fresh processes beside the imports that they cannot do without: seconds and peak memory."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emotion_hub.examples import example_path
+
+__all__ = ["commands", "run_once"]
+
+ROOT = Path(__file__).parent.parent
+
+#: {name: (arguments of Python, the name of what it is compared with)}; the bare ones come first.
+PROCESSES: dict[str, tuple[list[str], str]] = {
+    "python -c pass": (["-c", "pass"], ""),
+    "import onnxruntime, PIL.Image, numpy": (["-c", "import onnxruntime, PIL.Image, numpy"], ""),
+    "emotion-hub --help": (["-m", "emotion_hub", "--help"], "python -c pass"),
+    "emotion-hub models": (["-m", "emotion_hub", "models"], "python -c pass"),
+    "emotion-hub predict photo.jpg": (["-m", "emotion_hub", "predict", str(example_path("astronaut"))], "import onnxruntime, PIL.Image, numpy"),
+}
+
+
+#: Starts the process from a small one: Linux counts the memory of the process that forks into the peak of what it starts.
+_LAUNCH = """
+import os, sys, time
+begun = time.perf_counter()
+child = os.posix_spawn(sys.executable, [sys.executable, *sys.argv[1:]], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(child, 0)
+print(os.waitstatus_to_exitcode(status), time.perf_counter() - begun, usage.ru_maxrss)
+"""
+
+
+def commands(rounds: int = 9) -> dict[str, dict[str, Any]]:
+    """{command: its median seconds and peak memory in MB, and its time over that of the bare process}; all alternate in each round."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
+    for turn in range(rounds + 1):  # the first round fills the disk's cache
+        for name, (arguments, _) in PROCESSES.items():
+            measured = run_once(arguments)
+            if turn:
+                found[name].append(measured)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, (_, bare) in PROCESSES.items():
+        seconds, memory = (statistics.median(values) for values in zip(*found[name], strict=True))
+        rows[name] = {"seconds": seconds, "megabytes": memory}
+        if bare:
+            ratios = [mine[0] / theirs[0] for mine, theirs in zip(found[name], found[bare], strict=True)]
+            rows[name] |= {"over": bare, "ratio": statistics.median(ratios)}
+    return rows
+
+
+def run_once(arguments: Sequence[str]) -> tuple[float, float]:
+    """Seconds and peak megabytes of `python ARGUMENTS`. Raises RuntimeError when it fails."""
+    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+    launched = subprocess.run([sys.executable, "-S", "-c", _LAUNCH, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    status, seconds, kilobytes = launched.stdout.split()
+    if status != "0":
+        raise RuntimeError(f"python {' '.join(arguments)} ended with status {status}; run it by hand and look")
+    return float(seconds), float(kilobytes) / 1000

@@ -1,0 +1,208 @@
+"""Where the time of `score` on photos of 1 to 12 megapixels goes: `python -m benchmarks.score_profile --photos 300 --json out.json`.
+
+Photos are composed from packaged example faces on drawn backgrounds: faces of 30, 14 and 5 % of the long side, and no face, at seven sizes each. These
+distinct files are linked under as many names as photos are asked for. `score` runs on them with reduced JPEG decoding and with full decoding in turns,
+with clocks around its stages. Stages are wall time and overlap, so they add up to the total only roughly; processor time is that of the whole run, which
+depends less on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice, product
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.timing import machine, write_json
+from emotion_hub.detectors import YuNetDetector
+from emotion_hub.examples import example_path
+from emotion_hub.faces import find_faces
+from emotion_hub.images import load_image
+from emotion_hub.scoring import ScoreSummary, formats, photos, score, work
+from emotion_hub.scoring.parts import Parts
+
+__all__ = ["draw_photos", "main", "measure"]
+
+#: Megapixels, 4:3.
+SIZES = (1, 2, 3, 5, 8, 10, 12)
+#: Face heights as shares of the long side; None is a photo without a face.
+SHARES = (0.3, 0.14, 0.05, None)
+#: Packaged photos with one face.
+EXAMPLES = ("astronaut", "grace_hopper")
+
+
+def draw_photos(folder: Path, count: int) -> list[dict[str, Any]]:
+    """Write `count` JPEG files of quality 90, of which every 28 differ; return what each of those 28 is."""
+    rng = np.random.default_rng(0)
+    examples = [load_image(example_path(name)) for name in EXAMPLES]
+    faces = [find_faces(example, YuNetDetector())[0].bbox for example in examples]
+    made = []
+    for number, (share, size) in enumerate(islice(product(SHARES, SIZES), count)):
+        long = round((size * 1e6 * 4 / 3) ** 0.5)
+        small = Image.fromarray(rng.integers(60, 200, (9, 12, 3), dtype=np.uint8))
+        photo = small.resize((long, long * 3 // 4), Image.Resampling.BICUBIC)
+        if share is not None:
+            example, (left, top, right, bottom) = examples[number % len(examples)], faces[number % len(examples)]
+            scale = share * long / (bottom - top)
+            larger = example.resize((round(example.width * scale), round(example.height * scale)), Image.Resampling.BICUBIC)
+            photo.paste(larger, (round(photo.width / 2 - scale * (left + right) / 2), round(photo.height / 2 - scale * (top + bottom) / 2)))
+        pixels = np.asarray(photo, dtype=np.float32) + rng.normal(0, 3, (photo.height, photo.width, 1)).astype(np.float32)
+        path = folder / f"{number:06d}.jpg"
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, "JPEG", quality=90)
+        made.append({"pixels": list(photo.size), "face_share": share, "bytes": path.stat().st_size})
+    for number, first in zip(range(len(made), count), cycle(range(len(made))), strict=False):
+        os.link(folder / f"{first:06d}.jpg", folder / f"{number:06d}.jpg")
+    return made
+
+
+class Clocks:
+    """Seconds that functions took, summed by name over all threads; `cpu` is the processor time of the whole run."""
+
+    def __init__(self) -> None:
+        self.cpu = 0.0
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+        self._lock = threading.Lock()
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                with self._lock:
+                    self.seconds[name] += time.perf_counter() - started
+                    self.calls[name] += 1
+
+        return timed
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Clocks around the stages of `score` while the context lasts."""
+        places = [
+            (photos, "load_image", "decode, again"),
+            (photos, "load_reduced", "decode"),
+            (photos, "find_faces", "find"),
+            (YuNetDetector, "detect", "detect"),
+            (work, "_planes", "preprocess"),
+            (work._ModelQueue, "_run", "network"),
+            (formats.CsvFormat, "encode", "encode"),
+            (Parts, "write", "write"),
+            (Parts, "merge", "merge"),
+        ]
+        with ExitStack() as stack:
+            for owner, attribute, name in places:
+                stack.enter_context(patch.object(owner, attribute, self.around(name, getattr(owner, attribute))))
+            yield
+
+    def stages(self, count: int) -> dict[str, float]:
+        """Milliseconds per photo."""
+        s = self.seconds
+        found = {
+            "decode": s["decode, again"] + s["decode"],
+            "detect": s["detect"],
+            "crop and preprocess": s["find"] - s["detect"] + s["preprocess"],
+            "network": s["network"],
+            "writing": s["encode"] + s["write"] + s["merge"],
+        }
+        return {name: round(1000 * seconds / count, 3) for name, seconds in found.items()}
+
+
+def measure(count: int, model: str = "native48", workers: int = 1, rounds: int = 1) -> dict[str, Any]:
+    """Seconds and stages of both ways of decoding, and how far their results differ."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "photos"
+        folder.mkdir()
+        made = draw_photos(folder, count)
+
+        def run(full_decode: bool, out: Path) -> tuple[ScoreSummary, Clocks]:
+            clocks, started = Clocks(), time.process_time()
+            with clocks.running():
+                options = {"models": [model], "backend": "onnx", "workers": workers, "full_decode": full_decode}
+                summary = score(folder, out, restart=True, progress=True, **options)
+            clocks.cpu = time.process_time() - started
+            return summary, clocks
+
+        ways = {"reduced": False, "full": True}
+        outs = {way: Path(name) / f"{way}.csv" for way in ways}
+        runs: dict[str, list[tuple[ScoreSummary, Clocks]]] = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way, full_decode in ways.items():
+                runs[way].append(run(full_decode, outs[way]))
+        differences = _differences(outs["reduced"], outs["full"])
+    found = {way: _figures(of_way, count) for way, of_way in runs.items()}
+    gains = {
+        "speedup": round(found["full"]["seconds"] / found["reduced"]["seconds"], 3),
+        "cpu_speedup": round(found["full"]["cpu_milliseconds_per_photo"] / found["reduced"]["cpu_milliseconds_per_photo"], 3),
+    }
+    settings = {"model": model, "photos": count, "workers": workers, "rounds": rounds, "distinct": made}
+    return {**settings, "runs": found, **gains, "differences": differences, "machine": machine("onnxruntime", "pillow")}
+
+
+def _figures(runs: list[tuple[ScoreSummary, Clocks]], count: int) -> dict[str, Any]:
+    """Of the median run."""
+    summary, clocks = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
+    return {
+        "seconds": summary.seconds,
+        "photos_per_second": round(count / summary.seconds, 2),
+        "faces": summary.faces,
+        "decoded_again": clocks.calls["decode, again"],
+        "cpu_milliseconds_per_photo": round(1000 * clocks.cpu / count, 2),
+        "milliseconds_per_photo": clocks.stages(count),
+    }
+
+
+def _differences(reduced: Path, full: Path) -> dict[str, Any]:
+    """Between two results: photos with another number of faces, and of the other photos' faces the changed labels and probabilities."""
+    tables = []
+    for path in (reduced, full):
+        with path.open(newline="", encoding="utf-8") as file:
+            tables.append({(row["picture"], row["face"]): row for row in csv.DictReader(file)})
+    first, second = tables
+    counts = {(key[0], row["faces"]) for key, row in first.items()} ^ {(key[0], row["faces"]) for key, row in second.items()}
+    other = {picture for picture, _ in counts}
+    faces = [(first[key], second[key]) for key in first if key[0] not in other and first[key]["label"]]
+    changes = [max(abs(float(a[name]) - float(b[name])) for name in a if name.startswith("prob_")) for a, b in faces]
+    return {
+        "photos_with_another_face_count": len(other),
+        "faces": len(faces),
+        "labels_changed": sum(a["label"] != b["label"] for a, b in faces),
+        "median_probability_change": round(statistics.median(changes), 4) if changes else None,
+        "largest_probability_change": round(max(changes), 4) if changes else None,
+    }
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="benchmarks.score_profile", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="native48", help="embedded name, folder or Hub id (default: native48)")
+    parser.add_argument("--photos", type=int, default=300, help="how many photos (default: 300)")
+    parser.add_argument("--workers", type=int, default=1, help="threads that read photos (default: 1)")
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each way, of which the median counts (default: 1)")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args(argv)
+    found = measure(args.photos, args.model, args.workers, args.rounds)
+    for way, run in found["runs"].items():
+        stages = ", ".join(f"{name} {ms:.1f}" for name, ms in run["milliseconds_per_photo"].items())
+        speed = f"{run['photos_per_second']:.1f} photos/s, {run['cpu_milliseconds_per_photo']:.1f} ms of processor time per photo"
+        print(f"{way}: {speed}, {run['decoded_again']} of {found['photos']} decoded again; ms per photo: {stages}")
+    print(f"reduced decoding is {found['speedup']:.2f} times as fast, {found['cpu_speedup']:.2f} by processor time; differences: {found['differences']}")
+    if args.json:
+        write_json(args.json, found)
+    return found
+
+
+if __name__ == "__main__":
+    main()

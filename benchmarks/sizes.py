@@ -1,0 +1,119 @@
+"""Megabytes that the package, its base dependencies and each extra install: `python -m benchmarks.sizes --readme`.
+
+Counted in the environment that runs it, which must have everything (requirements-dev.txt): for each extra, the files of all distributions that it requires,
+directly or not. Compiled bytecode is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+__all__ = ["closure", "main", "package_bytes", "sizes", "table"]
+
+ROOT = Path(__file__).parent.parent
+
+#: What each extra is for.
+PURPOSES = {
+    "torch": 'torch and timm: `EmotionClassifier`, `create_model`, `backend="torch"`, checkpoints without an ONNX file',
+    "cam": "Grad-CAM, Grad-CAM++",
+    "explain": "LIME and SHAP, which need no torch",
+    "onnx": "`emotion-hub export`, quantising",
+    "app": "the demo (its Explain tab has the methods whose extras are installed)",
+    "serve": "`emotion-hub serve`",
+    "score": "parquet files for `emotion-hub score`; CSV and JSON lines need nothing",
+    "video": "`emotion-hub video`",
+    "train": "everything under `training/`",
+    "cluster": "`emotion-hub score --engine ray`",
+}
+
+
+def sizes() -> dict[str, int]:
+    """{"package", "base" or an extra's name: bytes}; an extra's are those it adds to the base. Raises PackageNotFoundError where one is not installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    base = closure(project["dependencies"])
+    found = {"package": package_bytes(), "base": _bytes(base)}
+    for name in PURPOSES:
+        found[name] = _bytes(closure(_with_references(extras, name)) - base)
+    return found
+
+
+def package_bytes() -> int:
+    """The bytes of this package's own files."""
+    return sum(path.stat().st_size for path in (ROOT / "emotion_hub").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def closure(lines: Iterable[str]) -> set[str]:
+    """The canonical names of all distributions that these requirements install here."""
+    waiting = [Requirement(line) for line in lines]
+    seen: dict[str, set[str]] = {}
+    while waiting:
+        requirement = waiting.pop()
+        name, wanted = canonicalize_name(requirement.name), {"", *requirement.extras}
+        if name in seen and wanted <= seen[name]:
+            continue
+        seen[name] = seen.get(name, set()) | wanted
+        for line in distribution(name).requires or ():
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in wanted):
+                waiting.append(needed)
+    return set(seen)
+
+
+def table(found: dict[str, int]) -> str:
+    """The Markdown table of README."""
+    rows = [
+        "| installed | MB | for |",
+        "|---|---|---|",
+        f"| the package | {found['package'] / 1e6:,.0f} | three checkpoints in 16 and 8 bits, the face detector, example photos |",
+        f"| its base dependencies | {found['base'] / 1e6:,.0f} | predictions in Python and on the command line |",
+    ]
+    rows += [f"| extra `{name}` | + {found[name] / 1e6:,.0f} | {purpose} |" for name, purpose in PURPOSES.items()]
+    return "\n".join(rows)
+
+
+def _with_references(extras: dict[str, list[str]], name: str) -> list[str]:
+    """An extra's requirements, with those of the extras it refers to."""
+    lines = []
+    for line in extras[name]:
+        referred = re.fullmatch(r"emotion-hub\[([\w,]+)\]", line)
+        lines += [each for other in referred[1].split(",") for each in _with_references(extras, other)] if referred else [line]
+    return lines
+
+
+def _bytes(names: Iterable[str]) -> int:
+    return sum(_installed(distribution(name)) for name in names)
+
+
+def _installed(package: Distribution) -> int:
+    files = [Path(str(package.locate_file(file))) for file in package.files or () if not str(file).endswith(".pyc")]
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def main(argv: list[str] | None = None) -> dict[str, int]:
+    parser = argparse.ArgumentParser(prog="benchmarks.sizes", description=__doc__.splitlines()[0])
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    args = parser.parse_args(argv)
+    try:
+        found = sizes()
+    except PackageNotFoundError as error:
+        parser.error(f"{error} is not installed here; pip install -r requirements-dev.txt first")
+    print(table(found))
+    if args.readme:
+        readme = ROOT / "README.md"
+        head, mark, rest = readme.read_text(encoding="utf-8").partition("<!-- sizes: written by python -m benchmarks.sizes -->\n")
+        _, end, tail = rest.partition("<!-- end of sizes -->")
+        readme.write_text(f"{head}{mark}{table(found)}\n{end}{tail}", encoding="utf-8")
+    return found
+
+
+if __name__ == "__main__":
+    main()

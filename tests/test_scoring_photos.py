@@ -1,0 +1,178 @@
+"""Reduced JPEG decoding in `score`: the same faces in the same places, and full decoding where a face would become too small."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from test_scoring import Corners, linear
+
+from emotion_hub.detectors import YuNetDetector
+from emotion_hub.examples import example_path
+from emotion_hub.faces import find_faces
+from emotion_hub.images import load_image, load_reduced
+from emotion_hub.scoring import photos, score
+from emotion_hub.scoring.photos import scan
+
+ORIENTATION = 0x0112
+MIN_FACE = 96
+
+
+@pytest.fixture(scope="module")
+def detector() -> YuNetDetector:
+    return YuNetDetector()
+
+
+@pytest.fixture(scope="module")
+def portrait() -> tuple[Image.Image, tuple[int, int, int, int]]:
+    """A packaged photo and the box of its face."""
+    photo = load_image(example_path("astronaut"))
+    return photo, find_faces(photo, YuNetDetector())[0].bbox
+
+
+def photo_with_face(portrait, long: int, share: float) -> Image.Image:
+    """4:3, the face's height being `share` of the long side."""
+    example, (left, top, right, bottom) = portrait
+    scale = share * long / (bottom - top)
+    photo = Image.new("RGB", (long, long * 3 // 4), (90, 110, 130))
+    larger = example.resize((round(example.width * scale), round(example.height * scale)), Image.Resampling.BICUBIC)
+    photo.paste(larger, (round(photo.width * 0.4 - scale * (left + right) / 2), round(photo.height / 2 - scale * (top + bottom) / 2)))
+    return photo
+
+
+def jpeg(image: Image.Image, orientation: int | None = None) -> bytes:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[ORIENTATION] = orientation
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90, exif=exif)
+    return file.getvalue()
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> list[tuple[int, int]]:
+    """The sizes of the pictures that `scan` decoded."""
+    sizes: list[tuple[int, int]] = []
+
+    def reduced(source, sides):
+        image, full = load_reduced(source, sides)
+        sizes.append(image.size)
+        return image, full
+
+    def whole(source):
+        image = load_image(source)
+        sizes.append(image.size)
+        return image
+
+    monkeypatch.setattr(photos, "load_reduced", reduced)
+    monkeypatch.setattr(photos, "load_image", whole)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("long", "share", "sizes"),
+    [
+        pytest.param(1200, 0.3, [(1200, 900)], id="too small to be reduced"),
+        pytest.param(1400, 0.3, [(700, 525)], id="reduced to the first look"),
+        pytest.param(2800, 0.3, [(700, 525)], id="reduced twice to the first look"),
+        pytest.param(3200, 0.3, [(1600, 1200)], id="reduced to both looks"),
+        pytest.param(3200, 0.07, [(1600, 1200)], id="small face, large enough"),
+        pytest.param(2800, 0.12, [(700, 525), (2800, 2100)], id="face too small once reduced"),
+        pytest.param(2000, 0.07, [(1000, 750), (2000, 1500)], id="second look needed"),
+        pytest.param(3200, 0.04, [(1600, 1200), (3200, 2400)], id="face too small at both looks"),
+    ],
+)
+def test_a_photo_is_reduced_while_its_face_stays_large_enough(long, share, sizes, portrait, detector, decoded):
+    data = jpeg(photo_with_face(portrait, long, share))
+    found = scan(data, detector, MIN_FACE)
+    assert decoded == sizes
+    full = scan(data, detector)
+    assert (found.width, found.height) == (full.width, full.height) == (long, long * 3 // 4)
+    assert len(found.faces) == len(full.faces) == 1
+    np.testing.assert_allclose(found.faces[0].bbox, full.faces[0].bbox, atol=0.01 * long)
+    assert min(found.crops[0].image.size) >= min(MIN_FACE, *full.crops[0].image.size)
+    if len(sizes) == 2:
+        assert found == full
+
+
+def test_a_photo_without_a_face_is_decoded_once_where_both_looks_fit(detector, decoded):
+    for long in (2000, 3200):
+        assert scan(jpeg(Image.linear_gradient("L").resize((long, long // 2)).convert("RGB")), detector, MIN_FACE).faces == ()
+    assert decoded == [(1000, 500), (2000, 1000), (1600, 800)]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_in_pixels_of_the_upright_full_photo(orientation, portrait, detector, decoded):
+    data = jpeg(photo_with_face(portrait, 1400, 0.3), orientation)
+    upright = load_image(data)
+    found = scan(data, detector, MIN_FACE)
+    assert (found.width, found.height) == upright.size
+    assert max(decoded[0]) == 700
+    expected = find_faces(upright, detector)
+    assert len(found.faces) == len(expected)
+    for face, other in zip(found.faces, expected, strict=True):
+        np.testing.assert_allclose(face.bbox, other.bbox, atol=14)
+
+
+def test_other_detectors_formats_and_file_objects_get_the_full_photo(portrait, detector, decoded):
+    photo = photo_with_face(portrait, 1400, 0.3)
+    scan(jpeg(photo), Corners(), MIN_FACE)
+    file = io.BytesIO()
+    photo.save(file, "PNG")
+    scan(file.getvalue(), detector, MIN_FACE)
+    scan(photo, detector, MIN_FACE)
+    scan(np.asarray(photo), detector, MIN_FACE)
+    scan(jpeg(photo), detector, None)
+    scan(io.BytesIO(jpeg(photo)), detector, MIN_FACE)
+    assert decoded == [(1400, 1050)] * 6
+
+
+def test_a_picture_taken_as_a_face_keeps_twice_the_networks_pixels(decoded):
+    for side, left in ((100, 100), (191, 191), (192, 96), (400, 100), (3000, 375)):
+        found = scan(jpeg(Image.new("RGB", (side, side // 2))), None, MIN_FACE)
+        assert decoded.pop() == (left, -(-(side // 2) * left // side))
+        assert found.faces[0].bbox == (0, 0, side, side // 2)
+
+
+def test_score_reduces_by_default_and_says_so_in_its_record(portrait, detector, decoded, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").write_bytes(jpeg(photo_with_face(portrait, 2800, 0.3)))
+    rows = {}
+    for name, options in {"reduced": {}, "full": {"full_decode": True}}.items():
+        score(tmp_path / "pictures", tmp_path / f"{name}.parquet", models=[linear()], detector=detector, **options)
+        [rows[name]] = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+    assert decoded == [(700, 525), (2800, 2100)]
+    assert (rows["reduced"]["width"], rows["reduced"]["height"]) == (2800, 2100)
+    np.testing.assert_allclose(rows["reduced"]["bbox"], rows["full"]["bbox"], atol=28)
+    with pytest.raises(ValueError, match=r"full_decode False \(now True\)"):
+        score(tmp_path / "pictures", tmp_path / "reduced.parquet", models=[linear()], detector=detector, full_decode=True)
+
+
+@pytest.mark.parametrize(("preprocess", "expected"), [(["native48"], 96), (["native48", "upscale224"], 96)])
+def test_the_least_face_follows_the_preprocessing(preprocess, expected):
+    from emotion_hub.scoring.work import Scorer
+
+    models = tuple(linear(name, preprocess=name) for name in preprocess)
+    assert Scorer(models, (None,) * len(models)).min_face == expected
+    assert Scorer(models, (None,) * len(models), full_decode=True).min_face is None
+
+
+def test_the_packaged_photos_get_the_labels_of_full_decoding(tmp_path: Path):
+    """Enlarged to about 5 and 8 megapixels, with noise so that they are as hard to decode as photos."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for name in ("astronaut", "group"):
+        photo = load_image(example_path(name))
+        for long in (2592, 3200):
+            large = photo.resize((round(photo.width * long / max(photo.size)), round(photo.height * long / max(photo.size))), Image.Resampling.BICUBIC)
+            pixels = np.asarray(large) + rng.normal(0, 3, (large.height, large.width, 1))
+            (tmp_path / "pictures" / f"{name}{long}.jpg").write_bytes(jpeg(Image.fromarray(pixels.clip(0, 255).astype(np.uint8))))
+    rows = {}
+    for name, options in {"reduced": {}, "full": {"full_decode": True}}.items():
+        score(tmp_path / "pictures", tmp_path / f"{name}.parquet", models=["native48"], backend="onnx", detector=YuNetDetector(), **options)
+        rows[name] = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+    assert [(row["source"], row["faces"], row["label"]) for row in rows["reduced"]] == [(row["source"], row["faces"], row["label"]) for row in rows["full"]]

@@ -6,7 +6,6 @@ import codecs
 import io
 import logging
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -69,9 +68,9 @@ def load_image(source: ImageSource) -> Image.Image:
     return _load_file(source)[0]
 
 
-def load_reduced(source: ImageSource, sides: Sequence[int]) -> tuple[Image.Image, tuple[int, int]]:
-    """(`load_image`'s picture at a reduced size, its full upright size): a JPEG file is decoded at 1/2, 1/4 or 1/8, the smallest of them at which its
-    long side keeps the first of `sides` that can be kept so.
+def load_reduced(source: ImageSource, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """(`load_image`'s picture at a reduced size, its full upright size): a JPEG file is decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 at which its
+    long side has at least `side` pixels.
 
     libjpeg computes fewer pixels per block then, which takes a third to three quarters of the time; whatever else `source` is comes at its full size.
     Limits and errors are those of `load_image`, and the pixel limit is that of the full size.
@@ -79,16 +78,16 @@ def load_reduced(source: ImageSource, sides: Sequence[int]) -> tuple[Image.Image
     if isinstance(source, np.ndarray | Image.Image):
         image = load_image(source)
         return image, image.size
-    return _load_file(source, sides)
+    return _load_file(source, side)
 
 
-def _load_file(source: Any, sides: Sequence[int] = ()) -> tuple[Image.Image, tuple[int, int]]:
+def _load_file(source: Any, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
     data, what = _read(source)
     if not data:
         raise ImageError(f"{what} is empty. {_USE}")
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(what, len(data))
-    return _finish(_open(data, what), what, sides)
+    return _finish(_open(data, what), what, side)
 
 
 def crop(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
@@ -212,8 +211,8 @@ def _guess(data: bytes) -> str:
     return "a text file" if "".join(text.split()).isprintable() else "in a format that is not read here"
 
 
-def _finish(image: Image.Image, what: str, sides: Sequence[int] = ()) -> tuple[Image.Image, tuple[int, int]]:
-    """(picture, full upright size) by size check, decoding, orientation and conversion to RGB; for `sides` see `load_reduced`.
+def _finish(image: Image.Image, what: str, side: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """(picture, full upright size) by size check, decoding, orientation and conversion to RGB; for `side` see `load_reduced`.
 
     Raises ImageError for whatever goes wrong on the way.
     """
@@ -223,7 +222,6 @@ def _finish(image: Image.Image, what: str, sides: Sequence[int] = ()) -> tuple[I
     if width < 1 or height < 1:
         raise ImageError(f"{what} is {width}x{height} pixels; a picture has at least one")
     try:
-        side = next((side for side in sides if max(width, height) >= 2 * side), None)
         if side is not None and image.format in _REDUCIBLE:
             image.draft(None, (side, 1) if width >= height else (1, side))  # Pillow keeps at least the size it is given
         image.load()

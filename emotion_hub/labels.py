@@ -63,6 +63,10 @@ class LabelSet:
             raise LabelError(f"label {shown(name)} is not in {self.name}; it has {', '.join(self.labels)}")
         return own.index(label)
 
+    def has(self, name: str) -> bool:
+        """Whether `name`, or another spelling of it, is one of the labels."""
+        return name in self.labels or _canonical_or_same(name) in map(_canonical_or_same, self.labels)
+
     def project(self, probs: Mapping[str, float], *, missing: float | None = None) -> dict[str, float]:
         """Probabilities over this set from probabilities over another one, in this set's order.
 

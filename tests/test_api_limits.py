@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import shutil
 import socket
 import tempfile
 import threading
@@ -19,6 +19,7 @@ import pytest
 from api_server import Boxes, LinearBackend, photo, predictor, running, until
 from tolerances import assert_same_logits, assert_same_probs
 
+from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.errors import CheckpointError
 from emotion_hub.explainers import METHODS
 from emotion_hub.predictor import EmotionPredictor
@@ -365,27 +366,16 @@ def test_the_server_is_alive_at_once_and_ready_when_the_models_are(monkeypatch: 
         assert metric(client, "ready") == 1
 
 
-@pytest.mark.parametrize(
-    ("installed", "named", "expected"),
-    [
-        ({"onnxruntime", "onnx"}, None, ["onnx", "onnx"]),
-        ({"onnxruntime"}, None, ["onnx", "torch"]),
-        ({"onnxruntime"}, "onnx", ["onnx", "onnx"]),
-        ({"onnx"}, None, ["torch", "torch"]),
-    ],
-)
-def test_a_model_that_has_no_onnx_file_and_cannot_be_exported_runs_through_torch(
-    installed: set[str], named: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find, wanted = importlib.util.find_spec, []
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: (name in installed or None) if name.startswith("onnx") else find(name))
-    monkeypatch.setattr(serve_models, "_load", lambda name, source, backend: wanted.append(backend) or predictor(name=name))
-    app = create_app(config=ServeConfig(models=("native48", str(tmp_path)), backend=named))
+@pytest.mark.parametrize(("named", "expected"), [(None, ["onnx", "torch"]), ("auto", ["onnx", "torch"]), ("torch", ["torch", "torch"])])
+def test_each_model_runs_on_its_default_backend_unless_one_is_named(named: str | None, expected: list[str], tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(embedded_checkpoints()["emotion_cnn"] / name, tmp_path / name)
+    app = create_app(config=ServeConfig(models=("emotion_cnn", str(tmp_path)), backend=named))
     try:
         asyncio.run(app.state.service.models.ready())
+        assert [lane.backend for lane in app.state.service.models.lanes.values()] == expected, "of a checkpoint with an ONNX file, and of weights alone"
     finally:
         app.state.service.close()
-    assert wanted == expected, "of the embedded checkpoint, and of the folder that holds nothing"
 
 
 def test_models_that_cannot_be_loaded_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from emotion_hub.errors import CheckpointError, ConfigError, UnknownModelError
 from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.models import classifier as classifier_module
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
+from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import NATIVE48, RGB48, UPSCALE224
 
 HEAD = "classifier.4.weight"
@@ -614,10 +615,27 @@ def test_what_goes_wrong_on_the_hub_is_told_with_the_next_step(monkeypatch, erro
         raise error
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_, **__: None)
     with pytest.raises(CheckpointError, match=words) as caught:
         EmotionClassifier.from_pretrained("someone/faces", revision="v1")
     assert caught.value.__cause__ is error
     assert "someone/faces" in str(caught.value)
+
+
+def test_a_hub_out_of_reach_is_asked_once(monkeypatch):
+    asked = []
+
+    def no_connection(url, **_):
+        asked.append(url)
+        raise hub_errors.HTTPError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", no_connection)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("the library would try six times"))
+    for load in (EmotionClassifier, EmotionPredictor):
+        asked.clear()
+        with pytest.raises(CheckpointError, match=r"of 'someone/faces' is not in the cache and the Hub cannot be reached \(Name or service not known\)"):
+            load.from_pretrained("someone/faces")
+        assert len(asked) == 1
 
 
 def test_a_repository_with_a_configuration_and_no_safetensors_is_refused(saved, monkeypatch):
@@ -627,6 +645,7 @@ def test_a_repository_with_a_configuration_and_no_safetensors_is_refused(saved, 
         return str(saved / filename)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_, **__: None)
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors.*pickled weights are refused"):
         EmotionClassifier.from_pretrained("someone/faces")
 

@@ -276,7 +276,7 @@ def test_command_line_writes_a_sheet_and_names_what_is_wrong(face: str, tmp_path
         (["--method", "cam"], "choose from gradcam"),
         (["--target", "bored"], "bored"),
         (["--out", "sheet.gif"], ".png"),
-        (["--out", str(tmp_path / "nowhere" / "x.png")], "folder that exists"),
+        (["--out", str(tmp_path / "nowhere" / "x.png")], "there is no folder"),
         (["--scoring", "some"], "none, fast, full"),
     ):
         assert main(["explain", face, "--out", str(out), *argv]) == 2
@@ -289,7 +289,7 @@ def test_missing_package_names_the_pip_command(face: str, monkeypatch: pytest.Mo
     from emotion_hub.errors import MissingDependencyError
 
     monkeypatch.setitem(__import__("sys").modules, "lime.lime_image", None)
-    with pytest.raises(MissingDependencyError, match=r"LIME needs a package that is missing .*pip install 'emotion-hub\[explain\]'"):
+    with pytest.raises(MissingDependencyError, match=r"LIME needs the extra 'explain' \(lime.lime_image is not installed\): pip install"):
         explain(face, "lime")
 
 

@@ -22,6 +22,9 @@ def test_the_report_has_six_in_alphabetical_order():
 def test_any_spelling_finds_its_label_in_the_reports_set():
     assert SIX_CLASS.index("fear") == SIX_CLASS.index("fearful") == SIX_CLASS.index("scared") == 1
     assert SIX_CLASS.index("surprise") == 5
+    assert all(map(SIX_CLASS.has, ("fear", "fearful", "Scared", "happy")))
+    assert not any(map(SIX_CLASS.has, ("disgust", "bored")))
+    assert LabelSet.of(["happy", "bored"]).has("bored")
 
 
 def test_what_a_projection_leaves_out_is_told():

@@ -293,7 +293,7 @@ def test_the_files_are_written_without_transformers_and_its_classes_say_what_is_
     assert done.returncode == 0, done.stderr
     count, message = done.stdout.splitlines()
     assert count == "4"
-    assert "pip install 'emotion-hub[train]'" in message
+    assert 'pip install ".[train]"' in message
 
 
 # the folder

@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from emotion_hub.errors import ConfigError, ImageError, InputError, LeakError, ManifestError
-from emotion_hub.labels import FER2013, FERPLUS_VOTES, FOREIGN, LabelSet, canonical
+from emotion_hub.labels import FER2013, FERPLUS_VOTES, FOREIGN, LabelSet
 from emotion_hub.preprocess import NATIVE48, Preprocessor
 from training.decode import check_pixels_apart, decode_face, label_ids, pixel_hash
 from training.duplicates import MAX_SHIFT, THRESHOLD, find_near_copies
@@ -264,7 +264,7 @@ def vote_distribution(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarra
     """float32 (N, C), rows of sum 1, and bool (N,): votes (N, 10) for this set's labels as shares, and which rows have any (the others are 0)."""
     shares = np.zeros((len(votes), len(label_set)), dtype=np.float32)
     for column, name in enumerate(FERPLUS_VOTES):
-        if name.lower() not in FOREIGN and canonical(name) in label_set.labels:
+        if name.lower() not in FOREIGN and label_set.has(name):
             shares[:, label_set.index(name)] += votes[:, column]
     total = shares.sum(axis=1, keepdims=True)
     return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0), total[:, 0] > 0

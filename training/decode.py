@@ -51,7 +51,7 @@ def label_ids(source: Source, label_set: LabelSet) -> tuple[np.ndarray, dict[str
         except LabelError as error:
             if spelt not in (*FOREIGN, *label_set.labels):
                 raise LabelError(f"{source.where(i)}: {error}. Correct the label, or leave its rows out") from error
-        known[name] = label_set.index(spelt) if spelt in label_set.labels else -1
+        known[name] = label_set.index(spelt) if label_set.has(spelt) else -1
     ids = np.asarray([known[name] for name in source.labels], dtype=np.int64)
     dropped = dict(Counter(name.strip().lower() for name in source.labels if known[name] < 0))
     if dropped:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from emotion_hub.errors import LabelError
 from emotion_hub.labels import FERPLUS_VOTES, LabelSet
 from emotion_hub.preprocess import NATIVE48, Preprocessor
 from training.data import FaceSplit, prepare_planes
@@ -58,7 +57,7 @@ def vote_statistics(split: FaceSplit) -> dict[str, Any] | None:
     shares = split.votes[voted] / split.votes[voted].sum(axis=1, keepdims=True)
     labels, first = split.labels[voted], shares.max(axis=1)
     entropy = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
-    columns = [split.label_set.index(name) if _is_expression(name, split.label_set) else -1 for name in FERPLUS_VOTES]
+    columns = [split.label_set.index(name) if split.label_set.has(name) else -1 for name in FERPLUS_VOTES]
     own = np.stack([shares[:, columns.index(i)] if i in columns else np.zeros(len(shares)) for i in range(len(split.label_set))], axis=1)
     hit = own[np.arange(len(labels)), labels] == first
     rows = {"all": np.ones(len(labels), dtype=bool)} | {label: labels == i for i, label in enumerate(split.label_set.labels)}
@@ -86,11 +85,3 @@ def label_vote_table(split: FaceSplit) -> np.ndarray:
 def planes_of(split: FaceSplit) -> np.ndarray:
     """uint8 (N, 48, 48): every face as the native pipeline sees it."""
     return prepare_planes(split, Preprocessor(NATIVE48))
-
-
-def _is_expression(name: str, label_set: LabelSet) -> bool:
-    try:
-        label_set.index(name)
-    except LabelError:
-        return False
-    return True

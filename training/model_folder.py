@@ -41,8 +41,8 @@ def write_model_folder(checkpoint: str | Path, out: Path, repo_id: str, *, packa
 
     `checkpoint` is an embedded name or a folder that holds `report.json` of the test split and `training.json` beside the weights. The weights are
     copied byte for byte. `package` is what pip installs emotion_hub from, by default `package_of_origin()`. `start` tells the licence and the origin of
-    weights that this project does not know; PublishError asks for it where it is needed. Raises CheckpointError, with the command that makes it, for a missing or foreign report or record, and InputError for a folder in use and
-    for a checkpoint that is not on this machine.
+    weights that this project does not know; PublishError asks for it where it is needed. Raises CheckpointError, with the command that makes it, for a
+    missing or foreign report or record, and InputError for a folder in use and for a checkpoint that is not on this machine.
     """
     folder = local_folder(checkpoint)
     if folder is None:

@@ -80,8 +80,9 @@ def score(
     read pictures and find faces ahead of the networks. With `engine="ray"` they are Ray's actors, on the cluster that RAY_ADDRESS names or on this
     machine, and the rows are the same, except the last digit of torch's probabilities, which depends on its number of threads.
 
-    A JPEG of more than about 1.2 megapixels whose faces are large enough is decoded at 1/2, 1/4 or 1/8 of its size, which changes probabilities and boxes
-    slightly; with `full_decode` every picture is decoded in full. Boxes are in pixels of the full size in both cases.
+    A JPEG file with a long side from 3,200 pixels is decoded at 1/2 or less of its size where that leaves the detector its pixels and every face twice the
+    pixels that the networks see; with `whole` one from twice those pixels. This changes boxes and probabilities slightly (1 to 2 % of the labels). With
+    `full_decode` every picture is decoded in full. Boxes are in pixels of the full size in both cases.
 
     Parts of `part_size` pictures are kept beside `out` until it is complete: the same call after a kill continues from them. A call with other settings,
     models or pictures than the existing parts or the result at `out` is refused unless `restart` deletes them; a finished result is left as it is.

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import drawn_face, in_turn, median, png
+from emotion_hub.backend_names import BACKENDS
 from emotion_hub.detectors import YuNetDetector
 from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.examples import example_path
@@ -19,7 +20,6 @@ from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
 from emotion_hub.onnx_export import INPUT, OUTPUT
 from emotion_hub.onnx_share import file_bytes
-from emotion_hub.prediction import BACKENDS
 from emotion_hub.predictor import EmotionPredictor
 
 __all__ = ["BATCH", "batches", "faces", "photo_stages", "ready_face", "storages"]

@@ -6,10 +6,14 @@
 Importing this package loads neither torch nor gradio nor transformers; the names below load what they need.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+TYPE_CHECKING = False  # type checkers take it for typing's, whose import would be a tenth of `emotion-hub --help`
 if TYPE_CHECKING:
+    from typing import Any
+
     from emotion_hub.explainers import Explanation, explain
     from emotion_hub.models import create_model, list_models
     from emotion_hub.models.classifier import EmotionClassifier

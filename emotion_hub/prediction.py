@@ -10,16 +10,10 @@ from typing import TYPE_CHECKING, Any
 from emotion_hub.errors import CheckpointError
 from emotion_hub.labels import LabelSet
 
-if TYPE_CHECKING:  # `python -m emotion_hub --help` reads BACKENDS
+if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["AUTO", "BACKENDS", "STEPS", "Comparison", "Pipeline", "Prediction", "with_total"]
-
-#: What may run the network.
-BACKENDS = ("torch", "onnx", "onnx-int8")
-
-#: Stands for the default backend: see `emotion_hub.predictor.default_backend`.
-AUTO = "auto"
+__all__ = ["STEPS", "Comparison", "Pipeline", "Prediction", "with_total"]
 
 #: Steps of `Prediction.timings`, in order; `total` is their sum.
 STEPS = ("decode", "detect", "preprocess", "inference")

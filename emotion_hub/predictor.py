@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from emotion_hub.backend_names import AUTO, BACKENDS
 from emotion_hub.backends import Backend, CheckpointBackends, OnnxBackend, default_backend
 from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import ImageError, InputError
 from emotion_hub.faces import Face, find_faces, whole_image
 from emotion_hub.images import ImageSource, load_image
 from emotion_hub.labels import LabelSet, label_set
-from emotion_hub.prediction import AUTO, BACKENDS, Comparison, Pipeline, Prediction
+from emotion_hub.prediction import Comparison, Pipeline, Prediction
 from emotion_hub.preprocess import Preprocessor
 
 __all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]

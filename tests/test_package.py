@@ -22,6 +22,7 @@ TRAINING = sorted((ROOT / "training").glob("*.py"))
 #: The library from the bottom up: a module imports from its own layer and those before it.
 LAYERS = [
     "errors",
+    "backend_names",
     "examples",
     "labels",
     "onnx_runtime",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
 
-from emotion_hub.cli.options import add_backend, add_labels, add_pictures, add_whole
-from emotion_hub.cli.pictures import add_annotate, answer_pictures, box_cell
+from emotion_hub.cli.options import add_annotate, add_backend, add_format, add_labels, add_pictures, add_whole
 from emotion_hub.cli.predict import PredictionLayout
-from emotion_hub.cli.tables import add_format
 
+TYPE_CHECKING = False  # as in emotion_hub
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from emotion_hub.drawing import Box
     from emotion_hub.prediction import Comparison
     from emotion_hub.predictor import EmotionPredictor
@@ -38,6 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The exit status."""
+    from emotion_hub.cli.pictures import answer_pictures
 
     @cache
     def side(name: str) -> EmotionPredictor:
@@ -62,6 +63,8 @@ class _Layout:
 
     def cells(self, face: Comparison) -> Sequence[str]:
         """Both labels with their probabilities, the verdict, both networks' milliseconds, the box."""
+        from emotion_hub.cli.pictures import box_cell
+
         both = (face.native48.prediction, face.upscale224.prediction)
         labels = [f"{side.label} {side.confidence:.1%}" for side in both]
         times = " / ".join(f"{side.timings['inference']:.1f}" for side in both)

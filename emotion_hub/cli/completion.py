@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+
+TYPE_CHECKING = False  # as in emotion_hub
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["EXAMPLES", "SHELLS", "SUMMARY", "add_options", "run"]
 

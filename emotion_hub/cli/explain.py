@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from typing import TYPE_CHECKING
 
-from emotion_hub.cli.inputs import opened
 from emotion_hub.cli.options import add_model, add_whole, named_file
-from emotion_hub.errors import InputError
 
+TYPE_CHECKING = False  # as in emotion_hub
 if TYPE_CHECKING:
     from emotion_hub.explainers import Explanation
 
@@ -42,8 +39,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The exit status."""
+    import json
+
     from tqdm import tqdm
 
+    from emotion_hub.cli.inputs import opened
+    from emotion_hub.errors import InputError
     from emotion_hub.explainers.overlay import sheet
     from emotion_hub.explainers.several import explain_all
     from emotion_hub.images import load_image

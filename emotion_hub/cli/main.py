@@ -6,13 +6,14 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
 from emotion_hub import __version__
 from emotion_hub.cli import compare, completion, explain, export, models, predict, score, serve, video
-from emotion_hub.errors import EmotionHubError
+
+TYPE_CHECKING = False  # as in emotion_hub
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 __all__ = ["COMMANDS", "main", "make_parser"]
 
@@ -36,6 +37,8 @@ STATUSES = """exit status: 0 when everything was read, 1 when a picture could no
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status that `--help` lists."""
     args = make_parser().parse_args(argv)
+    from emotion_hub.errors import EmotionHubError
+
     try:
         return args.run(args)
     except EmotionHubError as error:
@@ -81,7 +84,7 @@ class _CommandParser(_Parser):
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser; `run` of what it returns is the command's function."""
-    called = "emotion-hub" if Path(sys.argv[0]).name.startswith("emotion-hub") else "python -m emotion_hub"
+    called = "emotion-hub" if os.path.basename(sys.argv[0]).startswith("emotion-hub") else "python -m emotion_hub"
     parser = _Parser(
         prog=called,
         description="Facial expressions from 48-pixel faces and their 224-pixel upscales.",

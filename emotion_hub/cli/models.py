@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
@@ -20,6 +19,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The exit status."""
+    import json
+
     from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 
     rows = [checkpoint_summary(name) for name in embedded_checkpoints()]

@@ -1,14 +1,19 @@
-"""Options that several commands share."""
+"""Options that several commands share. For the sake of `--help`, this and the commands' modules import at their top what parsing needs and nothing more."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from emotion_hub.errors import InputError
-from emotion_hub.prediction import AUTO, BACKENDS
+from emotion_hub.backend_names import AUTO, BACKENDS
 
-__all__ = ["add_backend", "add_labels", "add_model", "add_pictures", "add_whole", "named_file"]
+TYPE_CHECKING = False  # as in emotion_hub
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FORMATS", "add_annotate", "add_backend", "add_format", "add_labels", "add_model", "add_pictures", "add_whole", "named_file"]
+
+#: What `predict` and `compare` write.
+FORMATS = ("table", "json", "csv", "ndjson")
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +49,24 @@ def add_whole(parser: argparse.ArgumentParser, what: str = "image") -> None:
     parser.add_argument("--whole", action="store_true", help=f"take the whole {what} as the face; nothing is detected")
 
 
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """--format, --json and --out, used by `emotion_hub.cli.tables`."""
+    parser.add_argument("--format", choices=FORMATS, default="table", help="table (default), json (a list of {image, faces}), csv (a row per face), or ndjson")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    parser.add_argument("--out", metavar="FILE", help="write to this file instead of standard output")
+
+
+def add_annotate(parser: argparse.ArgumentParser) -> None:
+    """--annotate FOLDER, used by `emotion_hub.cli.pictures`."""
+    parser.add_argument("--annotate", metavar="FOLDER", help="also write each picture there as a PNG with its faces boxed and named; made if it does not exist")
+
+
 def named_file(option: str, value: str, *suffixes: str) -> Path:
     """The path of a file to write. Raises InputError for another suffix, where some are given, and for a folder that does not exist."""
+    from pathlib import Path
+
+    from emotion_hub.errors import InputError
+
     path = Path(value)
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(f"{option} {value!r}: the file's name ends in {' or '.join(suffixes)}")

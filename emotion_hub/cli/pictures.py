@@ -16,12 +16,7 @@ from emotion_hub.errors import ImageError, InputError
 if TYPE_CHECKING:
     from emotion_hub.drawing import Box
 
-__all__ = ["add_annotate", "answer_pictures", "box_cell"]
-
-
-def add_annotate(parser: argparse.ArgumentParser) -> None:
-    """--annotate FOLDER."""
-    parser.add_argument("--annotate", metavar="FOLDER", help="also write each picture there as a PNG with its faces boxed and named; made if it does not exist")
+__all__ = ["answer_pictures", "box_cell"]
 
 
 def answer_pictures(

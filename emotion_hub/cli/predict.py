@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
-from emotion_hub.cli.options import add_backend, add_labels, add_model, add_pictures, add_whole
-from emotion_hub.cli.pictures import add_annotate, answer_pictures, box_cell
-from emotion_hub.cli.tables import add_format
+from emotion_hub.cli.options import add_annotate, add_backend, add_format, add_labels, add_model, add_pictures, add_whole
 
+TYPE_CHECKING = False  # as in emotion_hub
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
     from emotion_hub.drawing import Box
     from emotion_hub.prediction import Prediction
     from emotion_hub.predictor import EmotionPredictor
@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The exit status."""
+    from emotion_hub.cli.pictures import answer_pictures
 
     @cache
     def predictor() -> EmotionPredictor:
@@ -63,6 +64,8 @@ class PredictionLayout:
 
     def cells(self, face: Prediction) -> Sequence[str]:
         """Label, probability, runner-up with its own, box."""
+        from emotion_hub.cli.pictures import box_cell
+
         second = f"{face.runner_up} {face.probs[face.runner_up]:.1%}" if face.runner_up else "-"
         return face.label, f"{face.confidence:.1%}", second, box_cell(face.bbox)
 

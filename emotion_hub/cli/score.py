@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from emotion_hub.cli.options import add_backend, add_labels, add_model
 
@@ -40,6 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The exit status: 1 when a picture could not be read."""
+    import json
+
     from emotion_hub.scoring import score
 
     given = ("backend", "batch_size", "whole", "full_decode", "workers", "engine", "split", "column", "rate", "restart", "labels")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import csv
 import json
@@ -15,9 +14,7 @@ from typing import IO, Any, Protocol
 
 from emotion_hub.cli.options import named_file
 
-__all__ = ["FORMATS", "Layout", "Writer", "add_format", "output"]
-
-FORMATS = ("table", "json", "csv", "ndjson")
+__all__ = ["Layout", "Writer", "output"]
 
 #: Widest column of picture names in a table; longer names keep their end.
 NAME_WIDTH = 44
@@ -44,13 +41,6 @@ class Layout(Protocol):
     def note(self, face: Any) -> str:
         """A remark on this face that a table makes once, below its rows."""
         ...
-
-
-def add_format(parser: argparse.ArgumentParser) -> None:
-    """--format, --json and --out."""
-    parser.add_argument("--format", choices=FORMATS, default="table", help="table (default), json (a list of {image, faces}), csv (a row per face), or ndjson")
-    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
-    parser.add_argument("--out", metavar="FILE", help="write to this file instead of standard output")
 
 
 @contextlib.contextmanager

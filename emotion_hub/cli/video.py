@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 
 from emotion_hub.cli.options import add_backend, add_labels, add_model, add_whole
-from emotion_hub.errors import InputError
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
@@ -32,6 +29,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The exit status: 1 when the file is damaged and --partial kept its beginning."""
+    import json
+    from pathlib import Path
+
+    from emotion_hub.errors import InputError
     from emotion_hub.predictor import EmotionPredictor
     from emotion_hub.video import analyse_video, probe_video
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from PIL import Image
 
+from emotion_hub.backend_names import BACKENDS
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import FaceDetector
@@ -26,7 +27,6 @@ from emotion_hub.explainers import scores
 from emotion_hub.explainers.base import Explanation, Progress, Relevance, Subject
 from emotion_hub.explainers.regions import shares
 from emotion_hub.images import ImageSource
-from emotion_hub.prediction import BACKENDS
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor, locate
 
 __all__ = ["METHODS", "SCORING", "Explanation", "Method", "Progress", "explain", "explain_face", "list_methods", "predictor_of"]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub import __version__
+from emotion_hub.backend_names import AUTO
 from emotion_hub.detectors import FaceDetector, default_detector
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import LabelSet
-from emotion_hub.prediction import AUTO
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.scoring.formats import Format, check_out, open_format
 from emotion_hub.scoring.parts import Parts

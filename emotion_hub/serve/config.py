@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from emotion_hub.backend_names import AUTO, BACKENDS
 from emotion_hub.errors import ConfigError
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.prediction import AUTO, BACKENDS
 
 __all__ = ["MAX_BODY", "ServeConfig"]
 

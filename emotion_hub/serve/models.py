@@ -16,10 +16,10 @@ from pathlib import Path
 from PIL import Image
 from starlette.exceptions import HTTPException
 
+from emotion_hub.backend_names import AUTO
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import default_detector
 from emotion_hub.errors import ConfigError, InputError, shown
-from emotion_hub.prediction import AUTO
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 from emotion_hub.serve.batching import Batcher
 from emotion_hub.serve.config import ServeConfig

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks import limit, seeds, stages, startup
 from benchmarks.commands import commands
+from benchmarks.page import page_weight
 from benchmarks.table import draw, write_readme
 from benchmarks.timing import machine, write_json
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
@@ -70,6 +71,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "storages": _storages,
     "startup": _startup,
     "commands": lambda args: commands(),
+    "page": lambda args: page_weight(),
     "seeds": _seeds,
 }
 

@@ -52,6 +52,9 @@ def markdown(report: dict[str, Any]) -> str:
     for name, row in report["commands"].items():
         of = f"{row['ratio']:.1f}× `{row['over']}`" if "over" in row else "–"
         lines.append(f"| `{name}` | {row['seconds']:.2f} | {row['megabytes']:.0f} | {of} |")
+    page = report["page"]
+    more, gallery = page["demo"] - page["empty"], page["demo"] - page["without_examples"]
+    lines += ["", f"The demo's page transfers {more / 1000:,.0f} kB more than an empty Gradio page, {gallery / 1000:,.0f} of them for the example photos."]
     lines += ["", "| claimed of 48 pixels against 224 | claimed | measured | holds |", "|---|---|---|---|"]
     lines += [f"| {c['claim']} | {c['claimed']} | {c['measured']} | {'yes' if c['holds'] else 'no'} |" for c in report["seeds"]["claims"]]
     return "\n".join(lines)

@@ -357,6 +357,10 @@ def test_the_preprocessing_of_the_file_is_the_checkpoints(trained: Path, tmp_pat
     assert EmotionPredictor.from_onnx(out / "model.onnx").preprocessor.config == EmotionClassifier.from_pretrained(trained).config.preprocess
 
 
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+@needs_git
 @pytest.mark.parametrize(
     ("origin", "installed"),
     [
@@ -372,6 +376,7 @@ def test_a_repository_is_served_by_the_package_of_this_checkouts_own_address(mon
     assert training.model_folder.package_of_origin() == f"emotion-hub[serve] @ {installed}"
 
 
+@needs_git
 def test_a_checkout_without_an_address_asks_for_one(monkeypatch, tmp_path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     monkeypatch.setattr(training.model_folder, "ROOT", tmp_path)

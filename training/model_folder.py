@@ -86,8 +86,9 @@ def package_of_origin() -> str:
 
     Raises InputError for a checkout without one: no package index has emotion_hub, and a name alone may one day be somebody else's package.
     """
-    asked = subprocess.run(["git", "remote", "get-url", "origin"], cwd=ROOT, capture_output=True, text=True)
-    if asked.returncode != 0 or not (address := asked.stdout.strip()):
+    command = ["git", "remote", "get-url", "origin"]
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True) if shutil.which("git") else None
+    if asked is None or asked.returncode != 0 or not (address := asked.stdout.strip()):
         raise InputError(
             "this checkout has no Git address to install emotion_hub from; name one, such as "
             "--package 'emotion-hub[serve] @ git+https://HOST/OWNER/emotion_hub'"

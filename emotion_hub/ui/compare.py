@@ -94,6 +94,7 @@ def compare_tab() -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo = photo_input("compare-photo")
+            example_photos(photo)
             small = model_picker("Network on 48 pixels", "compare-native48", role="native48")
             large = model_picker("Network on 224 pixels", "compare-upscale224", role="upscale224")
             upsample = gr.Radio(
@@ -105,7 +106,6 @@ def compare_tab() -> None:
             )
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="compare-whole")
             run = gr.Button("Compare both pipelines", variant="primary", elem_id="compare-run")
-            example_photos(photo)
         with gr.Column(scale=3, min_width=260):
             answer = answer_field("compare-answer", WAITING)
             with gr.Accordion("The answer as JSON", open=False):

@@ -191,6 +191,7 @@ def explain_tab() -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo = photo_input("explain-photo")
+            example_photos(photo)
             choices = [(METHODS[name].title, name) for name in SHOWN]
             methods = gr.CheckboxGroup(choices, value=list(QUICK), label="Methods", elem_id="explain-methods")
             picker = model_picker("Networks", "explain-model", first=[BOTH], value=BOTH)
@@ -204,7 +205,6 @@ def explain_tab() -> None:
             with gr.Row():
                 compare = gr.Button("Compare all methods", min_width=120, elem_id="explain-all")
                 halt = gr.Button("Cancel", variant="stop", min_width=90, elem_id="explain-cancel")
-            example_photos(photo)
         with gr.Column(scale=3, min_width=260):
             progress, answer, number = answer_field("explain-progress"), answer_field("explain-answer", WAITING), photo_number()
     settings = [picker.model, target, versus, samples, full, whole, number]

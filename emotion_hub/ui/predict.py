@@ -64,10 +64,10 @@ def predict_tab() -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo: PhotoInput = photo_input("predict-photo")
+            example_photos(photo)
             picker = model_picker("Network", "predict-model")
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="predict-whole")
             run = gr.Button("Read the expression", variant="primary", elem_id="predict-run")
-            example_photos(photo)
         with gr.Column(scale=3, min_width=260):
             answer = answer_field("predict-answer", WAITING)
             with gr.Accordion("The answer as JSON", open=False):

@@ -23,7 +23,7 @@ from emotion_hub.explainers import METHODS, Explanation, explain, list_methods
 from emotion_hub.explainers.overlay import colour_bar, overlay, sheet
 from emotion_hub.explainers.several import explain_all, methods_for
 from emotion_hub.labels import FER2013
-from emotion_hub.predictor import embedded_predictor
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 from emotion_hub.ui import explain as tab
 from emotion_hub.ui.explain import BOTH, NOTHING, PREDICTED, cancel, explain_json, explain_stream
 from emotion_hub.ui.jobs import SESSIONS, Jobs
@@ -295,3 +295,12 @@ def test_missing_package_names_the_pip_command(face: str, monkeypatch: pytest.Mo
 
 def test_every_method_has_a_line_that_says_what_it_shows() -> None:
     assert all(method.summary and method.title for method in METHODS.values())
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx", "onnx-int8"])
+def test_the_command_line_explains_the_backend_that_is_named(face: str, backend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--method", "lime", "--samples", "100", "--scoring", "none", "--json", "--out", str(tmp_path / "sheet.png")]
+    assert main(["explain", face, "--backend", backend, *options]) == 0
+    [found] = json.loads(capsys.readouterr().out)["explanations"]
+    [answer] = EmotionPredictor.from_pretrained("native48", backend=backend).predict(face)
+    assert (found["target"], found["confidence"]) == (answer.label, pytest.approx(answer.confidence, abs=1e-5))

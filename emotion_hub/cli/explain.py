@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from emotion_hub.backend_names import AUTO, BACKENDS
 from emotion_hub.cli.options import add_model, add_whole, named_file
 
 TYPE_CHECKING = False  # as in emotion_hub
@@ -34,6 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scoring", default="fast", help="none, fast or full, which runs every method five more times (default: fast)")
     parser.add_argument("--out", default="explanation.png", metavar="PNG", help="the sheet (default: explanation.png)")
     add_whole(parser)
+    about = "what runs the network for LIME (default: auto); Grad-CAM, rollout and, where torch is installed, SHAP look inside it through torch"
+    parser.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS), help=about)
     parser.add_argument("--json", action="store_true", help="print the explanations as JSON, without the maps")
 
 
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from emotion_hub.explainers.overlay import sheet
     from emotion_hub.explainers.several import explain_all
     from emotion_hub.images import load_image
+    from emotion_hub.predictor import EmotionPredictor
 
     target = named_file("--out", args.out, ".png")
     try:
@@ -63,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         explanations = explain_all(
             photo,
             args.method or ["gradcam"],
-            args.model or ["native48"],
+            [model if args.backend == AUTO else EmotionPredictor.from_pretrained(model, backend=args.backend) for model in args.model or ["native48"]],
             args.target,
             versus=args.versus,
             whole=args.whole,

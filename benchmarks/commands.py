@@ -29,10 +29,10 @@ PROCESSES: dict[str, tuple[list[str], str]] = {
 #: Starts the process from a small one: Linux counts the memory of the process that forks into the peak of what it starts.
 _LAUNCH = """
 import os, sys, time
-begun = time.perf_counter()
+started = time.perf_counter()
 child = os.posix_spawn(sys.executable, [sys.executable, *sys.argv[1:]], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
 _, status, usage = os.wait4(child, 0)
-print(os.waitstatus_to_exitcode(status), time.perf_counter() - begun, usage.ru_maxrss)
+print(os.waitstatus_to_exitcode(status), time.perf_counter() - started, usage.ru_maxrss)
 """
 
 

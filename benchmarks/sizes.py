@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["closure", "main", "package_bytes", "sizes", "table"]
+__all__ = ["closure", "main", "package_bytes", "requirements", "sizes", "table"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,13 +42,23 @@ def sizes() -> dict[str, int]:
     base = closure(project["dependencies"])
     found = {"package": package_bytes(), "base": _bytes(base)}
     for name in PURPOSES:
-        found[name] = _bytes(closure(_with_references(extras, name)) - base)
+        found[name] = _bytes(closure(requirements(extras, name)) - base)
     return found
 
 
 def package_bytes() -> int:
     """The bytes of this package's own files."""
     return sum(path.stat().st_size for path in (ROOT / "emotion_hub").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def requirements(extras: dict[str, list[str]], *names: str) -> set[str]:
+    """The requirements of these extras, with those of the extras they refer to."""
+    lines: set[str] = set()
+    for name in names:
+        for line in extras[name]:
+            referred = re.fullmatch(r"emotion-hub\[([\w,]+)\]", line)
+            lines |= requirements(extras, *referred[1].split(",")) if referred else {line}
+    return lines
 
 
 def closure(lines: Iterable[str]) -> set[str]:
@@ -78,15 +88,6 @@ def table(found: dict[str, int]) -> str:
     ]
     rows += [f"| extra `{name}` | + {found[name] / 1e6:,.0f} | {purpose} |" for name, purpose in PURPOSES.items()]
     return "\n".join(rows)
-
-
-def _with_references(extras: dict[str, list[str]], name: str) -> list[str]:
-    """An extra's requirements, with those of the extras it refers to."""
-    lines = []
-    for line in extras[name]:
-        referred = re.fullmatch(r"emotion-hub\[([\w,]+)\]", line)
-        lines += [each for other in referred[1].split(",") for each in _with_references(extras, other)] if referred else [line]
-    return lines
 
 
 def _bytes(names: Iterable[str]) -> int:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from emotion_hub.checkpoints import CONFIG_FILE, ONNX_FILE, resolve_file
-from emotion_hub.errors import CheckpointError, InputError, MissingFileError, first_line
+from emotion_hub.errors import CheckpointError, InputError, first_line
 from emotion_hub.labels import LabelSet
 from emotion_hub.onnx_export import INPUT, OUTPUT, record_of
-from emotion_hub.onnx_files import check_beside, onnx_file
+from emotion_hub.onnx_files import check_beside, onnx_file, own_onnx_file
 from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
 if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
@@ -148,16 +147,4 @@ def default_backend(source: str | Path, device: str | None = None, **where: Any)
 
     `where` is as in `resolve_file`. Raises UnknownModelError and CheckpointError for a checkpoint that cannot be had.
     """
-    if device not in (None, "cpu"):
-        return "torch"
-    try:
-        resolve_file(source, ONNX_FILE, **where)
-        return "onnx"
-    except MissingFileError:
-        resolve_file(source, CONFIG_FILE, **where)  # a folder or repository that is no checkpoint says so here
-    except CheckpointError as error:  # the Hub is out of reach: what is in the cache decides
-        try:
-            resolve_file(source, CONFIG_FILE, **{**where, "local_files_only": True})
-        except CheckpointError:
-            raise error from None
-    return "torch"
+    return "onnx" if device in (None, "cpu") and own_onnx_file(source, **where) is not None else "torch"

@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, INT8_FILE, ONNX_FILE, WEIGHTS_FILE, file_hash, local_folder, resolve_file
-from emotion_hub.errors import CheckpointError
+from emotion_hub.checkpoints import CONFIG_FILE, INT8_FILE, ONNX_FILE, WEIGHTS_FILE, file_hash, resolve_file
+from emotion_hub.errors import CheckpointError, MissingFileError
 from emotion_hub.labels import LabelSet
 from emotion_hub.preprocess import PreprocessConfig
 
-__all__ = ["CACHE_VARIABLE", "check_beside", "onnx_cache", "onnx_file"]
+__all__ = ["CACHE_VARIABLE", "check_beside", "onnx_cache", "onnx_file", "own_onnx_file"]
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,8 @@ def onnx_file(source: str | Path, *, int8: bool = False, **where: Any) -> Path:
     """
     if int8:
         return _int8_file(source, where)
-    folder = local_folder(source)
-    if folder is not None:
-        if (folder / ONNX_FILE).is_file():
-            return resolve_file(source, ONNX_FILE, **where)
-    elif (there := _of_hub(source, where)) is not None:
-        return there
+    if (own := own_onnx_file(source, **where)) is not None:
+        return own
     config, weights = (resolve_file(source, name, **where) for name in (CONFIG_FILE, WEIGHTS_FILE))
     key = hashlib.sha256(f"{GENERATION} {file_hash(weights)} {file_hash(config)}".encode()).hexdigest()[:32]
     target = onnx_cache() / f"{key}.onnx"
@@ -51,6 +47,20 @@ def onnx_file(source: str | Path, *, int8: bool = False, **where: Any) -> Path:
         if not target.is_file():
             _export(source, weights, target, where)
     return target
+
+
+def own_onnx_file(source: str | Path, **where: Any) -> Path | None:
+    """The `model.onnx` of a checkpoint, None where it has none. Raises UnknownModelError and CheckpointError for a checkpoint that cannot be had."""
+    try:
+        return resolve_file(source, ONNX_FILE, **where)
+    except MissingFileError:
+        resolve_file(source, CONFIG_FILE, **where)  # a folder or repository that is no checkpoint says so here
+    except CheckpointError as error:  # the Hub is out of reach: what is in the cache decides
+        try:
+            resolve_file(source, CONFIG_FILE, **{**where, "local_files_only": True})
+        except CheckpointError:
+            raise error from None
+    return None
 
 
 def onnx_cache() -> Path:
@@ -106,15 +116,6 @@ def _int8_file(source: str | Path, where: dict[str, Any]) -> Path:
         return resolve_file(source, INT8_FILE, **where)
     except CheckpointError as error:
         raise CheckpointError(f"{error}; use backend='onnx', or write the file: {_command(source)}") from error
-
-
-def _of_hub(source: str | Path, where: dict[str, Any]) -> Path | None:
-    """The repository's own file; None where it has none."""
-    try:
-        return resolve_file(source, ONNX_FILE, **where)
-    except CheckpointError:
-        resolve_file(source, CONFIG_FILE, **where)  # a repository that cannot be had says so here
-        return None
 
 
 def _export(source: str | Path, weights: Path, target: Path, where: dict[str, Any]) -> None:

@@ -301,11 +301,13 @@ _LOADING = threading.Lock()
 def embedded_predictor(name: str, backend: str = AUTO) -> EmotionPredictor:
     """The shared predictor of an embedded checkpoint, loaded once per process, also when several threads ask at once."""
     with _LOADING:
-        return _embedded_predictor(name, default_backend(name) if backend == AUTO else backend)
+        return _embedded_predictor(name, backend)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _embedded_predictor(name: str, backend: str) -> EmotionPredictor:
+    if backend == AUTO:  # the same predictor as under the backend's own name
+        return _embedded_predictor(name, default_backend(name))
     return EmotionPredictor.from_pretrained(name, backend=backend)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import emotion_hub
+from benchmarks.sizes import requirements
 from emotion_hub.labels import FER2013
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -253,21 +254,11 @@ def _lines(name: str) -> list[str]:
 def test_requirements_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    whole = {*project["dependencies"], *_with_references(extras, "app", "cam", "explain", "torch")}
+    whole = {*project["dependencies"], *requirements(extras, "app", "cam", "explain", "torch")}
     assert _lines("requirements.txt") == sorted(whole)
     first, *others = _lines("requirements-dev.txt")
     assert first == "-r requirements.txt"
-    assert others == sorted(_with_references(extras, "train", "dev") - whole)
-
-
-def _with_references(extras: dict[str, list[str]], *names: str) -> set[str]:
-    """The requirements of these extras, with those of the extras they refer to."""
-    lines: set[str] = set()
-    for name in names:
-        for line in extras[name]:
-            referred = re.fullmatch(r"emotion-hub\[([\w,]+)\]", line)
-            lines |= _with_references(extras, *referred[1].split(",")) if referred else {line}
-    return lines
+    assert others == sorted(requirements(extras, "train", "dev") - whole)
 
 
 def test_no_text_recommends_a_name_that_no_index_has():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from emotion_hub.backend_names import AUTO, BACKENDS
-from emotion_hub.cli.options import add_model, add_whole, named_file
+from emotion_hub.backend_names import AUTO
+from emotion_hub.cli.options import add_backend, add_model, add_whole, named_file
 
 TYPE_CHECKING = False  # as in emotion_hub
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="explanation.png", metavar="PNG", help="the sheet (default: explanation.png)")
     add_whole(parser)
     about = "what runs the network for LIME (default: auto); Grad-CAM, rollout and, where torch is installed, SHAP look inside it through torch"
-    parser.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS), help=about)
+    add_backend(parser, about)
     parser.add_argument("--json", action="store_true", help="print the explanations as JSON, without the maps")
 
 

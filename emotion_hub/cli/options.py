@@ -10,7 +10,19 @@ TYPE_CHECKING = False  # as in emotion_hub
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FORMATS", "add_annotate", "add_backend", "add_format", "add_labels", "add_model", "add_pictures", "add_whole", "named_file"]
+__all__ = [
+    "FORMATS",
+    "RUNS",
+    "add_annotate",
+    "add_backend",
+    "add_format",
+    "add_labels",
+    "add_model",
+    "add_picture_options",
+    "add_pictures",
+    "add_whole",
+    "named_file",
+]
 
 #: What `predict` and `compare` write.
 FORMATS = ("table", "json", "csv", "ndjson")
@@ -32,9 +44,12 @@ def add_model(parser: argparse.ArgumentParser, *, several: bool = False, about: 
         parser.add_argument("--model", default="native48", help=text)
 
 
-def add_backend(parser: argparse.ArgumentParser) -> None:
+#: What --backend is for.
+RUNS = "what runs the network (default: auto, which is onnx where the checkpoint has an ONNX file, else torch)"
+
+
+def add_backend(parser: argparse.ArgumentParser, about: str = RUNS) -> None:
     """--backend; auto is `emotion_hub.backends.default_backend`."""
-    about = "what runs the network (default: auto, which is onnx where the checkpoint has an ONNX file, else torch)"
     parser.add_argument("--backend", default=AUTO, choices=(AUTO, *BACKENDS), help=about)
 
 
@@ -59,6 +74,15 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 def add_annotate(parser: argparse.ArgumentParser) -> None:
     """--annotate FOLDER, used by `emotion_hub.cli.pictures`."""
     parser.add_argument("--annotate", metavar="FOLDER", help="also write each picture there as a PNG with its faces boxed and named; made if it does not exist")
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """What `predict` and `compare` take besides pictures and models."""
+    add_labels(parser)
+    add_whole(parser)
+    add_backend(parser)
+    add_format(parser)
+    add_annotate(parser)
 
 
 def named_file(option: str, value: str, *suffixes: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import cache
 
-from emotion_hub.cli.options import add_annotate, add_backend, add_format, add_labels, add_model, add_pictures, add_whole
+from emotion_hub.cli.options import add_model, add_picture_options, add_pictures
 
 TYPE_CHECKING = False  # as in emotion_hub
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add_pictures(parser)
     add_model(parser)
-    add_labels(parser)
-    add_whole(parser)
-    add_backend(parser)
-    add_format(parser)
-    add_annotate(parser)
+    add_picture_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

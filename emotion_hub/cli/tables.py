@@ -50,20 +50,11 @@ def output(path: str | None) -> Iterator[IO[str]]:
         yield sys.stdout
         return
     target = named_file("--out", path)
-    descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        part = Path(folder) / target.name
+        with part.open("w", encoding="utf-8", newline="") as file:
             yield file
-        os.chmod(part, 0o666 & ~_umask())  # mkstemp's files are for their owner alone
         os.replace(part, target)
-    finally:
-        Path(part).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class Writer:

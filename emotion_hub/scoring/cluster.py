@@ -11,11 +11,12 @@ from typing import Any
 
 from emotion_hub.detectors import default_detector
 from emotion_hub.errors import InputError, missing_extra
+from emotion_hub.labels import LabelSet
 from emotion_hub.scoring.formats import open_format
 from emotion_hub.scoring.pictures import Source
 from emotion_hub.scoring.progress import bar
 from emotion_hub.scoring.sources import open_source
-from emotion_hub.scoring.work import Scorer, load_models, model_hash, model_labels
+from emotion_hub.scoring.work import Scorer, load_models, model_hash
 
 __all__ = ["Plan", "parts_on_ray"]
 
@@ -40,7 +41,7 @@ class _Actor:
         """Raises InputError where the machine sees another source, detector or checkpoint than the one that planned: its rows would differ."""
         record = plan.record
         loaded, _ = load_models(plan.models, plan.backends, 1)
-        models = tuple(model.with_labels(entry["labels"]) for model, entry in zip(loaded, record["models"], strict=True))
+        models = tuple(model.with_labels(LabelSet.of(entry["labels"])) for model, entry in zip(loaded, record["models"], strict=True))
         hashes = tuple(model_hash(model) for model in models)
         detector = None if record["whole"] else default_detector()
         self.plan, self.source = plan, open_source(**plan.opening)
@@ -49,7 +50,7 @@ class _Actor:
         for name, value in here.items():
             if value != there[name]:
                 raise InputError(f"a worker sees {name} {value!r}, the planning machine {there[name]!r}; give all machines the same files")
-        self.form = open_format(plan.suffix, [model_labels(model) for model in models], record)
+        self.form = open_format(plan.suffix, [model.classes.labels for model in models], record)
         self.scorer = Scorer(models, hashes, record["batch_size"], detector, full_decode=record["full_decode"])
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:

@@ -22,7 +22,7 @@ from emotion_hub.scoring.pictures import Source, shown_name
 from emotion_hub.scoring.progress import bar
 from emotion_hub.scoring.sources import open_source
 from emotion_hub.scoring.tables import ParquetSource
-from emotion_hub.scoring.work import Scorer, load_models, model_hash, model_labels
+from emotion_hub.scoring.work import Scorer, load_models, model_hash
 from emotion_hub.video.frames import DEFAULT_RATE
 
 __all__ = ["ENGINES", "ScoreSummary", "score"]
@@ -103,7 +103,7 @@ def score(
         raise InputError(f"models={[model.name for model in predictors]}: a model's name tells its rows apart; give each once")
     finder = None if whole else detector or predictors[0].detector or default_detector()
     record = _record(pictures, predictors, batch_size, finder, full_decode, part_size)
-    form = open_format(out.suffix, [model_labels(model) for model in predictors], record)
+    form = open_format(out.suffix, [model.classes.labels for model in predictors], record)
     result = Parts(out, record, form)
     _check_apart(result, Path(source), pictures)
     with result.held(restart) as parts:
@@ -163,7 +163,7 @@ def _record(
             {
                 "name": model.name,
                 "weights": model_hash(model),
-                "labels": list(model_labels(model)),
+                "labels": list(model.classes.labels),
                 "preprocess": model.preprocessor.config.to_dict(),
                 "backend": model.backend_name,
             }

@@ -15,13 +15,13 @@ import numpy as np
 
 from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import EmotionHubError, InputError
-from emotion_hub.predictor import EmotionPredictor, softmax
+from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.scoring.ahead import ahead
 from emotion_hub.scoring.photos import scan
 from emotion_hub.scoring.pictures import Picture
 from emotion_hub.scoring.rows import ReadPicture, ScoredModel, ScoredPart
 
-__all__ = ["Scorer", "load_models", "model_hash", "model_labels"]
+__all__ = ["Scorer", "load_models", "model_hash"]
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class _Part:
 
     def finish(self) -> ScoredPart:
         names = zip(self.scorer.models, self.scorer.hashes, self.queues, strict=True)
-        return ScoredPart(self.pictures, [ScoredModel(model.name, checkpoint, model_labels(model), queue.finish()) for model, checkpoint, queue in names])
+        return ScoredPart(self.pictures, [ScoredModel(model.name, checkpoint, model.classes.labels, queue.finish()) for model, checkpoint, queue in names])
 
 
 class _ModelQueue:
@@ -118,7 +118,6 @@ class _ModelQueue:
 
     def __init__(self, model: EmotionPredictor, batch_size: int, pool: ThreadPoolExecutor, depth: int) -> None:
         self.model, self.batch_size, self.pool, self.depth = model, batch_size, pool, depth
-        self.columns = [model.labels.index(label) for label in model_labels(model)]
         self.waiting: list[np.ndarray] = []
         self.probs: list[Future[np.ndarray]] = []
 
@@ -132,7 +131,7 @@ class _ModelQueue:
         """float32, (faces, labels)."""
         if self.waiting:
             self._submit(self.waiting)
-        return np.concatenate([one.result() for one in self.probs]) if self.probs else np.empty((0, len(self.columns)), np.float32)
+        return np.concatenate([one.result() for one in self.probs]) if self.probs else np.empty((0, len(self.model.classes)), np.float32)
 
     def _submit(self, planes: list[np.ndarray]) -> None:
         if len(self.probs) >= self.depth:
@@ -141,12 +140,7 @@ class _ModelQueue:
 
     def _run(self, planes: np.ndarray) -> np.ndarray:
         logits = self.model.backend.logits(self.model.preprocessor.normalise(planes))
-        return softmax(logits[:, self.columns]).astype(np.float32)  # over some of the labels it is p / sum(p), as `LabelSet.project`
-
-
-def model_labels(model: EmotionPredictor) -> tuple[str, ...]:
-    """The labels of a predictor's answers: those of `with_labels`, or its network's own."""
-    return (model.answer_labels or model.labels).labels
+        return self.model.probs(logits).astype(np.float32)
 
 
 def load_models(names: Sequence[str | Path | EmotionPredictor], backends: Sequence[str], workers: int) -> tuple[tuple[EmotionPredictor, ...], int]:

@@ -30,7 +30,7 @@ def warm_up() -> None:
         shared_pool().serve(name).model.predictor.predict_faces([face])
     time.sleep(QUIET)
     for method in METHODS.values():
-        with contextlib.suppress(MissingDependencyError):  # the Explain tab says so to whoever asks for the method
+        with contextlib.suppress(MissingDependencyError):  # the Explain tab names the missing extra when the method is chosen
             method.load()
     with contextlib.suppress(MissingDependencyError):
         for name in embedded_checkpoints():

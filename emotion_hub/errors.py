@@ -114,8 +114,11 @@ class MissingDependencyError(EmotionHubError, ImportError):
 def missing_extra(what: str, extra: str, error: ImportError | None = None) -> MissingDependencyError:
     """The error to raise where `what` needs packages of an extra of this project; `error` is the failed import.
 
-    No package index has this project, so the message points at README's ways to install it instead of a package name.
+    No package index has this project, so the message points at README's ways to install it instead of a package name. Raises `error` itself where a module
+    of this package is missing: no extra would install that.
     """
+    if error is not None and (error.name or "").partition(".")[0] == "emotion_hub":
+        raise error
     reason = f" ({error.name or first_line(error)} is not installed)" if error else ""
     return MissingDependencyError(f'{what} needs the extra {extra!r}{reason}: pip install ".[{extra}]" in a checkout, or see "Installation" in README')
 

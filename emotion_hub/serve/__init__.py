@@ -10,8 +10,6 @@ try:
     from emotion_hub.serve.demo import mount_demo
     from emotion_hub.serve.inference import EndpointHandler
 except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] == "emotion_hub":
-        raise
     raise missing_extra("the server", "serve", error) from error
 
 __all__ = ["EndpointHandler", "ServeConfig", "create_app", "mount_demo"]

@@ -104,6 +104,6 @@ def _end_process(status: int) -> NoReturn:
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # whoever read the log may be gone already
+        with suppress(OSError):  # the process that read the log may have exited
             stream.flush()
     os._exit(status)

@@ -19,8 +19,6 @@ try:
     from emotion_hub.ui.predict import predict_tab
     from emotion_hub.ui.upload_limits import UploadLimits
 except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] == "emotion_hub":
-        raise
     raise missing_extra("the demo", "app", error) from error
 
 __all__ = ["build_demo", "launch_options"]

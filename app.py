@@ -30,11 +30,13 @@ def warm_up() -> None:
         shared_pool().serve(name).model.predictor.predict_faces([face])
     time.sleep(QUIET)
     for method in METHODS.values():
-        with contextlib.suppress(MissingDependencyError):  # the Explain tab names the missing extra when the method is chosen
+        with contextlib.suppress(
+            MissingDependencyError
+        ):  # the Explain tab names the missing extra when the method is chosen
             method.load()
     with contextlib.suppress(MissingDependencyError):
         for name in embedded_checkpoints():
-            explain_face(face, embedded_predictor(name), "gradcam", scoring="none")
+            explain_face(face, embedded_predictor(name), "gradcam", metrics="none")
 
 
 def main() -> None:

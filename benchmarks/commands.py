@@ -22,7 +22,10 @@ PROCESSES: dict[str, tuple[list[str], str]] = {
     "import onnxruntime, PIL.Image, numpy": (["-c", "import onnxruntime, PIL.Image, numpy"], ""),
     "emotion-hub --help": (["-m", "emotion_hub", "--help"], "python -c pass"),
     "emotion-hub models": (["-m", "emotion_hub", "models"], "python -c pass"),
-    "emotion-hub predict photo.jpg": (["-m", "emotion_hub", "predict", str(example_path("astronaut"))], "import onnxruntime, PIL.Image, numpy"),
+    "emotion-hub predict photo.jpg": (
+        ["-m", "emotion_hub", "predict", str(example_path("astronaut"))],
+        "import onnxruntime, PIL.Image, numpy",
+    ),
 }
 
 
@@ -57,7 +60,14 @@ def commands(rounds: int = 9) -> dict[str, dict[str, Any]]:
 def run_once(arguments: Sequence[str]) -> tuple[float, float]:
     """Seconds and peak megabytes of `python ARGUMENTS`. Raises RuntimeError when it fails."""
     environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
-    launched = subprocess.run([sys.executable, "-S", "-c", _LAUNCH, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    launched = subprocess.run(
+        [sys.executable, "-S", "-c", _LAUNCH, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     status, seconds, kilobytes = launched.stdout.split()
     if status != "0":
         raise RuntimeError(f"python {' '.join(arguments)} ended with status {status}; run it by hand and look")

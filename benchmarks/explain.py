@@ -20,7 +20,7 @@ from benchmarks.timing import drawn_face, machine, median, write_json
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.explainers import METHODS, explain_face, list_methods
 from emotion_hub.explainers.overlay import sheet
-from emotion_hub.explainers.several import explain_all
+from emotion_hub.explainers.sheet import explain_all
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 
 __all__ = ["main", "measure", "threads_agree"]
@@ -36,9 +36,11 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     methods = {}
     for method in list_methods(predictor):
         options = {"samples": SAMPLES} if method == "lime" else {}
-        explain_face(face, predictor, method, scoring="none", **options)
+        explain_face(face, predictor, method, metrics="none", **options)
         count = repeats if method in ("lime", "shap") else 10 * repeats
-        own = statistics.median(explain_face(face, predictor, method, scoring="none", **options).milliseconds for _ in range(count))
+        own = statistics.median(
+            explain_face(face, predictor, method, metrics="none", **options).milliseconds for _ in range(count)
+        )
         methods[method] = {"milliseconds": round(own, 2), "forward_passes": round(own / forward, 2), **options}
     return {"network": checkpoint_summary(name)["model"], "forward_ms": round(forward, 3), "methods": methods}
 
@@ -51,7 +53,9 @@ def threads_agree(predictor: EmotionPredictor, threads: int = 8) -> dict[str, bo
 
     def run(job: tuple[str, str]) -> np.ndarray:
         method, target = job
-        return explain_face(face, predictor, method, target, scoring="none", **({"samples": 200} if method == "lime" else {})).heatmap
+        return explain_face(
+            face, predictor, method, target, metrics="none", **({"samples": 200} if method == "lime" else {})
+        ).heatmap
 
     alone, before = [run(job) for job in jobs], predictor.predict_faces([face])[0].probs
     with ThreadPoolExecutor(threads) as pool:
@@ -65,14 +69,19 @@ def threads_agree(predictor: EmotionPredictor, threads: int = 8) -> dict[str, bo
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure, print, and write the JSON where --json says; returns it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explain", description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="runs of the slow methods; the quick ones get ten times as many (default: 5)")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=5,
+        help="runs of the slow methods; the quick ones get ten times as many (default: 5)",
+    )
     parser.add_argument("--threads", type=int, default=2, help="torch's threads (default: 2)")
     parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     checkpoints = {name: measure(name, args.repeats) for name in embedded_checkpoints()}
     begun = time.perf_counter()
-    sheet(explain_all(drawn_face(), whole=True, samples=SAMPLES, scoring="fast"))
+    sheet(explain_all(drawn_face(), whole=True, samples=SAMPLES, metrics="fast"))
     seconds = time.perf_counter() - begun
     result = {
         "machine": {**machine("torch"), "threads": args.threads},
@@ -83,7 +92,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     for name, row in checkpoints.items():
         print(f"{name} ({row['network']}): forward {row['forward_ms']:.2f} ms")
         for method, cost in row["methods"].items():
-            print(f"  {METHODS[method].title:12} {cost['milliseconds']:9.1f} ms  {cost['forward_passes']:8.1f} forward passes")
+            print(
+                f"  {METHODS[method].title:12} {cost['milliseconds']:9.1f} ms  {cost['forward_passes']:8.1f} forward passes"
+            )
     print(f"a sheet of all methods on both pipelines: {seconds:.1f} s; from eight threads: {result['threads']}")
     if args.json:
         write_json(args.json, result)

@@ -1,6 +1,6 @@
 """How much of a network's speed the real, augmented batches leave: `python -m benchmarks.feeding --recipe R.toml --json out.json`.
 
-The same training step runs on ready random tensors and on batches as `training.dataset` makes them (drawn faces, so no data is needed), in turns, and
+The same training step runs on ready random tensors and on batches as `training.data.batches` makes them (drawn faces, so no data is needed), in turns, and
 the medians are compared. Feeding is no limit when the share stays above .9.
 """
 
@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader
 from benchmarks.timing import machine, write_json
 from emotion_hub.models import create_model
 from emotion_hub.preprocess import Preprocessor
-from training.dataset import PlaneDataset
-from training.optim import build_optimizer
-from training.recipe import Recipe, load_recipe
+from training.data.batches import PlaneDataset
+from training.fit.optim import build_optimizer
+from training.fit.recipe import Recipe, load_recipe
 
 __all__ = ["main", "measure"]
 
@@ -47,8 +47,18 @@ def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, 
     targets = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, count)]
     faces = PlaneDataset(planes, targets, preprocessor, recipe.augmentation)
     faces.set_epoch(recipe.epochs)  # full strength
-    loader = DataLoader(faces, recipe.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0, collate_fn=PlaneDataset.collate)
-    ready = {"pixel_values": torch.randn(recipe.batch_size, preprocessor.config.channels, side, side), "labels": torch.from_numpy(targets[: recipe.batch_size])}
+    loader = DataLoader(
+        faces,
+        recipe.batch_size,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=PlaneDataset.collate,
+    )
+    ready = {
+        "pixel_values": torch.randn(recipe.batch_size, preprocessor.config.channels, side, side),
+        "labels": torch.from_numpy(targets[: recipe.batch_size]),
+    }
     model = create_model(recipe.model, **recipe.options).train().to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
 
@@ -81,7 +91,9 @@ def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="benchmarks.feeding", description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", required=True, action="append", help="a .toml file of training/runs/; may be repeated")
+    parser.add_argument(
+        "--recipe", required=True, action="append", help="a .toml file of training/runs/; may be repeated"
+    )
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
@@ -94,7 +106,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     for path in args.recipe:
         rows.append(measure(load_recipe(path), args.steps, args.rounds, args.workers))
         row = rows[-1]
-        print(f"{row['recipe']}: {row['random_images_per_second']:.0f} images/s on random tensors, {row['fed_images_per_second']:.0f} fed: {row['share']:.1%}")
+        print(
+            f"{row['recipe']}: {row['random_images_per_second']:.0f} images/s on random tensors, {row['fed_images_per_second']:.0f} fed: {row['share']:.1%}"
+        )
     if args.json:
         write_json(args.json, rows)
     return {"rows": rows}

@@ -26,11 +26,13 @@ def matmul_peak(side: int = 2048, rounds: int = 4) -> dict[str, float]:
 def _session():
     import onnx
 
-    from emotion_hub.onnx_runtime import onnxruntime
+    from emotion_hub.onnx.runtime import onnxruntime
 
     kind = onnx.TensorProto.FLOAT
     tensors = [onnx.helper.make_tensor_value_info(name, kind, [None, None]) for name in ("a", "b", "c")]
-    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["a", "b"], ["c"])], "product", tensors[:2], tensors[2:])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["a", "b"], ["c"])], "product", tensors[:2], tensors[2:]
+    )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 

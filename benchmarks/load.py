@@ -43,7 +43,11 @@ START = 300
 def photos(folder: Path | None) -> list[bytes]:
     """The files of a folder, or the packaged photo of an astronaut, as JPEGs of four sizes."""
     if folder is not None:
-        return [path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")]
+        return [
+            path.read_bytes()
+            for path in sorted(folder.iterdir())
+            if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
+        ]
     made, whole = [], load_image(example_path("astronaut"))
     for side in (512, 448, 384, 320):
         buffer = io.BytesIO()
@@ -95,7 +99,9 @@ def _ready(url: str) -> bool:
         return False
 
 
-async def server_speed(url: str, process: psutil.Process, files: list[bytes], clients: int, seconds: float, requests: int) -> dict[str, Any]:
+async def server_speed(
+    url: str, process: psutil.Process, files: list[bytes], clients: int, seconds: float, requests: int
+) -> dict[str, Any]:
     """What that many clients got who asked again as soon as they were answered, for `seconds` and until `requests` were made.
 
     A client that is told to come back waits as long as it was told, or to the end.
@@ -113,14 +119,18 @@ async def server_speed(url: str, process: psutil.Process, files: list[bytes], cl
         while going():
             sent = time.perf_counter()
             try:
-                answer = await http.post("/predict", content=files[next(numbers) % len(files)], headers={"content-type": "image/jpeg"})
+                answer = await http.post(
+                    "/predict", content=files[next(numbers) % len(files)], headers={"content-type": "image/jpeg"}
+                )
             except httpx.TransportError as error:
                 seen[type(error).__name__] += 1
                 continue
             name = str(answer.status_code)
             if answer.status_code == 503:
                 name += " with Retry-After" if "retry-after" in answer.headers else " without Retry-After"
-                await asyncio.sleep(min(float(answer.headers.get("retry-after", 1)), max(0.0, seconds - (time.perf_counter() - begun))))
+                await asyncio.sleep(
+                    min(float(answer.headers.get("retry-after", 1)), max(0.0, seconds - (time.perf_counter() - begun)))
+                )
             elif answer.status_code == 200:
                 latencies.append(time.perf_counter() - sent)
             seen[name] += 1
@@ -142,7 +152,11 @@ async def server_speed(url: str, process: psutil.Process, files: list[bytes], cl
         "seconds": spent,
         "answers": dict(seen),
         "failed": failed,
-        "latency_seconds": {name: float(np.quantile(latencies, q)) for name, q in (("median", 0.5), ("p95", 0.95), ("p99", 0.99))} if latencies else {},
+        "latency_seconds": {
+            name: float(np.quantile(latencies, q)) for name, q in (("median", 0.5), ("p95", 0.95), ("p99", 0.99))
+        }
+        if latencies
+        else {},
         "memory": _growth(memory),
     }
 
@@ -151,17 +165,32 @@ def _growth(memory: list[tuple[int, int]]) -> dict[str, Any]:
     """Megabytes after the first tenth of the answers, when every thread has worked, and at the end; how much more the end is."""
     last = memory[-1][0]
     warm = next(size for done, size in memory if done >= last / 10)
-    return {"warm_mb": round(warm / 2**20, 1), "end_mb": round(memory[-1][1] / 2**20, 1), "growth": round(memory[-1][1] / warm - 1, 4), "answers": last}
+    return {
+        "warm_mb": round(warm / 2**20, 1),
+        "end_mb": round(memory[-1][1] / 2**20, 1),
+        "growth": round(memory[-1][1] / warm - 1, 4),
+        "answers": last,
+    }
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="benchmarks.load", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60, help="of load (default: 60)")
-    parser.add_argument("--requests", type=int, default=0, help="go on until this many were answered; 20000 to see whether memory is flat")
+    parser.add_argument(
+        "--requests",
+        type=int,
+        default=0,
+        help="go on until this many were answered; 20000 to see whether memory is flat",
+    )
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--model", default="native48")
     parser.add_argument("--backend", default="onnx")
-    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos to send (default: the packaged photo of an astronaut, in four sizes)")
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        metavar="FOLDER",
+        help="photos to send (default: the packaged photo of an astronaut, in four sizes)",
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args(argv)
     files, threads = photos(args.photos), os.cpu_count() or 1
@@ -185,7 +214,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         "threads": threads,
         "machine": machine("onnxruntime", "fastapi", "uvicorn"),
     }
-    print(f"predictor {result['predictor_photos_per_second']:.1f} photos/s, server {answered['photos_per_second']:.1f}: {result['share']:.0%}")
+    print(
+        f"predictor {result['predictor_photos_per_second']:.1f} photos/s, server {answered['photos_per_second']:.1f}: {result['share']:.0%}"
+    )
     print(f"answers {answered['answers']}, failed {answered['failed']}, memory {answered['memory']}")
     if args.json:
         write_json(args.json, result)

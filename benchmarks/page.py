@@ -23,10 +23,15 @@ CHROMIUM = "/usr/bin/chromium"
 STILL = 6.0
 
 _LAUNCH = "from emotion_hub.ui import build_demo, launch_options\n"
-_EMPTY = _LAUNCH + "import gradio as gr\nwith gr.Blocks(analytics_enabled=False) as page: pass\npage.launch(**launch_options())"
+_EMPTY = (
+    _LAUNCH
+    + "import gradio as gr\nwith gr.Blocks(analytics_enabled=False) as page: pass\npage.launch(**launch_options())"
+)
 _BARE = (
     "from emotion_hub.ui import compare, explain, predict\n"
-    "for tab in (compare, explain, predict): tab.example_photos = lambda photo: None\n" + _LAUNCH + "build_demo().launch(**launch_options())"
+    "for tab in (compare, explain, predict): tab.example_photos = lambda photo: None\n"
+    + _LAUNCH
+    + "build_demo().launch(**launch_options())"
 )
 PAGES = {"empty": _EMPTY, "without_examples": _BARE, "demo": _LAUNCH + "build_demo().launch(**launch_options())"}
 
@@ -65,8 +70,18 @@ def _served(code: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
         probe.close()
-        environment = os.environ | {"GRADIO_SERVER_PORT": url.rpartition(":")[2], "GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1"}
-        server = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = os.environ | {
+            "GRADIO_SERVER_PORT": url.rpartition(":")[2],
+            "GRADIO_TEMP_DIR": folder,
+            "HF_HUB_OFFLINE": "1",
+        }
+        server = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             for _ in range(300):
                 try:

@@ -38,9 +38,13 @@ def worker_command(script: Path, pins: Path | None, place: Path) -> list[str]:
             call(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"], "npm install", cwd=place)
         else:
             call([sys.executable, "-m", "venv", str(place)], "python -m venv")
-            call([str(python), "-m", "pip", "install", "--no-deps", "-r", str(pins)], "pip install")  # the file names every package
+            call(
+                [str(python), "-m", "pip", "install", "--no-deps", "-r", str(pins)], "pip install"
+            )  # the file names every package
         stamp.write_text(pins.read_text())
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # workers inherit it; they import ONNX Runtime without emotion_hub
+    os.environ.setdefault(
+        "ORT_DISABLE_TELEMETRY", "1"
+    )  # workers inherit it; they import ONNX Runtime without emotion_hub
     return [shutil.which("node") if node else str(python) if pins else sys.executable, str(script)]
 
 
@@ -53,4 +57,6 @@ def call(command: list[str], what: str, **options: Any) -> None:
     if done.returncode:
         said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         complaints = [line for line in said if "error" in line.lower()] or said
-        raise PeerError(f"{what} ended with {done.returncode}: {complaints[-1][:300] if complaints else 'it said nothing'}")
+        raise PeerError(
+            f"{what} ended with {done.returncode}: {complaints[-1][:300] if complaints else 'it said nothing'}"
+        )

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import limit, seeds, stages, startup
+from benchmarks import claims as seeds
+from benchmarks import limit, stages, startup
 from benchmarks.commands import commands
 from benchmarks.page import page_weight
 from benchmarks.table import draw, write_readme
@@ -18,8 +19,8 @@ from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_
 from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
-from emotion_hub.onnx_export import STORAGE, export_onnx
-from emotion_hub.onnx_files import onnx_file
+from emotion_hub.onnx.export import STORAGE, export_onnx
+from emotion_hub.onnx.files import onnx_file
 
 __all__ = ["PARTS", "main"]
 
@@ -40,7 +41,9 @@ def _batches(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"matmul_gflops": peak}
     for name in embedded_checkpoints():
         row = stages.batches(name)
-        found[name] = row | {"limit": limit.share_of_peak(EmotionClassifier.from_pretrained(name), row["faces_per_second"]["bare"], peak)}
+        found[name] = row | {
+            "limit": limit.share_of_peak(EmotionClassifier.from_pretrained(name), row["faces_per_second"]["bare"], peak)
+        }
     return found
 
 
@@ -49,13 +52,19 @@ def _storages(args: argparse.Namespace) -> dict[str, Any]:
     for name in embedded_checkpoints():
         classifier, weights = EmotionClassifier.from_pretrained(name), resolve_file(name, WEIGHTS_FILE)
         with tempfile.TemporaryDirectory() as folder:
-            paths = {s: export_onnx(classifier, Path(folder) / f"{s}.onnx", storage=s, weights_file=weights).path for s in STORAGE}
+            paths = {
+                s: export_onnx(classifier, Path(folder) / f"{s}.onnx", storage=s, weights_file=weights).path
+                for s in STORAGE
+            }
             found[name] = stages.storages({**paths, "int8": onnx_file(name, int8=True)})
     return found
 
 
 def _startup(args: argparse.Namespace) -> dict[str, Any]:
-    return {"prediction": {name: startup.first_prediction(name) for name in embedded_checkpoints()}, "app": startup.app_start("native48")}
+    return {
+        "prediction": {name: startup.first_prediction(name) for name in embedded_checkpoints()},
+        "app": startup.app_start("native48"),
+    }
 
 
 def _seeds(args: argparse.Namespace) -> dict[str, Any]:
@@ -79,15 +88,27 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """The whole report. Parts that are not asked for keep the figures of the file that is there, when it comes from this processor."""
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("--json", nargs="?", type=Path, const=RESULTS / "run.json", help="where to write the figures (default: benchmarks/results/run.json)")
-    parser.add_argument("--only", action="append", choices=tuple(PARTS), help="measure this part; may be repeated (default: all)")
-    parser.add_argument("--yunet", type=Path, metavar="FILE", default=MODEL_FILE, help="another YuNet file (default: the packaged one)")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        type=Path,
+        const=RESULTS / "run.json",
+        help="where to write the figures (default: benchmarks/results/run.json)",
+    )
+    parser.add_argument(
+        "--only", action="append", choices=tuple(PARTS), help="measure this part; may be repeated (default: all)"
+    )
+    parser.add_argument(
+        "--yunet", type=Path, metavar="FILE", default=MODEL_FILE, help="another YuNet file (default: the packaged one)"
+    )
     parser.add_argument("--readme", action="store_true", help="write README's table from the figures")
     args = parser.parse_args(argv)
     here = machine(*PACKAGES)
     earlier = json.loads(args.json.read_text()) if args.json and args.json.is_file() else {}
     if args.only and earlier and earlier["machine"]["processor"] != here["processor"]:
-        raise InputError(f"{args.json} was measured on {earlier['machine']['processor']}, this is {here['processor']}: leave --only out and measure all of it")
+        raise InputError(
+            f"{args.json} was measured on {earlier['machine']['processor']}, this is {here['processor']}: leave --only out and measure all of it"
+        )
     report = {"machine": here, **{name: part for name, part in earlier.items() if name in PARTS and args.only}}
     for name in args.only or PARTS:
         print(f"measuring {name} ...", flush=True)

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import machine, write_json
-from emotion_hub.onnx_export import INPUT, OUTPUT
+from emotion_hub.batch import predict_many
+from emotion_hub.onnx.export import INPUT, OUTPUT
 from emotion_hub.predictor import EmotionPredictor
-from emotion_hub.scoring import score
 
 __all__ = ["draw_faces", "main", "measure"]
 
@@ -30,10 +30,14 @@ def draw_faces(folder: Path, count: int) -> None:
     for i in range(count):
         small = Image.fromarray(rng.integers(0, 256, (6, 6), dtype=np.uint8))
         smooth = np.asarray(small.resize((48, 48), Image.Resampling.BICUBIC), dtype=np.float32)
-        Image.fromarray((smooth + rng.normal(0, 6, (48, 48))).clip(0, 255).astype(np.uint8)).save(folder / f"{i:06d}.png")
+        Image.fromarray((smooth + rng.normal(0, 6, (48, 48))).clip(0, 255).astype(np.uint8)).save(
+            folder / f"{i:06d}.png"
+        )
 
 
-def measure(model: str, faces: int, batch_size: int = 64, rounds: int = 5, workers: int | None = None) -> dict[str, Any]:
+def measure(
+    model: str, faces: int, batch_size: int = 64, rounds: int = 5, workers: int | None = None
+) -> dict[str, Any]:
     """Faces/s of the bare loop and of `score`, a round each in turn, and the median share."""
     predictor = EmotionPredictor.from_pretrained(model, backend="onnx", threads=workers)
     rng = np.random.default_rng(0)
@@ -52,7 +56,16 @@ def measure(model: str, faces: int, batch_size: int = 64, rounds: int = 5, worke
 
         def scored() -> float:
             begun = time.perf_counter()
-            done = score(folder, out, models=[model], backend="onnx", whole=True, batch_size=batch_size, workers=workers, restart=True)
+            done = predict_many(
+                folder,
+                out,
+                models=[model],
+                backend="onnx",
+                whole=True,
+                batch_size=batch_size,
+                workers=workers,
+                restart=True,
+            )
             assert done.faces == faces
             return faces / (time.perf_counter() - begun)
 
@@ -82,7 +95,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args(argv)
     found = measure(args.model, args.faces, args.batch_size, args.rounds, args.workers)
-    print(f"{found['model']}: {found['bare_faces_per_second']:.0f} faces/s bare, {found['score_faces_per_second']:.0f} scored: {found['share']:.1%}")
+    print(
+        f"{found['model']}: {found['bare_faces_per_second']:.0f} faces/s bare, {found['score_faces_per_second']:.0f} scored: {found['share']:.1%}"
+    )
     if args.json:
         write_json(args.json, found)
     return found

@@ -27,12 +27,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import machine, write_json
+from emotion_hub.batch import BatchSummary, formats, photos, predict_many
+from emotion_hub.batch import worker as work
+from emotion_hub.batch.parts import Parts
 from emotion_hub.detectors import YuNetDetector
 from emotion_hub.examples import example_path
 from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
-from emotion_hub.scoring import ScoreSummary, formats, photos, score, work
-from emotion_hub.scoring.parts import Parts
 
 __all__ = ["draw_photos", "main", "measure"]
 
@@ -58,9 +59,19 @@ def draw_photos(folder: Path, count: int) -> list[dict[str, Any]]:
         if share is not None:
             example, (left, top, right, bottom) = examples[number % len(examples)], faces[number % len(examples)]
             scale = share * long / (bottom - top)
-            larger = example.resize((round(example.width * scale), round(example.height * scale)), Image.Resampling.BICUBIC)
-            photo.paste(larger, (round(photo.width / 2 - scale * (left + right) / 2), round(photo.height / 2 - scale * (top + bottom) / 2)))
-        pixels = np.asarray(photo, dtype=np.float32) + rng.normal(0, 3, (photo.height, photo.width, 1)).astype(np.float32)
+            larger = example.resize(
+                (round(example.width * scale), round(example.height * scale)), Image.Resampling.BICUBIC
+            )
+            photo.paste(
+                larger,
+                (
+                    round(photo.width / 2 - scale * (left + right) / 2),
+                    round(photo.height / 2 - scale * (top + bottom) / 2),
+                ),
+            )
+        pixels = np.asarray(photo, dtype=np.float32) + rng.normal(0, 3, (photo.height, photo.width, 1)).astype(
+            np.float32
+        )
         path = folder / f"{number:06d}.jpg"
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, "JPEG", quality=90)
         made.append({"pixels": list(photo.size), "face_share": share, "bytes": path.stat().st_size})
@@ -125,17 +136,17 @@ def measure(count: int, model: str = "native48", workers: int = 1, rounds: int =
         folder.mkdir()
         made = draw_photos(folder, count)
 
-        def run(full_decode: bool, out: Path) -> tuple[ScoreSummary, Clocks]:
+        def run(full_decode: bool, out: Path) -> tuple[BatchSummary, Clocks]:
             clocks, started = Clocks(), time.process_time()
             with clocks.running():
                 options = {"models": [model], "backend": "onnx", "workers": workers, "full_decode": full_decode}
-                summary = score(folder, out, restart=True, progress=True, **options)
+                summary = predict_many(folder, out, restart=True, progress=True, **options)
             clocks.cpu = time.process_time() - started
             return summary, clocks
 
         ways = {"reduced": False, "full": True}
         outs = {way: Path(name) / f"{way}.csv" for way in ways}
-        runs: dict[str, list[tuple[ScoreSummary, Clocks]]] = {way: [] for way in ways}
+        runs: dict[str, list[tuple[BatchSummary, Clocks]]] = {way: [] for way in ways}
         for _ in range(rounds):
             for way, full_decode in ways.items():
                 runs[way].append(run(full_decode, outs[way]))
@@ -143,13 +154,15 @@ def measure(count: int, model: str = "native48", workers: int = 1, rounds: int =
     found = {way: _figures(of_way, count) for way, of_way in runs.items()}
     gains = {
         "speedup": round(found["full"]["seconds"] / found["reduced"]["seconds"], 3),
-        "cpu_speedup": round(found["full"]["cpu_milliseconds_per_photo"] / found["reduced"]["cpu_milliseconds_per_photo"], 3),
+        "cpu_speedup": round(
+            found["full"]["cpu_milliseconds_per_photo"] / found["reduced"]["cpu_milliseconds_per_photo"], 3
+        ),
     }
     settings = {"model": model, "photos": count, "workers": workers, "rounds": rounds, "distinct": made}
     return {**settings, "runs": found, **gains, "differences": differences, "machine": machine("onnxruntime", "pillow")}
 
 
-def _figures(runs: list[tuple[ScoreSummary, Clocks]], count: int) -> dict[str, Any]:
+def _figures(runs: list[tuple[BatchSummary, Clocks]], count: int) -> dict[str, Any]:
     """Of the median run."""
     summary, clocks = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
     return {
@@ -169,7 +182,9 @@ def _differences(reduced: Path, full: Path) -> dict[str, Any]:
         with path.open(newline="", encoding="utf-8") as file:
             tables.append({(row["picture"], row["face"]): row for row in csv.DictReader(file)})
     first, second = tables
-    counts = {(key[0], row["faces"]) for key, row in first.items()} ^ {(key[0], row["faces"]) for key, row in second.items()}
+    counts = {(key[0], row["faces"]) for key, row in first.items()} ^ {
+        (key[0], row["faces"]) for key, row in second.items()
+    }
     other = {picture for picture, _ in counts}
     faces = [(first[key], second[key]) for key in first if key[0] not in other and first[key]["label"]]
     changes = [max(abs(float(a[name]) - float(b[name])) for name in a if name.startswith("prob_")) for a, b in faces]
@@ -187,7 +202,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--model", default="native48", help="embedded name, folder or Hub id (default: native48)")
     parser.add_argument("--photos", type=int, default=300, help="how many photos (default: 300)")
     parser.add_argument("--workers", type=int, default=1, help="threads that read photos (default: 1)")
-    parser.add_argument("--rounds", type=int, default=1, help="runs of each way, of which the median counts (default: 1)")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="runs of each way, of which the median counts (default: 1)"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args(argv)
     found = measure(args.photos, args.model, args.workers, args.rounds)
@@ -195,7 +212,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         stages = ", ".join(f"{name} {ms:.1f}" for name, ms in run["milliseconds_per_photo"].items())
         speed = f"{run['photos_per_second']:.1f} photos/s, {run['cpu_milliseconds_per_photo']:.1f} ms of processor time per photo"
         print(f"{way}: {speed}, {run['decoded_again']} of {found['photos']} decoded again; ms per photo: {stages}")
-    print(f"reduced decoding is {found['speedup']:.2f} times as fast, {found['cpu_speedup']:.2f} by processor time; differences: {found['differences']}")
+    print(
+        f"reduced decoding is {found['speedup']:.2f} times as fast, {found['cpu_speedup']:.2f} by processor time; differences: {found['differences']}"
+    )
     if args.json:
         write_json(args.json, found)
     return found

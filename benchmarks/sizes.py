@@ -48,7 +48,11 @@ def sizes() -> dict[str, int]:
 
 def package_bytes() -> int:
     """The bytes of this package's own files."""
-    return sum(path.stat().st_size for path in (ROOT / "emotion_hub").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return sum(
+        path.stat().st_size
+        for path in (ROOT / "emotion_hub").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
 
 
 def requirements(extras: dict[str, list[str]], *names: str) -> set[str]:
@@ -110,7 +114,9 @@ def main(argv: list[str] | None = None) -> dict[str, int]:
     print(table(found))
     if args.readme:
         readme = ROOT / "README.md"
-        head, mark, rest = readme.read_text(encoding="utf-8").partition("<!-- sizes: written by python -m benchmarks.sizes -->\n")
+        head, mark, rest = readme.read_text(encoding="utf-8").partition(
+            "<!-- sizes: written by python -m benchmarks.sizes -->\n"
+        )
         _, end, tail = rest.partition("<!-- end of sizes -->")
         readme.write_text(f"{head}{mark}{table(found)}\n{end}{tail}", encoding="utf-8")
     return found

@@ -18,8 +18,8 @@ from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.examples import example_path
 from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
-from emotion_hub.onnx_export import INPUT, OUTPUT
-from emotion_hub.onnx_share import file_bytes
+from emotion_hub.onnx.export import INPUT, OUTPUT
+from emotion_hub.onnx.external_data import file_bytes
 from emotion_hub.predictor import EmotionPredictor
 
 __all__ = ["BATCH", "batches", "faces", "photo_stages", "ready_face", "storages"]
@@ -67,7 +67,10 @@ def photo_stages(names: list[str], yunet: Path = MODEL_FILE, repeats: int = 5) -
     def opened(name: str) -> dict[str, Callable[[], object]]:
         predictor = EmotionPredictor.from_pretrained(name, backend="onnx")
         pixels = predictor.preprocessor(face.image)[None]
-        return {f"preprocess, {name}": lambda: predictor.preprocessor(face.image), f"model, {name}": lambda: predictor.backend.logits(pixels)}
+        return {
+            f"preprocess, {name}": lambda: predictor.preprocessor(face.image),
+            f"model, {name}": lambda: predictor.backend.logits(pixels),
+        }
 
     for stages in _alone({name: partial(opened, name) for name in names}, 3, 4 * repeats).values():
         found |= stages
@@ -77,7 +80,9 @@ def photo_stages(names: list[str], yunet: Path = MODEL_FILE, repeats: int = 5) -
 def batches(name: str, rounds: int = 5, threads: int | None = None) -> dict[str, Any]:
     """Faces a second in batches of 64: `predict_batch` on decoded faces, torch, and a bare ONNX Runtime loop on as many threads, alternating."""
     made = faces(4 * BATCH)
-    onnx, torch = (EmotionPredictor.from_pretrained(name, backend=backend, threads=threads) for backend in ("onnx", "torch"))
+    onnx, torch = (
+        EmotionPredictor.from_pretrained(name, backend=backend, threads=threads) for backend in ("onnx", "torch")
+    )
     pixels = onnx.preprocessor.batch(made[:BATCH])
     session = onnx.backend.session
 
@@ -104,16 +109,24 @@ def storages(paths: Mapping[str, Path], rounds: int = 5) -> dict[str, Any]:
         return {"one": lambda: predictor.backend.logits(one), "many": lambda: predictor.backend.logits(many)}
 
     times = _alone({storage: partial(opened, path) for storage, path in paths.items()}, rounds, 10)
-    return {s: {"milliseconds": t["one"], "faces_per_second": 1000 * BATCH / t["many"], "bytes": file_bytes(paths[s])} for s, t in times.items()}
+    return {
+        s: {"milliseconds": t["one"], "faces_per_second": 1000 * BATCH / t["many"], "bytes": file_bytes(paths[s])}
+        for s, t in times.items()
+    }
 
 
-def _alone(openers: Mapping[str, Callable[[], Mapping[str, Callable[[], object]]]], rounds: int, repeats: int) -> dict[str, dict[str, float]]:
+def _alone(
+    openers: Mapping[str, Callable[[], Mapping[str, Callable[[], object]]]], rounds: int, repeats: int
+) -> dict[str, dict[str, float]]:
     """Median milliseconds of each one's runs, each opened for its turn and let go after it, since ONNX Runtime's threads spin on and slow the next session."""
     medians: dict[str, list[dict[str, float]]] = {name: [] for name in openers}
     for _ in range(rounds):
         for name, opened in openers.items():
             medians[name].append({stage: median(run, repeats) for stage, run in opened().items()})
-    return {name: {stage: statistics.median(turn[stage] for turn in turns) for stage in turns[0]} for name, turns in medians.items()}
+    return {
+        name: {stage: statistics.median(turn[stage] for turn in turns) for stage in turns[0]}
+        for name, turns in medians.items()
+    }
 
 
 def faces(count: int) -> list[Image.Image]:

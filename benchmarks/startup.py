@@ -63,12 +63,22 @@ def first_prediction(name: str, rounds: int = 5) -> dict[str, Any]:
         inside, whole, torch = [], [], set()
         for _ in range(rounds + 1):
             begun = time.perf_counter()
-            done = subprocess.run([sys.executable, "-c", PREDICT, name, str(picture)], capture_output=True, text=True, check=True, cwd=ROOT)
+            done = subprocess.run(
+                [sys.executable, "-c", PREDICT, name, str(picture)],
+                capture_output=True,
+                text=True,
+                check=True,
+                cwd=ROOT,
+            )
             whole.append(time.perf_counter() - begun)
             seconds, loaded = done.stdout.split()
             inside.append(float(seconds))
             torch.add(loaded == "True")
-    return {"import_to_answer": statistics.median(inside[1:]), "process": statistics.median(whole[1:]), "torch_loaded": True in torch}
+    return {
+        "import_to_answer": statistics.median(inside[1:]),
+        "process": statistics.median(whole[1:]),
+        "torch_loaded": True in torch,
+    }
 
 
 def app_start(name: str, rounds: int = 3) -> dict[str, Any]:
@@ -79,7 +89,10 @@ def app_start(name: str, rounds: int = 3) -> dict[str, Any]:
         empty.write_text(EMPTY)
         times: dict[str, list[float]] = {"empty": [], "app": []}
         for turn in range(rounds + 1):  # the first round fills the disk's cache
-            for which, command, what in (("empty", [str(empty)], ["ping"]), ("app", [str(ROOT / "app.py")], [str(picture), name])):
+            for which, command, what in (
+                ("empty", [str(empty)], ["ping"]),
+                ("app", [str(ROOT / "app.py")], [str(picture), name]),
+            ):
                 seconds = _until_answered(command, what)
                 if turn:
                     times[which].append(seconds)
@@ -93,11 +106,20 @@ def _until_answered(command: list[str], what: list[str]) -> float:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    asking = subprocess.Popen([sys.executable, "-c", ASK, address, *what], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    asking = subprocess.Popen(
+        [sys.executable, "-c", ASK, address, *what], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     time.sleep(4)  # its imports
     begun = time.perf_counter()
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    server = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1",
+    }
+    server = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         said = [asking.stdout.readline().strip() for _ in range(2)]
         seconds = time.perf_counter() - begun

@@ -16,7 +16,9 @@ BEGIN, END = "<!-- speed: written by python -m benchmarks.run --json --readme --
 def markdown(report: dict[str, Any]) -> str:
     """README's tables."""
     machine, faces, batches = report["machine"], report["faces"], report["batches"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if name in ("torch", "onnxruntime"))
+    versions = ", ".join(
+        f"{name} {version}" for name, version in machine["versions"].items() if name in ("torch", "onnxruntime")
+    )
     lines = [
         f"{machine['processor']}, {machine['cores']} cores, {versions}. Medians in milliseconds; ratios are of rounds that alternate in one run.",
         "",
@@ -43,20 +45,37 @@ def markdown(report: dict[str, Any]) -> str:
     lines += ["", "| weights stored in | file, MB | one face, ms | batches of 64, faces/s |", "|---|---|---|---|"]
     for name, row in report["storages"].items():
         for storage, figures in row.items():
-            lines.append(f"| `{name}`, {storage} | {figures['bytes'] / 2**20:.1f} | {figures['milliseconds']:.2f} | {figures['faces_per_second']:,.0f} |")
+            lines.append(
+                f"| `{name}`, {storage} | {figures['bytes'] / 2**20:.1f} | {figures['milliseconds']:.2f} | {figures['faces_per_second']:,.0f} |"
+            )
     start = report["startup"]
     first = ", ".join(f"`{name}` {row['import_to_answer']:.2f} s" for name, row in start["prediction"].items())
-    lines += ["", f"From `import emotion_hub` to the first ONNX prediction in a fresh process: {first}. The demo answers its first prediction after "]
-    lines[-1] += f"{start['app']['app']:.1f} s, {start['app']['ratio']:.2f} times as long as an empty Gradio app takes to answer anything."
-    lines += ["", "| command, in a fresh process | seconds | peak memory, MB | of the bare process |", "|---|---|---|---|"]
+    lines += [
+        "",
+        f"From `import emotion_hub` to the first ONNX prediction in a fresh process: {first}. The demo answers its first prediction after ",
+    ]
+    lines[-1] += (
+        f"{start['app']['app']:.1f} s, {start['app']['ratio']:.2f} times as long as an empty Gradio app takes to answer anything."
+    )
+    lines += [
+        "",
+        "| command, in a fresh process | seconds | peak memory, MB | of the bare process |",
+        "|---|---|---|---|",
+    ]
     for name, row in report["commands"].items():
         of = f"{row['ratio']:.1f}× `{row['over']}`" if "over" in row else "–"
         lines.append(f"| `{name}` | {row['seconds']:.2f} | {row['megabytes']:.0f} | {of} |")
     page = report["page"]
     more, gallery = page["demo"] - page["empty"], page["demo"] - page["without_examples"]
-    lines += ["", f"The demo's page transfers {more / 1000:,.0f} kB more than an empty Gradio page, {gallery / 1000:,.0f} of them for the example photos."]
+    lines += [
+        "",
+        f"The demo's page transfers {more / 1000:,.0f} kB more than an empty Gradio page, {gallery / 1000:,.0f} of them for the example photos.",
+    ]
     lines += ["", "| claimed of 48 pixels against 224 | claimed | measured | holds |", "|---|---|---|---|"]
-    lines += [f"| {c['claim']} | {c['claimed']} | {c['measured']} | {'yes' if c['holds'] else 'no'} |" for c in report["seeds"]["claims"]]
+    lines += [
+        f"| {c['claim']} | {c['claimed']} | {c['measured']} | {'yes' if c['holds'] else 'no'} |"
+        for c in report["seeds"]["claims"]
+    ]
     return "\n".join(lines)
 
 
@@ -78,8 +97,15 @@ def draw(report: dict[str, Any], path: Path) -> Path:
     axes = figure.add_subplot()
     colours = {"detect": "#c9d8f2", "model": "#2f5fb3", "preprocess": "#7fa3dc"}
     names = list(rows)[::-1]
-    bars = axes.barh(names, [rows[name] for name in names], color=[colours.get(name.split(",")[0], "#9aa7b8") for name in names])
-    axes.bar_label(bars, labels=[f"{rows[name]:,.0f} ms" if rows[name] >= 10 else f"{rows[name]:.2g} ms" for name in names], padding=3, fontsize=8)
+    bars = axes.barh(
+        names, [rows[name] for name in names], color=[colours.get(name.split(",")[0], "#9aa7b8") for name in names]
+    )
+    axes.bar_label(
+        bars,
+        labels=[f"{rows[name]:,.0f} ms" if rows[name] >= 10 else f"{rows[name]:.2g} ms" for name in names],
+        padding=3,
+        fontsize=8,
+    )
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.set_xlabel("milliseconds, logarithmic")

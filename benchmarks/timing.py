@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.machine import hardware
+from training.evaluation.machine import hardware
 
 __all__ = ["drawn_face", "in_turn", "machine", "median", "png", "write_json"]
 
@@ -58,7 +58,7 @@ def in_turn(runs: Mapping[str, Callable[[], object]], rounds: int, repeats: int)
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """`training.machine.hardware`, Python's version and those of `packages`."""
+    """`training.evaluation.machine.hardware`, Python's version and those of `packages`."""
     return {**hardware(), "python": platform.python_version(), "versions": {name: version(name) for name in packages}}
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from emotion_hub.version import __version__ as __version__
+
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import would be a tenth of `emotion-hub --help`
 if TYPE_CHECKING:
     from typing import Any
@@ -17,10 +19,8 @@ if TYPE_CHECKING:
     from emotion_hub.explainers import Explanation, explain
     from emotion_hub.models import create_model, list_models
     from emotion_hub.models.classifier import EmotionClassifier
-    from emotion_hub.prediction import Comparison, Prediction
     from emotion_hub.predictor import EmotionPredictor, compare
-
-__version__ = "0.1.0"
+    from emotion_hub.results import Comparison, Prediction
 
 __all__ = [
     "Comparison",
@@ -35,11 +35,11 @@ __all__ = [
 ]
 
 _HOME = {
-    "Comparison": "emotion_hub.prediction",
+    "Comparison": "emotion_hub.results",
     "EmotionClassifier": "emotion_hub.models.classifier",
     "EmotionPredictor": "emotion_hub.predictor",
     "Explanation": "emotion_hub.explainers",
-    "Prediction": "emotion_hub.prediction",
+    "Prediction": "emotion_hub.results",
     "compare": "emotion_hub.predictor",
     "create_model": "emotion_hub.models",
     "explain": "emotion_hub.explainers",

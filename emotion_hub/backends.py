@@ -12,8 +12,8 @@ import numpy as np
 
 from emotion_hub.errors import CheckpointError, InputError, first_line
 from emotion_hub.labels import LabelSet
-from emotion_hub.onnx_export import INPUT, OUTPUT, record_of
-from emotion_hub.onnx_files import check_beside, onnx_file, own_onnx_file
+from emotion_hub.onnx.export import INPUT, OUTPUT, record_of
+from emotion_hub.onnx.files import check_beside, onnx_file, own_onnx_file
 from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
 if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
@@ -47,7 +47,9 @@ class TorchBackend:
             self.device = torch.device(device)
             self.classifier = classifier.to(self.device).eval()
         except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device={device!r} cannot be used here ({first_line(error)}); leave it out, or use 'cpu'") from error
+            raise InputError(
+                f"device={device!r} cannot be used here ({first_line(error)}); leave it out, or use 'cpu'"
+            ) from error
         self.num_parameters = classifier.num_parameters
 
     @property
@@ -69,25 +71,33 @@ class TorchBackend:
 
 
 class OnnxBackend:
-    """A file that `emotion_hub.onnx_export` wrote, on ONNX Runtime; torch is not imported.
+    """A file that `emotion_hub.onnx.export` wrote, on ONNX Runtime; torch is not imported.
 
     `labels`, `preprocess` and `storage` ("float32", "float16" or "int8") are what the file's metadata says.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         """`threads` of one call, by default the machine's cores. Raises CheckpointError for a file not written by emotion_hub, or one that does not predict."""
-        from emotion_hub.onnx_runtime import open_session
+        from emotion_hub.onnx.runtime import open_session
 
         self.session = open_session(path, threads)
         record = record_of(self.session.get_modelmeta().custom_metadata_map, Path(path).name)
         try:
             self.labels = LabelSet.of(record["labels"])
             self.preprocess = PreprocessConfig.from_dict(record["preprocess"])
-            self.num_parameters, self.model, self.weights = int(record["parameters"]), str(record["model"]), str(record["weights"])
+            self.num_parameters, self.model, self.weights = (
+                int(record["parameters"]),
+                str(record["model"]),
+                str(record["weights"]),
+            )
             self.storage = str(record["storage"])
-            self.file: str | None = record.get("file")  # the SHA-256 of the safetensors file it was made of, where that is known
+            self.file: str | None = record.get(
+                "file"
+            )  # the SHA-256 of the safetensors file it was made of, where that is known
         except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise CheckpointError(f"{Path(path).name!r} has metadata that break a rule: {error}; write it again with export_onnx") from error
+            raise CheckpointError(
+                f"{Path(path).name!r} has metadata that break a rule: {error}; write it again with export_onnx"
+            ) from error
         self._check_answer(Path(path).name)
 
     def _check_answer(self, name: str) -> None:
@@ -98,9 +108,13 @@ class OnnxBackend:
         except CheckpointError:
             raise
         except Exception as error:  # ONNX Runtime's errors share no base but Exception
-            raise CheckpointError(f"{name!r} does not take faces as its metadata prepare them: {first_line(error)}; write it again with export_onnx") from error
+            raise CheckpointError(
+                f"{name!r} does not take faces as its metadata prepare them: {first_line(error)}; write it again with export_onnx"
+            ) from error
         if shape != (len(faces), len(self.labels)):
-            raise CheckpointError(f"{name!r} answers {len(faces)} faces with shape {shape} for {len(self.labels)} labels; write it again with export_onnx")
+            raise CheckpointError(
+                f"{name!r} answers {len(faces)} faces with shape {shape} for {len(self.labels)} labels; write it again with export_onnx"
+            )
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
         """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""
@@ -109,15 +123,21 @@ class OnnxBackend:
 
 def finite_logits(logits: np.ndarray) -> np.ndarray:
     """The same logits; raises CheckpointError when one is not finite: probabilities made of it would be NaN."""
-    if not math.isfinite(logits.sum(dtype=np.float64)):  # a sum of finite float32 values is finite, and quicker than looking at each
-        raise CheckpointError("the network answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint")
+    if not math.isfinite(
+        logits.sum(dtype=np.float64)
+    ):  # a sum of finite float32 values is finite, and quicker than looking at each
+        raise CheckpointError(
+            "the network answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint"
+        )
     return logits
 
 
 class CheckpointBackends:
     """One checkpoint on any backend, each loaded at its first use and kept for all predictors of the checkpoint."""
 
-    def __init__(self, source: str | Path, where: Mapping[str, Any], device: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, source: str | Path, where: Mapping[str, Any], device: str | None = None, threads: int | None = None
+    ) -> None:
         """`source` and `where` are as in `resolve_file`, `device` as in TorchBackend, `threads` as in OnnxBackend. Nothing is loaded yet."""
         self.source, self.where, self.device, self.threads = source, dict(where), device, threads
         self._loaded: dict[str, OnnxBackend | TorchBackend] = {}

@@ -120,7 +120,9 @@ def missing_extra(what: str, extra: str, error: ImportError | None = None) -> Mi
     if error is not None and (error.name or "").partition(".")[0] == "emotion_hub":
         raise error
     reason = f" ({error.name or first_line(error)} is not installed)" if error else ""
-    return MissingDependencyError(f'{what} needs the extra {extra!r}{reason}: pip install ".[{extra}]" in a checkout, or see "Installation" in README')
+    return MissingDependencyError(
+        f'{what} needs the extra {extra!r}{reason}: pip install ".[{extra}]" in a checkout, or see "Installation" in README'
+    )
 
 
 def shown(value: Any) -> str:

@@ -64,7 +64,9 @@ def _check_jpeg(data: bytes, what: str) -> None:
         if scans > MAX_SCANS:
             raise _refusal(what, f"more than {MAX_SCANS} scans", "Save it as a baseline JPEG")
         if not scans and segments > MAX_SEGMENTS:
-            raise _refusal(what, f"more than {MAX_SEGMENTS} segments before its pixels", "Save it again without metadata")
+            raise _refusal(
+                what, f"more than {MAX_SEGMENTS} segments before its pixels", "Save it again without metadata"
+            )
         position += max(2, int.from_bytes(data[position : position + 2], "big"))
 
 
@@ -97,7 +99,11 @@ def _color_table(flags: int) -> int:
 def _check_bmp(data: bytes, what: str) -> None:
     header, compression = struct.unpack_from("<I", data, 14)[0], struct.unpack_from("<I", data, 30)[0]
     if header >= 40 and compression in (1, 2) and len(data) > MAX_RUN_LENGTH_BYTES:
-        raise _refusal(what, f"{len(data) / 2**20:.1f} MB of run-length encoded pixels, more than {MAX_RUN_LENGTH_BYTES // 2**20}", "Save it as PNG")
+        raise _refusal(
+            what,
+            f"{len(data) / 2**20:.1f} MB of run-length encoded pixels, more than {MAX_RUN_LENGTH_BYTES // 2**20}",
+            "Save it as PNG",
+        )
 
 
 def _check_tiff(data: bytes, what: str) -> None:

@@ -35,8 +35,22 @@ _QUOTES = ("'", '"')
 
 #: What to send, for people who sent something else.
 _USE = "Use JPEG, PNG, WebP, BMP, GIF or TIFF up to 10 MB."
-_PARSE_ERRORS = (SyntaxError, IndexError, TypeError, ValueError, KeyError, EOFError, OverflowError, struct.error, OSError, Warning)
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # Pillow's own limit; a warning only where warnings are errors
+_PARSE_ERRORS = (
+    SyntaxError,
+    IndexError,
+    TypeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    OSError,
+    Warning,
+)
+_BOMBS = (
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)  # Pillow's own limit; a warning only where warnings are errors
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -98,7 +112,9 @@ def crop(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     left, top, right, bottom = box
     inner = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
     if inner[0] >= inner[2] or inner[1] >= inner[3]:
-        raise InputError(f"box {box} does not touch the {image.width}x{image.height} image; boxes are (left, top, right, bottom) in pixels")
+        raise InputError(
+            f"box {box} does not touch the {image.width}x{image.height} image; boxes are (left, top, right, bottom) in pixels"
+        )
     part = image.crop(inner)
     if inner == tuple(box):
         return part
@@ -171,7 +187,9 @@ def _open(data: bytes, what: str) -> Image.Image:
         except MemoryError:
             raise
         except Exception as error:  # a damaged file fails anywhere in Pillow: AssertionError, struct.error, ...
-            raise ImageError(f"{what} starts like {name} but its header cannot be read ({_reason(error)}); save the picture again") from error
+            raise ImageError(
+                f"{what} starts like {name} but its header cannot be read ({_reason(error)}); save the picture again"
+            ) from error
     raise ImageError(f"{what if what.startswith(_QUOTES) else 'This'} is {_guess(data)}. {_USE}")
 
 
@@ -258,7 +276,9 @@ def _to_rgb(image: Image.Image, what: str) -> Image.Image:
     if image.mode == "I":
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise ImageError(f"{what} holds 32-bit values from {values.min()} to {values.max()}; scale them to 16 or 8 bits first")
+            raise ImageError(
+                f"{what} holds 32-bit values from {values.min()} to {values.max()}; scale them to 16 or 8 bits first"
+            )
         return _gray(values.astype(np.float32) / (257.0 if values.max() > 255 else 1.0))
     if image.mode == "F":
         return _from_array(np.asarray(image))
@@ -285,7 +305,9 @@ def _gray(values: np.ndarray) -> Image.Image:
 def _from_array(array: np.ndarray) -> Image.Image:
     shape = array.shape
     if array.ndim == 3 and shape[2] not in (1, 3, 4) and shape[0] in (1, 3, 4):
-        raise ImageError(f"an array of shape {shape} looks channels-first; transpose it to (H, W, C) with array.transpose(1, 2, 0)")
+        raise ImageError(
+            f"an array of shape {shape} looks channels-first; transpose it to (H, W, C) with array.transpose(1, 2, 0)"
+        )
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)) or 0 in shape:
         raise ImageError(f"an array of shape {shape} is not one picture; {_ACCEPTED}")
     if shape[0] * shape[1] > MAX_PIXELS:
@@ -295,7 +317,9 @@ def _from_array(array: np.ndarray) -> Image.Image:
     elif array.dtype.kind == "f":
         low, high = float(array.min()), float(array.max())
         if not (low >= 0 and high <= 1):
-            raise ImageError(f"float pixels run from 0 to 1, these from {low:g} to {high:g}; divide by the largest value, or pass uint8")
+            raise ImageError(
+                f"float pixels run from 0 to 1, these from {low:g} to {high:g}; divide by the largest value, or pass uint8"
+            )
         array = np.rint(array * 255.0)
     elif array.dtype != np.uint8:
         raise ImageError(f"pixels of type {array.dtype} are not read; {_ACCEPTED}")
@@ -307,13 +331,19 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _too_many_bytes(what: str, size: int) -> ImageTooLargeError:
-    return ImageTooLargeError(f"{what} has {size / 2**20:.1f} MB or more; the limit is {MAX_BYTES // 2**20} MB. Save it smaller or as JPEG")
+    return ImageTooLargeError(
+        f"{what} has {size / 2**20:.1f} MB or more; the limit is {MAX_BYTES // 2**20} MB. Save it smaller or as JPEG"
+    )
 
 
 def _bomb(what: str) -> ImageTooLargeError:
-    return ImageTooLargeError(f"{what} says it is larger than Pillow decodes; the limit is {MAX_PIXELS // 1_000_000} megapixels. Make it smaller first")
+    return ImageTooLargeError(
+        f"{what} says it is larger than Pillow decodes; the limit is {MAX_PIXELS // 1_000_000} megapixels. Make it smaller first"
+    )
 
 
 def _too_many_pixels(what: str, width: int, height: int) -> ImageTooLargeError:
     limit = MAX_PIXELS // 1_000_000
-    return ImageTooLargeError(f"{what} has {width}x{height} = {width * height / 1e6:.0f} megapixels; the limit is {limit}. Make it smaller first")
+    return ImageTooLargeError(
+        f"{what} has {width}x{height} = {width * height / 1e6:.0f} megapixels; the limit is {limit}. Make it smaller first"
+    )

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from emotion_hub.errors import LabelError, shown
 
-__all__ = ["ALIASES", "FER2013", "FERPLUS_VOTES", "FOREIGN", "LABEL_SETS", "SIX_CLASS", "LabelSet", "canonical", "label_set"]
+__all__ = [
+    "ALIASES",
+    "FER2013",
+    "FERPLUS_VOTES",
+    "FOREIGN",
+    "LABEL_SETS",
+    "SIX_CLASS",
+    "LabelSet",
+    "canonical",
+    "label_set",
+]
 
 #: Spellings found in FER2013 forks, FER+, RAF-DB, AffectNet and the technical report, to ours.
 ALIASES: dict[str, str] = {
@@ -78,17 +88,23 @@ class LabelSet:
         known: dict[str, float] = {}
         for name, p in probs.items():
             if (label := canonical(name)) in known:
-                raise LabelError(f"{shown(name)} is a second spelling of {label!r} in the same answer; add the two up first")
+                raise LabelError(
+                    f"{shown(name)} is a second spelling of {label!r} in the same answer; add the two up first"
+                )
             known[label] = float(p)
         values = []
         for label in self.labels:
             value = known.get(canonical(label), missing)
             if value is None:
-                raise LabelError(f"{label!r} of {self.name} is not among {sorted(known)}; pass missing=0.0 to leave it empty")
+                raise LabelError(
+                    f"{label!r} of {self.name} is not among {sorted(known)}; pass missing=0.0 to leave it empty"
+                )
             values.append(value)
         total = sum(values)
         if total <= 0:
-            raise LabelError(f"no probability is left on {self.name} after dropping {sorted(set(known) - set(self.labels))}")
+            raise LabelError(
+                f"no probability is left on {self.name} after dropping {sorted(set(known) - set(self.labels))}"
+            )
         return {label: value / total for label, value in zip(self.labels, values, strict=True)}
 
     def left_out(self, probs: Mapping[str, float]) -> dict[str, float]:
@@ -153,5 +169,7 @@ def canonical(name: str) -> str:
     key = name.strip().lower()
     key = ALIASES.get(key, key)
     if key not in FER2013.labels:
-        raise LabelError(f"unknown expression {shown(name)}; known are {', '.join(FER2013.labels)} and the aliases {', '.join(sorted(ALIASES))}")
+        raise LabelError(
+            f"unknown expression {shown(name)}; known are {', '.join(FER2013.labels)} and the aliases {', '.join(sorted(ALIASES))}"
+        )
     return key

@@ -23,14 +23,14 @@ from emotion_hub.errors import ImageError, InputError
 from emotion_hub.faces import Face, find_faces, whole_image
 from emotion_hub.images import ImageSource, load_image
 from emotion_hub.labels import LabelSet, label_set
-from emotion_hub.prediction import Comparison, Pipeline, Prediction
 from emotion_hub.preprocess import Preprocessor
+from emotion_hub.results import ComparedSide, Comparison, Prediction
 
-__all__ = ["EmotionPredictor", "Scene", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
+__all__ = ["DetectedPhoto", "EmotionPredictor", "compare", "compare_scene", "embedded_predictor", "locate", "softmax"]
 
 
 @dataclass(frozen=True)
-class Scene:
+class DetectedPhoto:
     """A decoded photo (upright RGB), the faces in it and the milliseconds of `decode` and `detect`."""
 
     photo: Image.Image
@@ -55,7 +55,13 @@ class EmotionPredictor:
 
         `labels` are the network's, in the order of its logits; predictions are over `answer_labels` where they are given.
         """
-        self.backend, self.labels, self.preprocessor, self.name, self.detector = backend, labels, preprocessor, name, detector
+        self.backend, self.labels, self.preprocessor, self.name, self.detector = (
+            backend,
+            labels,
+            preprocessor,
+            name,
+            detector,
+        )
         self.answer_labels = answer_labels
         self._backends: CheckpointBackends | None = None
 
@@ -79,7 +85,7 @@ class EmotionPredictor:
         `revision` pins a Hub id's branch, tag or commit; `token`, `cache_dir` and `local_files_only` are as in huggingface_hub. `backend` is "auto" or
         one of `BACKENDS`. "auto" is `default_backend`: ONNX Runtime where the checkpoint has a `model.onnx` and `device` names no accelerator, else
         torch. With "onnx" ONNX Runtime predicts on the CPU and torch is not imported; a checkpoint without `model.onnx` is exported once
-        (`emotion_hub.onnx_files`). "onnx-int8" takes its `model_int8.onnx`. `threads` are those of one call of ONNX Runtime, by default the machine's
+        (`emotion_hub.onnx.files`). "onnx-int8" takes its `model_int8.onnx`. `threads` are those of one call of ONNX Runtime, by default the machine's
         cores. `device` is torch's name of one, by default the accelerator or the CPU. `labels` is as in `with_labels`.
 
         Raises UnknownModelError for a name that is none of these, CheckpointError for a checkpoint that cannot be had or used, InputError for another
@@ -91,22 +97,39 @@ class EmotionPredictor:
         if backend == AUTO:
             backend = default_backend(name_or_folder_or_hub_id, device, **where)
         if backend != "torch" and device not in (None, "cpu"):
-            raise InputError(f"device={device!r}: ONNX Runtime predicts on the CPU here; leave device out, or use backend='torch'")
+            raise InputError(
+                f"device={device!r}: ONNX Runtime predicts on the CPU here; leave device out, or use backend='torch'"
+            )
         backends = CheckpointBackends(name_or_folder_or_hub_id, where, device, threads)
         loaded = backends.load(backend)
-        predictor = cls(loaded, loaded.labels, Preprocessor(loaded.preprocess), name=str(name_or_folder_or_hub_id), detector=detector)
+        predictor = cls(
+            loaded,
+            loaded.labels,
+            Preprocessor(loaded.preprocess),
+            name=str(name_or_folder_or_hub_id),
+            detector=detector,
+        )
         predictor._backends = backends
         return predictor if labels is None else predictor.with_labels(labels)
 
     @classmethod
-    def from_onnx(cls, path: str | Path, *, name: str | None = None, detector: FaceDetector | None = None, threads: int | None = None) -> EmotionPredictor:
-        """The predictor of a file that `emotion_hub.onnx_export.export_onnx` wrote, on ONNX Runtime, without torch.
+    def from_onnx(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        detector: FaceDetector | None = None,
+        threads: int | None = None,
+    ) -> EmotionPredictor:
+        """The predictor of a file that `emotion_hub.onnx.export.export_onnx` wrote, on ONNX Runtime, without torch.
 
         `threads` are those of one call, by default the machine's cores. Raises CheckpointError for a file that is none of ours and
         MissingDependencyError without ONNX Runtime.
         """
         backend = OnnxBackend(path, threads)
-        return cls(backend, backend.labels, Preprocessor(backend.preprocess), name=name or Path(path).stem, detector=detector)
+        return cls(
+            backend, backend.labels, Preprocessor(backend.preprocess), name=name or Path(path).stem, detector=detector
+        )
 
     @property
     def backend_name(self) -> str:
@@ -154,7 +177,9 @@ class EmotionPredictor:
         if backend == self.backend_name:
             return self
         if self._backends is None:
-            raise InputError(f"{self.name} was not loaded by from_pretrained, so it cannot be loaded again on {backend}; it runs on {self.backend_name}")
+            raise InputError(
+                f"{self.name} was not loaded by from_pretrained, so it cannot be loaded again on {backend}; it runs on {self.backend_name}"
+            )
         return self._with(backend=self._backends.load(backend))
 
     def _with(self, **changed: Any) -> EmotionPredictor:
@@ -168,9 +193,11 @@ class EmotionPredictor:
 
         `whole=True` takes the whole picture as the face. Raises ImageError for what is not a picture.
         """
-        return self.predict_scenes([locate(image, self.detector, whole=whole)])[0]
+        return self.predict_detected([locate(image, self.detector, whole=whole)])[0]
 
-    def predict_batch(self, images: Iterable[ImageSource], batch_size: int = 32, *, whole: bool = False) -> list[list[Prediction]]:
+    def predict_batch(
+        self, images: Iterable[ImageSource], batch_size: int = 32, *, whole: bool = False
+    ) -> list[list[Prediction]]:
         """`predict` for many pictures: one list a picture, in their order; the network sees `batch_size` faces at once.
 
         A picture is let go as soon as its faces are prepared, so `images` may be a long generator. Raises the first
@@ -184,7 +211,7 @@ class EmotionPredictor:
                 raise type(error)(f"picture {position} of the batch: {error}") from error
         return batch.finish()
 
-    def predict_scenes(self, scenes: Iterable[Scene], batch_size: int = 32) -> list[list[Prediction]]:
+    def predict_detected(self, scenes: Iterable[DetectedPhoto], batch_size: int = 32) -> list[list[Prediction]]:
         """`predict_batch` for photos whose faces `locate` has found already."""
         batch = _Batch(self, batch_size)
         for scene in scenes:
@@ -193,16 +220,16 @@ class EmotionPredictor:
 
     def predict_faces(self, faces: Iterable[Image.Image], batch_size: int = 32) -> list[Prediction]:
         """One Prediction for each ready-made face crop (PIL, any size and mode); nothing is detected."""
-        scenes = (Scene(face, (whole_image(face),), {}) for face in faces)
-        return [prediction for [prediction] in self.predict_scenes(scenes, batch_size)]
+        scenes = (DetectedPhoto(face, (whole_image(face),), {}) for face in faces)
+        return [prediction for [prediction] in self.predict_detected(scenes, batch_size)]
 
-    def pipeline(self, face: Face, spent: Mapping[str, float] | None = None, *, repeats: int = 1) -> Pipeline:
+    def pipeline(self, face: Face, spent: Mapping[str, float] | None = None, *, repeats: int = 1) -> ComparedSide:
         """One side of a comparison for one face; its timings are those of the median of `repeats` runs."""
         _at_least_once(repeats)
         config = self.preprocessor.config
-        scene = Scene(face.image, (face,), spent or {})
-        runs = [self.predict_scenes([scene])[0][0] for _ in range(repeats)]
-        return Pipeline(
+        scene = DetectedPhoto(face.image, (face,), spent or {})
+        runs = [self.predict_detected([scene])[0][0] for _ in range(repeats)]
+        return ComparedSide(
             prediction=sorted(runs, key=lambda run: run.timings["total"])[(repeats - 1) // 2],
             prepared=self.preprocessor.prepare(face.image),
             parameters=self.backend.num_parameters,
@@ -220,14 +247,16 @@ class _Batch:
         self.answers: list[list[Prediction]] = []
         self.waiting: list[tuple[dict[str, Any], np.ndarray, dict[str, float], list[Prediction]]] = []
 
-    def add(self, scene: Scene) -> None:
+    def add(self, scene: DetectedPhoto) -> None:
         """Prepare the faces of one photo; only the arrays are kept."""
         mine: list[Prediction] = []
         for face in scene.faces:
             begun = time.perf_counter()
             array = self.predictor.preprocessor(face.image)
             timings = {**scene.timings, "preprocess": _ms(begun)}
-            self.waiting.append(({"bbox": face.bbox, "score": face.score, "detector": face.detector}, array, timings, mine))
+            self.waiting.append(
+                ({"bbox": face.bbox, "score": face.score, "detector": face.detector}, array, timings, mine)
+            )
             if len(self.waiting) == self.size:
                 self._answer()
         self.answers.append(mine)
@@ -245,18 +274,22 @@ class _Batch:
         share = _ms(begun) / len(self.waiting)
         for (found, _, timings, mine), row in zip(self.waiting, probs, strict=True):
             named = dict(zip(self.predictor.labels.labels, row.tolist(), strict=True))
-            mine.append(Prediction.of(named, self.predictor.name, {**timings, "inference": share}, self.predictor.answer_labels, **found))
+            mine.append(
+                Prediction.of(
+                    named, self.predictor.name, {**timings, "inference": share}, self.predictor.answer_labels, **found
+                )
+            )
         self.waiting.clear()
 
 
-def locate(image: ImageSource, detector: FaceDetector | None = None, *, whole: bool = False) -> Scene:
+def locate(image: ImageSource, detector: FaceDetector | None = None, *, whole: bool = False) -> DetectedPhoto:
     """The upright photo, its faces largest first, and the time it took. Raises ImageError for what is not a picture."""
     begun = time.perf_counter()
     photo = load_image(image)
     decode = _ms(begun)
     begun = time.perf_counter()
     faces = [whole_image(photo)] if whole else find_faces(photo, detector)
-    return Scene(photo, tuple(faces), {"decode": decode, "detect": _ms(begun)})
+    return DetectedPhoto(photo, tuple(faces), {"decode": decode, "detect": _ms(begun)})
 
 
 def compare(
@@ -282,7 +315,7 @@ def compare(
 
 
 def compare_scene(
-    scene: Scene,
+    scene: DetectedPhoto,
     *,
     native48: EmotionPredictor | None = None,
     upscale224: EmotionPredictor | None = None,
@@ -292,7 +325,10 @@ def compare_scene(
     """`compare` for a photo whose faces `locate` has found already; of many faces the `limit` largest."""
     _at_least_once(repeats)  # also when the photo has no face
     sides = (native48 or embedded_predictor("native48"), upscale224 or embedded_predictor("upscale224"))
-    return [Comparison(*(side.pipeline(face, scene.timings, repeats=repeats) for side in sides)) for face in scene.faces[:limit]]
+    return [
+        Comparison(*(side.pipeline(face, scene.timings, repeats=repeats) for side in sides))
+        for face in scene.faces[:limit]
+    ]
 
 
 _LOADING = threading.Lock()
@@ -313,7 +349,9 @@ def _embedded_predictor(name: str, backend: str) -> EmotionPredictor:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """float64, the same shape: probabilities along the last axis, each row summing to 1."""
-    if logits.ndim == 2 and len(logits) == 1:  # plain numbers take half the time of array calls, a fifteenth of a whole prediction
+    if (
+        logits.ndim == 2 and len(logits) == 1
+    ):  # plain numbers take half the time of array calls, a fifteenth of a whole prediction
         row = logits[0].tolist()
         top = max(row)
         raised = [math.exp(value - top) for value in row]

@@ -78,13 +78,19 @@ class PreprocessConfig:
             raise ConfigError(f"channels={self.channels!r}: use 1 (gray) or 3 (gray, replicated)")
         for field in ("mean", "std"):
             if len(getattr(self, field)) != self.channels:
-                raise ConfigError(f"{field}={getattr(self, field)!r} has {len(getattr(self, field))} values for {self.channels} channels")
+                raise ConfigError(
+                    f"{field}={getattr(self, field)!r} has {len(getattr(self, field))} values for {self.channels} channels"
+                )
         if max(map(abs, self.mean)) > _LARGEST:
-            raise ConfigError(f"mean={self.mean!r}: every value is from -{_LARGEST:g} to {_LARGEST:g}, for pixels scaled to 0..1")
+            raise ConfigError(
+                f"mean={self.mean!r}: every value is from -{_LARGEST:g} to {_LARGEST:g}, for pixels scaled to 0..1"
+            )
         if min(self.std) <= 0:
             raise ConfigError(f"std={self.std!r}: every value must be above 0")
         if not 1 / _LARGEST <= min(self.std) <= max(self.std) <= _LARGEST:
-            raise ConfigError(f"std={self.std!r}: every value is from {1 / _LARGEST:g} to {_LARGEST:g}, for pixels scaled to 0..1")
+            raise ConfigError(
+                f"std={self.std!r}: every value is from {1 / _LARGEST:g} to {_LARGEST:g}, for pixels scaled to 0..1"
+            )
         for field in ("resample", "upsample"):
             if getattr(self, field) not in tuple(FILTERS):
                 raise ConfigError(f"{field}={getattr(self, field)!r} is not a filter; choose from {', '.join(FILTERS)}")
@@ -98,7 +104,9 @@ class PreprocessConfig:
         """The configuration a dict describes; raises ConfigError naming any unknown or missing key."""
         fields = {f.name: f for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(fields)):
-            raise ConfigError(f"unknown preprocessing key {', '.join(map(repr, unknown))}; known are {', '.join(fields)}")
+            raise ConfigError(
+                f"unknown preprocessing key {', '.join(map(repr, unknown))}; known are {', '.join(fields)}"
+            )
         required = {name for name, f in fields.items() if f.default is dataclasses.MISSING}
         if missing := sorted(required - set(values)):
             raise ConfigError(f"preprocessing lacks {', '.join(map(repr, missing))}")
@@ -164,7 +172,9 @@ class Preprocessor:
     def _gray(self, face: Image.Image) -> Image.Image:
         """Mode L, `size` pixels a side: one plane, since Pillow resizes equal channels equally."""
         if not isinstance(face, Image.Image):
-            raise InputError(f"prepare takes a PIL image, not {type(face).__name__}; decode it with emotion_hub.images.load_image")
+            raise InputError(
+                f"prepare takes a PIL image, not {type(face).__name__}; decode it with emotion_hub.images.load_image"
+            )
         gray = _square(face if face.mode == "L" else face.convert("L"))
         first, side = self.config.face_size or self.config.size, self.config.size
         if gray.size != (first, first):
@@ -175,9 +185,15 @@ class Preprocessor:
         """float32, (C, H, W), normalised, from what `prepare` returned."""
         side, mode = self.config.size, "L" if self.config.channels == 1 else "RGB"
         if prepared.size != (side, side) or prepared.mode != mode:
-            raise InputError(f"to_array wants a {side}x{side} {mode} image from prepare(), not {prepared.width}x{prepared.height} {prepared.mode}")
+            raise InputError(
+                f"to_array wants a {side}x{side} {mode} image from prepare(), not {prepared.width}x{prepared.height} {prepared.mode}"
+            )
         pixels = np.asarray(prepared)
-        return self._table.take(pixels, axis=1) if mode == "L" else np.stack([row[pixels[..., c]] for c, row in enumerate(self._table)])
+        return (
+            self._table.take(pixels, axis=1)
+            if mode == "L"
+            else np.stack([row[pixels[..., c]] for c, row in enumerate(self._table)])
+        )
 
     def normalise(self, planes: np.ndarray) -> np.ndarray:
         """float32, (..., C, H, W), normalised, from gray levels uint8, (..., H, W): a whole batch at once.
@@ -215,6 +231,8 @@ def _square(gray: Image.Image) -> Image.Image:
         return gray
     side = max(width, height)
     if side * side > 4 * MAX_PIXELS:
-        raise ImageTooLargeError(f"a face of {width}x{height} pixels is too long to be padded to a square; crop the face first")
+        raise ImageTooLargeError(
+            f"a face of {width}x{height} pixels is too long to be padded to a square; crop the face first"
+        )
     left, top = (side - width) // 2, (side - height) // 2
     return crop(gray, (-left, -top, side - left, side - top))

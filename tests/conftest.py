@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from PIL import Image, ImageDraw
 
-pytest.register_assert_rewrite("tolerances")  # a failure there shows the values, as in a test
+pytest.register_assert_rewrite("tests.tolerances")  # a failure there shows the values, as in a test
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: torch's threads would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -45,7 +45,9 @@ def datasets_cache(tmp_path_factory):
 def face_image() -> Image.Image:
     """A drawn pseudo face, RGB, 120x120, the same every time and not mirror-symmetric."""
     ramp = Image.linear_gradient("L").resize((120, 120))
-    image = Image.merge("RGB", [ramp, ramp.transpose(Image.Transpose.ROTATE_90), ramp.transpose(Image.Transpose.ROTATE_180)])
+    image = Image.merge(
+        "RGB", [ramp, ramp.transpose(Image.Transpose.ROTATE_90), ramp.transpose(Image.Transpose.ROTATE_180)]
+    )
     draw = ImageDraw.Draw(image)
     draw.ellipse((22, 10, 98, 112), fill=(224, 182, 150), outline=(90, 60, 40), width=2)
     for left in (40, 68):
@@ -64,10 +66,11 @@ def hub(tmp_path, monkeypatch):
     Waits between the client's retries are cut to milliseconds. Code from a repository (trust_remote_code) belongs in a
     subprocess: transformers decides at import where it keeps such code.
     """
-    import hub_server
     import huggingface_hub
     from huggingface_hub import constants, file_download, hf_api
     from huggingface_hub.utils import _cache_manager, _http
+
+    from tests.fakes import hub_server
 
     with hub_server.serve() as server, warnings.catch_warnings():
         # huggingface_hub's own way of sending large files over plain HTTP
@@ -91,7 +94,9 @@ def hub(tmp_path, monkeypatch):
         yield server
         huggingface_hub.close_session()
         _forget_transformers_client()
-        if "datasets.config" in sys.modules and not had_datasets:  # the test imported it: it took this Hub for the real one
+        if (
+            "datasets.config" in sys.modules and not had_datasets
+        ):  # the test imported it: it took this Hub for the real one
             with pytest.MonkeyPatch.context() as patch:
                 for name in ours.keys() - before.keys():
                     patch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""A pytest plugin that gives each loaded network its own rounding errors: `PYTHONPATH=tests pytest -p noisy_networks`.
+"""A pytest plugin that gives each loaded network its own rounding errors: `pytest -p tests.noisy_networks`.
 
 On some CPUs two networks with equal weights differ in the seventh digit, because the kernels depend on where the weights lie in memory and on the size of
 the batch. This plugin makes every CPU behave like that: each `nn.Linear` in evaluation mode and each ONNX Runtime session has a relative noise of up to
@@ -33,7 +33,7 @@ def pytest_configure() -> None:
     """Wrap the two calls. Not at import: conftest.py first sets environment variables that torch and ONNX Runtime read."""
     from torch import nn
 
-    from emotion_hub.onnx_runtime import onnxruntime
+    from emotion_hub.onnx.runtime import onnxruntime
 
     nn.Linear.forward = noisy_linear(nn.Linear.forward)
     onnxruntime.InferenceSession.run = noisy_session(onnxruntime.InferenceSession.run)

@@ -18,7 +18,13 @@ FLOORS = [
 ]
 
 #: Groups of pyproject.toml that serve requests; `""` is the base installation.
-GROUPS = {"pillow": [""], "python-multipart": ["app", "serve"], "h11": ["app", "serve"], "starlette": ["app", "serve"], "onnxruntime": [""]}
+GROUPS = {
+    "pillow": [""],
+    "python-multipart": ["app", "serve"],
+    "h11": ["app", "serve"],
+    "starlette": ["app", "serve"],
+    "onnxruntime": [""],
+}
 
 
 @pytest.mark.parametrize(("package", "bad", "why"), FLOORS)
@@ -28,4 +34,6 @@ def test_vulnerable_releases_are_not_admitted(package: str, bad: str, why: str) 
     for name, lines in groups.items():
         found = [requirement for line in lines if (requirement := Requirement(line)).name == package]
         assert found or name not in GROUPS[package], f"{package} belongs in {name or 'the base dependencies'}: {why}"
-        assert not any(requirement.specifier.contains(bad) for requirement in found), f"{package} {bad} in {name or 'the base dependencies'}: {why}"
+        assert not any(requirement.specifier.contains(bad) for requirement in found), (
+            f"{package} {bad} in {name or 'the base dependencies'}: {why}"
+        )

@@ -10,8 +10,8 @@ from PIL import Image
 
 from emotion_hub.errors import InputError
 from emotion_hub.examples import EXAMPLES, ExamplePhoto, example_path
-from emotion_hub.prediction import Prediction
 from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.results import Prediction
 
 #: Bytes of all photos together.
 LIMIT = 400_000
@@ -32,12 +32,16 @@ SAID = {
 @pytest.fixture(scope="module")
 def answers() -> dict[str, tuple[list[Prediction], list[Prediction]]]:
     """The faces of each photo as native48 and as upscale224 read them."""
-    native48, upscale224 = (EmotionPredictor.from_pretrained(name, backend="onnx") for name in ("native48", "upscale224"))
+    native48, upscale224 = (
+        EmotionPredictor.from_pretrained(name, backend="onnx") for name in ("native48", "upscale224")
+    )
     return {name: (native48.predict(photo.path), upscale224.predict(photo.path)) for name, photo in EXAMPLES.items()}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_faces_and_labels_are_those_of_the_note(name: str, answers: dict[str, tuple[list[Prediction], list[Prediction]]]) -> None:
+def test_faces_and_labels_are_those_of_the_note(
+    name: str, answers: dict[str, tuple[list[Prediction], list[Prediction]]]
+) -> None:
     faces, *labels = SAID[name]
     assert [len(side) for side in answers[name]] == [faces, faces]
     for side, label in zip(answers[name], labels, strict=True):
@@ -46,21 +50,27 @@ def test_faces_and_labels_are_those_of_the_note(name: str, answers: dict[str, tu
             assert label in EXAMPLES[name].note
 
 
-def test_a_label_that_a_note_names_is_not_a_close_call(answers: dict[str, tuple[list[Prediction], list[Prediction]]]) -> None:
+def test_a_label_that_a_note_names_is_not_a_close_call(
+    answers: dict[str, tuple[list[Prediction], list[Prediction]]],
+) -> None:
     for name, (_, *labels) in SAID.items():
         for side in answers[name] if labels[0] else ():
             first, second, *_ = sorted(side[0].probs.values(), reverse=True)
             assert first - second > 0.1, name
 
 
-def test_both_networks_are_right_about_the_group_of_eight(answers: dict[str, tuple[list[Prediction], list[Prediction]]]) -> None:
+def test_both_networks_are_right_about_the_group_of_eight(
+    answers: dict[str, tuple[list[Prediction], list[Prediction]]],
+) -> None:
     for side in answers["group"]:
         smiling = {face.label for face in side if face.bbox[0] < 400}  # the four on the left smile
         assert (smiling, {face.label for face in side if face.bbox[0] >= 400}) == ({"happy"}, {"neutral"})
         assert sum(face.bbox[0] < 400 for face in side) == 4
 
 
-def test_the_crowds_faces_are_small_and_some_are_disputed(answers: dict[str, tuple[list[Prediction], list[Prediction]]]) -> None:
+def test_the_crowds_faces_are_small_and_some_are_disputed(
+    answers: dict[str, tuple[list[Prediction], list[Prediction]]],
+) -> None:
     assert max(face.bbox[2] - face.bbox[0] for face in answers["solvay"][0]) <= 21
     assert 0 < sum(a.label != b.label for a, b in zip(*answers["solvay"], strict=True)) < 18
 
@@ -87,7 +97,7 @@ def test_the_folder_holds_nothing_else_and_every_name_is_its_key() -> None:
 
 
 def test_notice_credits_every_photo() -> None:
-    notice = " ".join((Path(__file__).parent.parent / "NOTICE").read_text().split())
+    notice = " ".join((Path(__file__).parents[1] / "NOTICE").read_text().split())
     for photo in EXAMPLES.values():
         assert f"{photo.name}.jpg: {photo.source}; {photo.licence}" in notice
     assert "https://creativecommons.org/licenses/by/4.0/" in notice
@@ -101,4 +111,11 @@ def test_an_unknown_name_lists_the_photos_there_are() -> None:
 def test_an_example_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         EXAMPLES["cat"].title = "Dog"
-    assert {field.name for field in dataclasses.fields(ExamplePhoto)} == {"name", "title", "note", "source", "licence", "focus"}
+    assert {field.name for field in dataclasses.fields(ExamplePhoto)} == {
+        "name",
+        "title",
+        "note",
+        "source",
+        "licence",
+        "focus",
+    }

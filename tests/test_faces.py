@@ -86,7 +86,9 @@ def test_yunet_finds_every_face_of_the_photos(name: str, yunet: YuNetDetector, s
 
 @pytest.mark.parametrize(("name", "faces"), [("astronaut", 1), ("group", 8), ("profile", 1), ("cat", 0)])
 @pytest.mark.parametrize("change", ["smaller", "mirrored", "darker"])
-def test_yunet_keeps_its_answer_when_the_photo_is_changed(name: str, faces: int, change: str, yunet: YuNetDetector) -> None:
+def test_yunet_keeps_its_answer_when_the_photo_is_changed(
+    name: str, faces: int, change: str, yunet: YuNetDetector
+) -> None:
     image = load_image(example_path(name))
     if change == "smaller":
         image = image.resize((round(image.width * 0.7), round(image.height * 0.7)), Image.Resampling.BICUBIC)
@@ -175,7 +177,9 @@ def test_boxes_are_cut_to_the_image_and_boxes_outside_it_are_dropped() -> None:
     ],
     ids=["as it is", "twice the side", "lower", "higher", "tall box", "wide box", "never empty"],
 )
-def test_framing_turns_a_box_into_a_square(scale: float, down: float, bbox: tuple[float, float, float, float], square: tuple[int, int, int, int]) -> None:
+def test_framing_turns_a_box_into_a_square(
+    scale: float, down: float, bbox: tuple[float, float, float, float], square: tuple[int, int, int, int]
+) -> None:
     assert Framing(scale, down).square(bbox) == square
 
 
@@ -206,7 +210,9 @@ def test_the_environment_names_yunet(fresh_default: pytest.MonkeyPatch, shared_d
 @pytest.mark.parametrize("value", ["off", "OFF", "0", "gone.onnx", "/"])
 def test_a_value_that_is_no_file_is_refused_with_the_next_step(value: str, fresh_default: pytest.MonkeyPatch) -> None:
     fresh_default.setenv(YUNET_VARIABLE, value)
-    with pytest.raises(DetectorError, match=rf"EMOTION_HUB_YUNET='{value}' names no file; .*unset it to use the packaged one"):
+    with pytest.raises(
+        DetectorError, match=rf"EMOTION_HUB_YUNET='{value}' names no file; .*unset it to use the packaged one"
+    ):
         default_detector()
 
 
@@ -231,5 +237,7 @@ def test_yunet_refuses_a_threshold_that_is_no_score(threshold: float) -> None:
 
 
 def test_a_box_that_is_framed_outside_the_image_is_no_face() -> None:
-    detector = FakeDetector((-150.0, 20.0, 1.0, 120.0), (40.0, 40.0, 120.0, 120.0), framing=Framing(scale=0.97, down=0.0))
+    detector = FakeDetector(
+        (-150.0, 20.0, 1.0, 120.0), (40.0, 40.0, 120.0, 120.0), framing=Framing(scale=0.97, down=0.0)
+    )
     assert [face.bbox for face in find_faces(Image.new("RGB", (200, 200)), detector)] == [(40, 40, 120, 120)]

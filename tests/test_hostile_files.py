@@ -12,8 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from api_server import Boxes, photo, predictor, running
-from hostile_files import (
+from PIL import Image
+
+from emotion_hub import file_structure
+from emotion_hub.__main__ import main
+from emotion_hub.batch import predict_many
+from emotion_hub.errors import ImageError
+from emotion_hub.images import load_image
+from emotion_hub.serve import EndpointHandler, ServeConfig, create_app
+from tests.fakes.api_server import Boxes, photo, predictor, running
+from tests.fakes.hostile_files import (
     many_block_gif,
     many_chunk_png,
     many_segment_jpeg,
@@ -25,14 +33,6 @@ from hostile_files import (
     tiff_of,
     too_transparent_png,
 )
-from PIL import Image
-
-from emotion_hub import file_structure
-from emotion_hub.__main__ import main
-from emotion_hub.errors import ImageError
-from emotion_hub.images import load_image
-from emotion_hub.scoring import score
-from emotion_hub.serve import EndpointHandler, ServeConfig, create_app
 
 #: Seconds in which every refusal must be there.
 LIMIT = 2.0
@@ -126,7 +126,9 @@ HTTP: dict[str, Callable[[httpx.Client, bytes], httpx.Response]] = {
     "json": _json,
     "raw": lambda client, data: client.post("/predict", content=data, headers={"content-type": "image/jpeg"}),
     "inference": lambda client, data: client.post("/", content=data),
-    "compare": lambda client, data: client.post("/compare?native48=tiny&upscale224=tiny", files={"image": ("a.jpg", data)}),
+    "compare": lambda client, data: client.post(
+        "/compare?native48=tiny&upscale224=tiny", files={"image": ("a.jpg", data)}
+    ),
     "explain": lambda client, data: client.post("/explain", files={"image": ("a.jpg", data)}),
 }
 
@@ -155,7 +157,7 @@ def test_the_library_the_command_line_and_the_endpoint_refuse_them(tmp_path, cap
             with pytest.raises(ImageError):
                 call()
             assert time.monotonic() - began < LIMIT
-        assert main(["predict", str(path), "--whole"]) == 1
+        assert main(["predict", str(path), "--no-detect"]) == 1
         said = capsys.readouterr()
         assert path.name in said.err
         assert "Traceback" not in said.out + said.err
@@ -178,7 +180,7 @@ def test_score_writes_an_error_row_for_each_of_them_and_goes_on(tmp_path) -> Non
     for name, data in _attacks().items():
         (tmp_path / f"{name}.png").write_bytes(data)
     (tmp_path / "usual.png").write_bytes(photo())
-    summary = score(tmp_path, tmp_path / "out.parquet", models=["emotion_cnn"], backend="onnx", detector=Boxes())
+    summary = predict_many(tmp_path, tmp_path / "out.parquet", models=["emotion_cnn"], backend="onnx", detector=Boxes())
     assert (summary.pictures, summary.errors, summary.faces) == (4, 3, 2)
 
 
@@ -194,7 +196,7 @@ def test_any_exception_of_one_picture_is_its_error_row(tmp_path) -> None:
     for number, width in enumerate((120, 77, 120)):
         (tmp_path / f"{number}.png").write_bytes(photo(number, (width, 100)))
     out = tmp_path / "out.parquet"
-    summary = score(tmp_path, out, models=["emotion_cnn"], backend="onnx", detector=Stumbles())
+    summary = predict_many(tmp_path, out, models=["emotion_cnn"], backend="onnx", detector=Stumbles())
     assert (summary.pictures, summary.errors) == (3, 1)
     import pyarrow.parquet
 
@@ -222,11 +224,18 @@ def test_others_are_served_while_twenty_bombs_and_five_endless_bodies_come() -> 
 
     with running(app) as client, ThreadPoolExecutor(10) as many:
         bodies = [many.submit(endless, client.base_url) for _ in range(5)]
-        bombs = [many.submit(lambda: client.post("/predict", content=bomb, headers={"content-type": "image/jpeg"}).status_code) for _ in range(20)]
+        bombs = [
+            many.submit(
+                lambda: client.post("/predict", content=bomb, headers={"content-type": "image/jpeg"}).status_code
+            )
+            for _ in range(20)
+        ]
         took = []
         for seed in range(20):
             began = time.monotonic()
-            assert client.post("/predict", content=photo(seed), headers={"content-type": "image/png"}).status_code == 200
+            assert (
+                client.post("/predict", content=photo(seed), headers={"content-type": "image/png"}).status_code == 200
+            )
             took.append(time.monotonic() - began)
         assert [one.result() for one in bombs] == [400] * 20
         ended = [one.result(timeout=20) for one in bodies]  # long before body_timeout, and without `over`

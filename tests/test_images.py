@@ -59,7 +59,13 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 def _png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
     """A PNG by hand; `colour` 0 gray, 2 RGB; `rows` with their filter bytes."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + b"".join(extra) + _chunk(b"IDAT", zlib.compress(rows, 1)) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + b"".join(extra)
+        + _chunk(b"IDAT", zlib.compress(rows, 1))
+        + _chunk(b"IEND", b"")
+    )
 
 
 def _gif_with_a_frame_of(width: int, height: int) -> bytes:
@@ -145,9 +151,16 @@ def test_one_pixel_is_a_picture():
         assert load_image(_file(Image.new("RGB", (1, 1), "white"), kind)).getpixel((0, 0)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16", "RGBX"])
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "P", "RGB", "RGBA", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16", "RGBX"],
+)
 def test_every_mode_of_pillow_gives_a_new_rgb_image_and_stays_as_it_was(mode):
-    source = Image.new("I" if mode == "I;16" else mode, (5, 3)).convert("I;16") if mode == "I;16" else Image.new(mode, (5, 3))
+    source = (
+        Image.new("I" if mode == "I;16" else mode, (5, 3)).convert("I;16")
+        if mode == "I;16"
+        else Image.new(mode, (5, 3))
+    )
     before = (source.mode, source.size, source.tobytes(), dict(source.info))
     image = load_image(source)
     assert (image.mode, image.size) == ("RGB", (5, 3))
@@ -180,7 +193,12 @@ def test_an_rgb_image_comes_back_as_another_object():
 def test_all_eight_orientations_give_the_same_upright_picture(kind, orientation):
     picture = _picture()
     stored = picture.transpose(STORED[orientation]) if orientation > 1 else picture
-    data = _file(stored, kind, exif=_exif(orientation), **{"JPEG": {"quality": 95, "subsampling": 0}}.get(kind, LOSSLESS.get(kind, {})))
+    data = _file(
+        stored,
+        kind,
+        exif=_exif(orientation),
+        **{"JPEG": {"quality": 95, "subsampling": 0}}.get(kind, LOSSLESS.get(kind, {})),
+    )
     image = load_image(data)
     assert _distance(image, picture) < (4 if kind == "JPEG" else 0.01)
     assert image.getexif().get(ORIENTATION, 1) == 1
@@ -226,7 +244,11 @@ def test_broken_exif_does_not_cost_the_picture(exif):
 
 def test_an_orientation_beside_a_damaged_tag_is_still_applied(caplog):
     # orientation 6 is whole; the tag after it holds text where EXIF wants a number, which Pillow cannot write back
-    entries = struct.pack("<HHII", ORIENTATION, 3, 1, 6) + struct.pack("<HHI4s", 0x011A, 2, 4, b"abc\x00") + struct.pack("<HHII", 0x8769, 2, 4, 0x41414141)
+    entries = (
+        struct.pack("<HHII", ORIENTATION, 3, 1, 6)
+        + struct.pack("<HHI4s", 0x011A, 2, 4, b"abc\x00")
+        + struct.pack("<HHII", 0x8769, 2, 4, 0x41414141)
+    )
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00" + struct.pack("<H", 3) + entries + bytes(4)
     stored = _picture().transpose(STORED[6])
     with warnings.catch_warnings(record=True), caplog.at_level(logging.WARNING):
@@ -439,7 +461,9 @@ def test_formats_of_pillow_beyond_the_six_are_refused():
             load_image(_file(Image.new("RGB", (16, 16)), kind))
 
 
-@pytest.mark.parametrize("source", [None, 3, 2.5, [[0, 1], [2, 3]], (1, 2), {"path": "x"}, object()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "source", [None, 3, 2.5, [[0, 1], [2, 3]], (1, 2), {"path": "x"}, object()], ids=lambda s: type(s).__name__
+)
 def test_what_holds_no_picture_is_named_by_its_type(source):
     with pytest.raises(ImageError, match=type(source).__name__) as caught:
         load_image(source)
@@ -449,7 +473,9 @@ def test_what_holds_no_picture_is_named_by_its_type(source):
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        pytest.param(np.zeros((3, 48, 40), np.uint8), r"\(3, 48, 40\).*channels-first.*transpose\(1, 2, 0\)", id="channels first"),
+        pytest.param(
+            np.zeros((3, 48, 40), np.uint8), r"\(3, 48, 40\).*channels-first.*transpose\(1, 2, 0\)", id="channels first"
+        ),
         pytest.param(np.zeros((1, 48, 40), np.float32), "channels-first", id="gray channels first"),
         pytest.param(np.zeros((2, 48, 48, 3), np.uint8), r"\(2, 48, 48, 3\) is not one picture", id="batch"),
         pytest.param(np.zeros((48,), np.uint8), r"\(48,\)", id="one axis"),
@@ -550,7 +576,11 @@ def _peak(call) -> int:
 
 
 def test_a_png_of_12000_pixels_a_side_is_refused_from_its_header(no_decoding):
-    header = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 12000, 12000, 8, 2, 0, 0, 0)) + _chunk(b"IDAT", b"")
+    header = (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", 12000, 12000, 8, 2, 0, 0, 0))
+        + _chunk(b"IDAT", b"")
+    )
 
     def call():
         with warnings.catch_warnings():
@@ -574,16 +604,41 @@ def test_a_whole_png_of_12000_pixels_a_side_is_refused_before_decoding(no_decodi
 
 
 def _bmp_header(width: int, height: int) -> bytes:
-    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return (
+        b"BM"
+        + struct.pack("<IHHI", 54, 0, 0, 54)
+        + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    )
 
 
 def _gif_header(width: int, height: int) -> bytes:
-    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02"
+    return (
+        b"GIF89a"
+        + struct.pack("<HHBBB", width, height, 0, 0, 0)
+        + b"\x2c"
+        + struct.pack("<HHHHB", 0, 0, width, height, 0)
+        + b"\x02"
+    )
 
 
 def _tiff_header(width: int, height: int) -> bytes:
-    tags = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 4, height), (279, 4, 1)]
-    return b"II*\x00\x08\x00\x00\x00" + struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, k, 1, v) for t, k, v in tags) + bytes(4)
+    tags = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (278, 4, height),
+        (279, 4, 1),
+    ]
+    return (
+        b"II*\x00\x08\x00\x00\x00"
+        + struct.pack("<H", len(tags))
+        + b"".join(struct.pack("<HHII", t, k, 1, v) for t, k, v in tags)
+        + bytes(4)
+    )
 
 
 def _jpeg_header(width: int, height: int) -> bytes:
@@ -593,7 +648,9 @@ def _jpeg_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [7000, 12000, 20000, 60000])
-@pytest.mark.parametrize("make", [_bmp_header, _gif_header, _tiff_header, _jpeg_header, _gif_with_a_frame_of], ids=lambda f: f.__name__[1:])
+@pytest.mark.parametrize(
+    "make", [_bmp_header, _gif_header, _tiff_header, _jpeg_header, _gif_with_a_frame_of], ids=lambda f: f.__name__[1:]
+)
 def test_every_format_is_refused_from_its_header(no_decoding, make, side):
     data = make(side, side)
     assert len(data) < 1000
@@ -682,7 +739,15 @@ def test_a_box_inside_gives_its_pixels():
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize(
     "box",
-    [(-5, 2, 10, 9), (3, -4, 10, 9), (20, 2, 31, 9), (3, 10, 9, 23), (-3, -4, 30, 20), (-50, -60, 1, 1), (23, 15, 40, 44)],
+    [
+        (-5, 2, 10, 9),
+        (3, -4, 10, 9),
+        (20, 2, 31, 9),
+        (3, 10, 9, 23),
+        (-3, -4, 30, 20),
+        (-50, -60, 1, 1),
+        (23, 15, 40, 44),
+    ],
     ids=["left", "top", "right", "bottom", "all", "top left corner", "bottom right corner"],
 )
 def test_over_a_border_the_edge_pixels_are_repeated(mode, box):
@@ -695,7 +760,9 @@ def test_over_a_border_the_edge_pixels_are_repeated(mode, box):
             assert part.getpixel((x, y)) == picture.getpixel(inside)
 
 
-@pytest.mark.parametrize("box", [(24, 0, 30, 5), (-9, 0, 0, 5), (0, 16, 5, 20), (0, -5, 5, 0), (5, 5, 5, 9), (9, 5, 5, 9), (5, 9, 9, 5)])
+@pytest.mark.parametrize(
+    "box", [(24, 0, 30, 5), (-9, 0, 0, 5), (0, 16, 5, 20), (0, -5, 5, 0), (5, 5, 5, 9), (9, 5, 5, 9), (5, 9, 9, 5)]
+)
 def test_a_box_that_is_empty_or_outside_is_refused_with_the_size(box):
     with pytest.raises(InputError, match="does not touch the 24x16 image") as caught:
         crop(_picture(), box)
@@ -716,7 +783,10 @@ def _samples() -> dict[str, bytes]:
     picture = _picture(20, 14)
 
     def pages() -> dict:  # new images each time: saving as JPEG leaves settings on an image that TIFF stumbles over
-        return {"save_all": True, "append_images": [_picture(20, 14).transpose(Image.Transpose.ROTATE_180), _picture(20, 14)]}
+        return {
+            "save_all": True,
+            "append_images": [_picture(20, 14).transpose(Image.Transpose.ROTATE_180), _picture(20, 14)],
+        }
 
     alpha = picture.convert("RGBA")
     alpha.putalpha(128)
@@ -755,7 +825,9 @@ def _damage(data: bytes, dice: random.Random) -> bytes:
         elif kind < 0.75:
             broken[at : at + dice.randint(1, 8)] = dice.randbytes(dice.randint(0, 8))
         elif kind < 0.9:
-            broken[at : at + 4] = dice.choice((b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"))
+            broken[at : at + 4] = dice.choice(
+                (b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f")
+            )
         elif len(broken) > 40:
             del broken[dice.randrange(16, len(broken)) :]
     return bytes(broken)
@@ -793,7 +865,9 @@ def test_three_hundred_damaged_files_give_a_picture_or_an_image_error(name, filt
                 assert image.mode == "RGB"
                 assert image.width * image.height <= MAX_PIXELS
                 outcomes["picture"] += 1
-    unknown = {str(w.message) for w in caught if not (w.category is UserWarning and str(w.message).startswith(PILLOW_WARNS))}
+    unknown = {
+        str(w.message) for w in caught if not (w.category is UserWarning and str(w.message).startswith(PILLOW_WARNS))
+    }
     assert not unknown, "Pillow warns of something new"
     assert outcomes["error"] > 0, "the damage does no harm"
 
@@ -832,7 +906,11 @@ def test_the_full_size_of_a_reduced_jpeg_is_the_upright_one(orientation):
 def test_other_formats_come_at_their_full_size(kind):
     image, full = load_reduced(_file(_picture(400, 300), kind), 50)
     assert image.size == full == (400, 300)
-    assert load_reduced(np.zeros((300, 400), np.uint8), 50)[1] == load_reduced(Image.new("L", (400, 300)), 50)[1] == (400, 300)
+    assert (
+        load_reduced(np.zeros((300, 400), np.uint8), 50)[1]
+        == load_reduced(Image.new("L", (400, 300)), 50)[1]
+        == (400, 300)
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -853,7 +931,7 @@ def test_of_several_pictures_in_one_jpeg_file_the_first_is_reduced():
 
 
 def test_reduced_decoding_keeps_every_limit(no_decoding, monkeypatch):
-    from hostile_files import many_segment_jpeg, scan_bomb
+    from tests.fakes.hostile_files import many_segment_jpeg, scan_bomb
 
     for data in (scan_bomb(100), many_segment_jpeg(100_000)):
         with pytest.raises(ImageError):

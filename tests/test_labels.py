@@ -15,7 +15,11 @@ def test_fer2013_has_the_order_of_its_csv():
 
 
 def test_the_report_has_six_in_alphabetical_order():
-    assert SIX_CLASS.labels == ("angry", "fearful", "happy", "neutral", "sad", "surprised") == tuple(sorted(SIX_CLASS.labels))
+    assert (
+        SIX_CLASS.labels
+        == ("angry", "fearful", "happy", "neutral", "sad", "surprised")
+        == tuple(sorted(SIX_CLASS.labels))
+    )
     assert {canonical(label) for label in SIX_CLASS.labels} == set(FER2013.labels) - {"disgust"}
 
 
@@ -33,12 +37,17 @@ def test_what_a_projection_leaves_out_is_told():
     assert FER2013.left_out(seven) == {}
 
 
-@pytest.mark.parametrize("given", ["six_class", SIX_CLASS, "angry, fearful,happy,neutral,sad,surprised", list(SIX_CLASS.labels)])
+@pytest.mark.parametrize(
+    "given", ["six_class", SIX_CLASS, "angry, fearful,happy,neutral,sad,surprised", list(SIX_CLASS.labels)]
+)
 def test_a_label_set_is_named_in_several_ways(given):
     assert label_set(given) is SIX_CLASS
 
 
-@pytest.mark.parametrize(("given", "why"), [("", "give fer2013 or six_class"), ("fear,scared", "twice"), (["bored"], "'bored'"), ([], "give")])
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [("", "give fer2013 or six_class"), ("fear,scared", "twice"), (["bored"], "'bored'"), ([], "give")],
+)
 def test_a_label_set_that_is_none_is_refused(given, why):
     with pytest.raises(LabelError, match=why):
         label_set(given)
@@ -144,7 +153,13 @@ def test_of_finds_the_known_sets_and_makes_custom_ones():
 
 @pytest.mark.parametrize(
     ("labels", "words"),
-    [((), "empty"), (("happy", "sad", "happy"), "twice"), (("happy", ""), "blank"), (("happy", "  "), "blank"), (("happy", 3), "string")],
+    [
+        ((), "empty"),
+        (("happy", "sad", "happy"), "twice"),
+        (("happy", ""), "blank"),
+        (("happy", "  "), "blank"),
+        (("happy", 3), "string"),
+    ],
 )
 def test_empty_sets_duplicates_and_blank_names_are_refused(labels, words):
     with pytest.raises(LabelError, match=words):

@@ -13,7 +13,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from api_server import photo
+
+from tests.fakes.api_server import photo
 
 #: Addresses of this machine and of its name server, whose queries are looked at one by one. Ray asks a datagram socket, through which nothing is sent, for
 #: its own address, and the link-local address of a cloud's metadata whether this is a cloud.
@@ -50,8 +51,7 @@ DEMO = """
 
 SERVER = """
     import sys, threading
-    sys.path.insert(0, TESTS)
-    from api_server import running
+    from tests.fakes.api_server import running
     from emotion_hub.serve import ServeConfig, create_app
 
     with running(create_app(config=ServeConfig(models=("emotion_cnn",)))) as client:
@@ -60,14 +60,14 @@ SERVER = """
 
 
 SCORE = """
-    from emotion_hub.scoring import score
-    score(".", "out.parquet", models=["emotion_cnn"], backend="onnx", whole=True, engine=ENGINE, workers=1)
+    from emotion_hub.batch import predict_many
+    predict_many(".", "out.parquet", models=["emotion_cnn"], backend="onnx", whole=True, engine=ENGINE, workers=1)
 """
 
 DATASETS = """
     import numpy as np, datasets
     from PIL import Image
-    from training.data import load_split
+    from training.data.faces import load_split
 
     rows = {"image": [Image.fromarray(np.full((48, 48), 10 * n, np.uint8)) for n in range(3)], "label": ["happy", "sad", "fear"]}
     folder = datasets.Dataset.from_dict(rows, features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")}))
@@ -78,7 +78,17 @@ DATASETS = """
 
 #: ONNX Runtime tells nothing where one of these is set, and so would show nothing here.
 BUILD_SERVERS = (
-    *("APPVEYOR", "BITBUCKET_BUILD_NUMBER", "BUILDKITE", "CI", "CIRCLECI", "CODEBUILD_BUILD_ID", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL"),
+    *(
+        "APPVEYOR",
+        "BITBUCKET_BUILD_NUMBER",
+        "BUILDKITE",
+        "CI",
+        "CIRCLECI",
+        "CODEBUILD_BUILD_ID",
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
+        "JENKINS_URL",
+    ),
     *("TEAMCITY_VERSION", "TF_BUILD", "TRAVIS"),
 )
 
@@ -89,12 +99,26 @@ def _traced(program: str, folder: Path, **values: str) -> tuple[list[str], list[
     home.mkdir()
     (folder / "photo.png").write_bytes(photo())
     ours = ("HF_", "XDG_", "GRADIO_", "RAY_", "ORT_", "EMOTION_HUB_", "TRANSFORMERS_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours) and name not in BUILD_SERVERS}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(ours) and name not in BUILD_SERVERS
+    }
     environment |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])}
     head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
     command = [sys.executable, "-c", head + textwrap.dedent(program)]
     if shutil.which("strace"):
-        command = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-s", "512", "-o", str(log), *command]
+        command = [
+            "strace",
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-e",
+            "trace=connect,sendto,sendmsg,sendmmsg",
+            "-s",
+            "512",
+            "-o",
+            str(log),
+            *command,
+        ]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     calls = log.read_text(errors="replace").splitlines() if log.is_file() else []
@@ -104,7 +128,11 @@ def _traced(program: str, folder: Path, **values: str) -> tuple[list[str], list[
         "localhost",
         "metadata.google.internal",
     }  # the last one is Ray's, see LOCAL
-    sent = sorted(names) + [line for line in calls if "sa_family=AF_INET" in line and not LOCAL.search(line) and not any(address in line for address in own)]
+    sent = sorted(names) + [
+        line
+        for line in calls
+        if "sa_family=AF_INET" in line and not LOCAL.search(line) and not any(address in line for address in own)
+    ]
     return sent, [path.relative_to(home) for path in sorted(home.rglob("*")) if path.is_file()]
 
 
@@ -113,7 +141,11 @@ def _names(line: str) -> set[str]:
     found = set()
     for text in re.findall(r'"((?:[^"\\]|\\.)*)"', line) if "sendmmsg" in line or "sendto" in line else ():
         packet = codecs.decode(text, "unicode_escape").encode("latin-1", "replace")
-        if packet[2:12] not in (b"\1\0\0\1\0\0\0\0\0\0", b"\1\x20\0\1\0\0\0\0\0\0", b"\1\0\0\1\0\0\0\0\0\1"):  # one question
+        if packet[2:12] not in (
+            b"\1\0\0\1\0\0\0\0\0\0",
+            b"\1\x20\0\1\0\0\0\0\0\0",
+            b"\1\0\0\1\0\0\0\0\0\1",
+        ):  # one question
             continue
         labels, position = [], 12
         while position < len(packet) and (length := packet[position]):
@@ -124,7 +156,9 @@ def _names(line: str) -> set[str]:
 
 
 def test_names_that_are_looked_up_are_seen() -> None:
-    line = r'sendmmsg(8, [{msg_hdr={msg_iov=[{iov_base="C^\1\0\0\1\0\0\0\0\0\0\vhuggingface\2co\0\0\1\0\1", iov_len=32}]'
+    line = (
+        r'sendmmsg(8, [{msg_hdr={msg_iov=[{iov_base="C^\1\0\0\1\0\0\0\0\0\0\vhuggingface\2co\0\0\1\0\1", iov_len=32}]'
+    )
     assert _names(line) == {"huggingface.co"}
 
 
@@ -160,7 +194,9 @@ def test_the_switch_is_what_does_it_and_a_users_own_value_stays(traced, tmp_path
     program = 'import os\nos.environ["ORT_DISABLE_TELEMETRY"] = "0"\n' + textwrap.dedent(PREDICT)
     program += 'assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"\n'
     _, files = traced(program, tmp_path)
-    assert any(path.name == "deviceid" for path in files), "ONNX Runtime has changed how it tells a user: see emotion_hub/onnx_runtime.py"
+    assert any(path.name == "deviceid" for path in files), (
+        "ONNX Runtime has changed how it tells a user: see emotion_hub/onnx/runtime.py"
+    )
 
 
 def test_only_one_module_imports_onnx_runtime() -> None:
@@ -169,7 +205,7 @@ def test_only_one_module_imports_onnx_runtime() -> None:
     files = [path for folder in ("emotion_hub", "training", "benchmarks") for path in (root / folder).rglob("*.py")]
     found = {str(path.relative_to(root)) for path in files if pattern.search(path.read_text())}
     # the worker runs without emotion_hub; its caller sets the switch
-    assert found == {"emotion_hub/onnx_runtime.py", "benchmarks/peer_workers/mini_xception.py"}
+    assert found == {"emotion_hub/onnx/runtime.py", "benchmarks/peer_workers/mini_xception.py"}
 
 
 @pytest.mark.slow
@@ -178,7 +214,7 @@ def test_only_one_module_imports_onnx_runtime() -> None:
     ("program", "values"),
     [
         pytest.param(DEMO, {}, id="demo"),
-        pytest.param(SERVER, {"TESTS": str(Path(__file__).parent)}, id="server"),
+        pytest.param(SERVER, {}, id="server"),
         pytest.param(SCORE, {"ENGINE": "local"}, id="score"),
         pytest.param(SCORE, {"ENGINE": "ray"}, id="ray"),
         pytest.param(DATASETS, {}, id="datasets"),
@@ -187,4 +223,6 @@ def test_only_one_module_imports_onnx_runtime() -> None:
 def test_nothing_is_sent_beyond_this_machine(program: str, values: dict[str, str], traced, tmp_path) -> None:
     sent, files = traced(program, tmp_path, **values)
     assert sent == []
-    assert not [path for path in files if re.search(r"telemetry|deviceid|onnxruntime|usage|analytics", str(path), re.IGNORECASE)]
+    assert not [
+        path for path in files if re.search(r"telemetry|deviceid|onnxruntime|usage|analytics", str(path), re.IGNORECASE)
+    ]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,17 @@ from emotion_hub.labels import FER2013
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = sorted((ROOT / "emotion_hub").rglob("*.py"))
-TRAINING = sorted((ROOT / "training").glob("*.py"))
+TRAINING = sorted((ROOT / "training").rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 
-#: The library from the bottom up: a module imports from its own layer and those before it.
+#: The library from the bottom up: a module imports from its own layer and those before it. A dotted name is a module that lies deeper than its package.
 LAYERS = [
+    "version",
     "errors",
     "backend_names",
     "examples",
     "labels",
-    "onnx_runtime",
+    "onnx.runtime",
     "file_structure",
     "images",
     "drawing",
@@ -35,31 +38,52 @@ LAYERS = [
     "preprocess",
     "checkpoints",
     "models",
-    "onnx_export",
-    "onnx_quantize",
-    "onnx_share",
-    "onnx_files",
+    "onnx",
     "backends",
-    "prediction",
+    "results",
+    "predictor",
+    "explainers",
+    "interop",
+    "video",
+    "batch",
+    "serve",
+    "ui",
+    "cli",
+    "__main__",
 ]
-LAYERS += ["predictor", "explainers", "hub", "video", "scoring", "serve", "ui", "onnx_command", "cli", "__main__"]
+
+#: The packages of training/ from the bottom up; the commands at the top import from all of them.
+TRAINING_LAYERS = ["data", "evaluation", "fit", "explanations", "publishing", "studies"]
+
+#: Most modules a folder may hold.
+FOLDER = 24
 
 #: Layers that stand before another one and are still none of its business: {importer: forbidden}.
-APART = {"preprocess": {"faces", "labels"}, "images": {"labels"}, "detectors": {"labels"}, "faces": {"labels"}, "prediction": {"faces", "models", "backends"}}
-
-#: `from emotion_hub import NAME` from inside: only what the package's root defines itself.
-FROM_ROOT = {"__version__"}
+APART = {
+    "preprocess": {"faces", "labels"},
+    "images": {"labels"},
+    "detectors": {"labels"},
+    "faces": {"labels"},
+    "results": {"faces", "models", "backends"},
+}
 
 each_module = pytest.mark.parametrize("path", LIBRARY, ids=lambda p: p.relative_to(ROOT).as_posix())
 
 
+@cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def _layer(path: Path) -> str:
-    inside = path.relative_to(ROOT / "emotion_hub")
-    return inside.parts[0].removesuffix(".py")
+    return _layer_of(".".join(path.relative_to(ROOT / "emotion_hub").with_suffix("").parts))
+
+
+def _layer_of(module: str) -> str:
+    """The layer of a module below the root, such as "onnx.runtime" or "serve"."""
+    return next(
+        (layer for layer in LAYERS if "." in layer and f"{module}.".startswith(f"{layer}.")), module.split(".")[0]
+    )
 
 
 def _imports(path: Path) -> Iterator[tuple[str, str | None]]:
@@ -107,13 +131,17 @@ def test_importing_the_package_loads_nothing_heavy():
         "heavy = {'torch', 'torchvision', 'timm', 'gradio', 'transformers', 'cv2', 'skimage', 'scipy', 'huggingface_hub', 'PIL', 'numpy'}\n"
         "print(sorted(heavy & {m.split('.')[0] for m in sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
 def test_the_command_line_explains_itself_without_torch():
     code = "import sys; from emotion_hub.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: print({'torch', 'gradio'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout.splitlines()[-1], done.returncode) == ("set()", 0), done.stderr
 
 
@@ -144,7 +172,9 @@ def test_exports_are_in_order_unique_and_defined(path):
     tree = _tree(path)
     names = _exported(tree)
     if names is None:
-        assert not {n for n in _bound(tree) if not n.startswith("_")} - {"annotations"}, "a module with public names says which in __all__"
+        assert not {n for n in _bound(tree) if not n.startswith("_")} - {"annotations"}, (
+            "a module with public names says which in __all__"
+        )
         return
     assert names == _in_order(names)
     assert len(set(names)) == len(names)
@@ -160,7 +190,12 @@ def test_exports_are_in_order_unique_and_defined(path):
 )
 def test_every_public_function_and_class_is_exported(path):
     tree = _tree(path)
-    public = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) if not n.name.startswith("_")}
+    public = {
+        n.name
+        for n in tree.body
+        if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+        if not n.name.startswith("_")
+    }
     assert public <= set(_exported(tree) or ())
 
 
@@ -178,38 +213,86 @@ def test_imports_flow_down_the_layers(path):
         assert top not in ("training", "tests", "benchmarks", "app"), f"the library never imports {module}"
         if top != "emotion_hub":
             continue
-        if not rest:
-            assert name in FROM_ROOT, f"{path.name} imports {name} from the package's root; import it from its module"
-            continue
-        assert LAYERS.index(rest[0]) <= LAYERS.index(layer), f"{layer} imports upwards: {module}"
-        assert rest[0] not in APART.get(layer, ()), f"{layer} does not need {module}"
+        assert rest, f"{path.name} imports {name} from the package's root; import it from its module"
+        origin = _layer_of(".".join([*rest, name] if name else rest))
+        assert LAYERS.index(origin) <= LAYERS.index(layer), f"{layer} imports upwards: {module}"
+        assert origin not in APART.get(layer, ()), f"{layer} does not need {module}"
 
 
 def test_the_root_imports_nothing_of_the_package_when_it_is_loaded():
     tree = _tree(ROOT / "emotion_hub" / "__init__.py")
     loaded = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    assert {node.module for node in loaded} == {"__future__", "importlib"}
+    assert {node.module for node in loaded} == {"__future__", "importlib", "emotion_hub.version"}
 
 
 def _is_script(path: Path) -> bool:
     return any(isinstance(node, ast.If) and "__main__" in ast.dump(node.test) for node in _tree(path).body)
 
 
+def _dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
 def test_the_scripts_are_found():
-    assert {"train", "evaluate", "package"} <= {p.stem for p in TRAINING if _is_script(p)}
-    assert {"data", "augment", "recipe"} <= {p.stem for p in TRAINING if not _is_script(p)}
+    scripts = {_dotted(path) for path in TRAINING if _is_script(path)}
+    assert {"training.train", "training.evaluate", "training.package", "training.studies.framing"} <= scripts
+    assert not {"training.data.faces", "training.data.augment", "training.fit.recipe"} & scripts
 
 
-@pytest.mark.parametrize("path", TRAINING, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", TRAINING, ids=_dotted)
 def test_nothing_imports_a_script(path):
-    scripts = {p.stem for p in TRAINING if _is_script(p)}
+    scripts = {_dotted(p) for p in TRAINING if _is_script(p)}
     for module, name in _imports(path):
+        assert not {module, f"{module}.{name}"} & scripts, (
+            f"{path.name} imports the script {module}; move what it needs to a module without main"
+        )
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=_dotted)
+def test_imports_between_the_training_packages_are_acyclic(path):
+    inside = path.relative_to(ROOT / "training").parts
+    if len(inside) == 1:
+        assert path.name == "__init__.py" or _is_script(path), (
+            "modules at the top are commands; move the others to a package"
+        )
+        return
+    assert inside[0] in TRAINING_LAYERS, f"{inside[0]} is new: give it a place in TRAINING_LAYERS"
+    for module, _ in _imports(path):
         top, *rest = module.split(".")
+        assert top not in ("tests", "benchmarks", "app"), f"training never imports {module}"
         if top == "training":
-            assert not ({*rest, name} & scripts), f"{path.name} imports the script {module}; move what it needs to a module without main"
+            assert rest, f"{path.name} imports from the top of training; the commands there are for the shell alone"
+            assert TRAINING_LAYERS.index(rest[0]) <= TRAINING_LAYERS.index(inside[0]), (
+                f"{inside[0]} imports upwards: {module}"
+            )
 
 
-@pytest.mark.parametrize("path", [p for p in TRAINING if _is_script(p)], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [p for p in [*LIBRARY, *TRAINING] if p.name == "__init__.py" and p.parent.name != "emotion_hub"],
+    ids=_dotted,
+)
+def test_the_init_of_a_package_only_exports(path):
+    allowed = ast.Import | ast.ImportFrom | ast.Expr | ast.Assign | ast.Try
+    for node in _tree(path).body:
+        assert isinstance(node, allowed), f"line {node.lineno}: move this to a module; __init__ only re-exports"
+        if isinstance(node, ast.Assign):
+            assert [t.id for t in node.targets] == ["__all__"]
+        if isinstance(node, ast.Try):  # what a missing extra is called
+            assert all(isinstance(inner, ast.ImportFrom) for inner in node.body)
+            assert all(isinstance(inner, ast.Raise) for handler in node.handlers for inner in handler.body)
+
+
+@pytest.mark.parametrize("top", ["emotion_hub", "training", "benchmarks", "tests"])
+def test_no_folder_holds_too_many_modules(top):
+    for folder in [ROOT / top, *(p for p in (ROOT / top).rglob("*") if p.is_dir())]:
+        modules = [p for p in folder.glob("*.py") if p.name != "__init__.py"]
+        assert len(modules) <= FOLDER, (
+            f"{folder.relative_to(ROOT)} holds {len(modules)} modules, at most {FOLDER}; make a package of those that belong together"
+        )
+
+
+@pytest.mark.parametrize("path", [p for p in TRAINING if _is_script(p)], ids=_dotted)
 def test_a_script_has_a_main_that_takes_its_arguments(path):
     [main] = [n for n in _tree(path).body if isinstance(n, ast.FunctionDef) and n.name == "main"]
     assert [a.arg for a in main.args.args] == ["argv"]
@@ -220,7 +303,11 @@ def test_a_script_has_a_main_that_takes_its_arguments(path):
 # said once
 
 
-@pytest.mark.parametrize("path", [p for p in [*LIBRARY, *TRAINING, ROOT / "app.py"] if p.name != "preprocess.py"], ids=lambda p: p.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path",
+    [p for p in [*LIBRARY, *TRAINING, ROOT / "app.py"] if p.name != "preprocess.py"],
+    ids=lambda p: p.relative_to(ROOT).as_posix(),
+)
 def test_no_other_module_restates_the_preprocessing(path):
     text = path.read_text(encoding="utf-8")
     assert "0.485" not in text
@@ -229,12 +316,18 @@ def test_no_other_module_restates_the_preprocessing(path):
     assert not {0.485, 0.229} & set(constants)
 
 
-@pytest.mark.parametrize("path", [p for p in [*LIBRARY, *TRAINING, ROOT / "app.py"] if p.name != "labels.py"], ids=lambda p: p.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path",
+    [p for p in [*LIBRARY, *TRAINING, ROOT / "app.py"] if p.name != "labels.py"],
+    ids=lambda p: p.relative_to(ROOT).as_posix(),
+)
 def test_no_other_module_lists_the_labels(path):
     for node in ast.walk(_tree(path)):
         items = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
         words = {item.value for item in items if isinstance(item, ast.Constant)}
-        assert len(words & set(FER2013.labels)) < 3, f"line {node.lineno} lists labels; take them from emotion_hub.labels"
+        assert len(words & set(FER2013.labels)) < 3, (
+            f"line {node.lineno} lists labels; take them from emotion_hub.labels"
+        )
 
 
 def test_these_checks_can_fail():
@@ -271,4 +364,4 @@ def test_no_text_recommends_a_name_that_no_index_has():
 def test_the_version_is_written_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" in project["project"]["dynamic"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "emotion_hub.__version__"}
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "emotion_hub.version.__version__"}

@@ -18,7 +18,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tolerances import PROBS
 
 from emotion_hub import predictor as predictor_module
 from emotion_hub.backends import TorchBackend, default_backend
@@ -30,11 +29,12 @@ from emotion_hub.faces import find_faces
 from emotion_hub.images import MAX_BYTES
 from emotion_hub.labels import FER2013, SIX_CLASS, LabelSet
 from emotion_hub.models.classifier import EmotionClassifier
-from emotion_hub.prediction import Comparison, Pipeline, Prediction
 from emotion_hub.predictor import EmotionPredictor, compare, compare_scene, locate, softmax
 from emotion_hub.preprocess import NATIVE48, PREPROCESSING, RGB48, UPSCALE224, PreprocessConfig, Preprocessor
-from training.data import FaceSplit, prepare_planes
-from training.recipe import Recipe, load_recipe
+from emotion_hub.results import ComparedSide, Comparison, Prediction
+from tests.tolerances import PROBS
+from training.data.faces import FaceSplit, prepare_planes
+from training.fit.recipe import Recipe, load_recipe
 
 BOXES = ((10.4, 12.0, 40.0, 41.6), (60.0, 30.0, 118.0, 90.0), (-8.0, 70.0, 30.0, 108.0))
 STEPS = ["decode", "detect", "preprocess", "inference", "total"]
@@ -68,7 +68,9 @@ class LinearBackend:
 
 
 def _linear(config: PreprocessConfig = NATIVE48, seed: int = 0, boxes=BOXES) -> EmotionPredictor:
-    return EmotionPredictor(LinearBackend(config, seed), FER2013, Preprocessor(config), name=f"linear{seed}", detector=FixedDetector(*boxes))
+    return EmotionPredictor(
+        LinearBackend(config, seed), FER2013, Preprocessor(config), name=f"linear{seed}", detector=FixedDetector(*boxes)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,9 @@ def predictor() -> EmotionPredictor:
     model = EmotionClassifier("emotion_cnn").eval()
     with torch.no_grad():
         model.network.classifier[-1].weight.mul_(200)
-    return EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name="tiny", detector=FixedDetector(*BOXES))
+    return EmotionPredictor(
+        TorchBackend(model, "cpu"), model.labels, model.preprocessor, name="tiny", detector=FixedDetector(*BOXES)
+    )
 
 
 def _pictures(count: int, base: Image.Image) -> list[Image.Image]:
@@ -88,7 +92,14 @@ def _pictures(count: int, base: Image.Image) -> list[Image.Image]:
 
 def _same(a: Prediction, b: Prediction, atol: float = PROBS) -> bool:
     close = all(math.isclose(a.probs[k], b.probs[k], rel_tol=0, abs_tol=atol) for k in a.probs)
-    return close and (a.label, a.bbox, a.score, a.detector, a.model, list(a.probs)) == (b.label, b.bbox, b.score, b.detector, b.model, list(b.probs))
+    return close and (a.label, a.bbox, a.score, a.detector, a.model, list(a.probs)) == (
+        b.label,
+        b.bbox,
+        b.score,
+        b.detector,
+        b.model,
+        list(b.probs),
+    )
 
 
 # one picture
@@ -132,7 +143,9 @@ def test_probabilities_are_the_softmax_of_the_networks_logits(predictor, face_im
     with torch.inference_mode():
         logits = predictor.backend.classifier(torch.from_numpy(predictor.preprocessor(face_image))[None])
     expected = torch.softmax(logits.double(), dim=1)[0]
-    assert list(predictor.predict(face_image, whole=True)[0].probs.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert list(predictor.predict(face_image, whole=True)[0].probs.values()) == pytest.approx(
+        expected.tolist(), abs=1e-6
+    )
     assert expected.max() > 0.3, "the logits are flat: this test says little"
 
 
@@ -160,7 +173,9 @@ def test_timings_are_milliseconds_that_add_up(predictor, face_image):
 
 
 def test_the_inference_time_of_a_batch_is_shared_between_its_faces(face_image, monkeypatch):
-    clock = iter(np.cumsum([*[0, 1], *[0, 2], *[0, 3], *[0, 12]]) / 1000)  # preprocessing takes 1, 2 and 3 ms, inference 12
+    clock = iter(
+        np.cumsum([*[0, 1], *[0, 2], *[0, 3], *[0, 12]]) / 1000
+    )  # preprocessing takes 1, 2 and 3 ms, inference 12
     tool = _linear()
     monkeypatch.setattr(predictor_module.time, "perf_counter", lambda: float(next(clock)))
     answers = tool.predict_faces([face_image] * 3)
@@ -179,7 +194,12 @@ def test_the_answer_as_json_has_every_field_once(predictor, face_image):
     assert values["confidence"] == answer.confidence
     assert values["bbox"] == list(answer.bbox)
     assert list(values["timings"]) == STEPS
-    assert (values["label_id"], values["score"], values["detector"], values["model"]) == (answer.label_id, 0.9, "fixed", "tiny")
+    assert (values["label_id"], values["score"], values["detector"], values["model"]) == (
+        answer.label_id,
+        0.9,
+        "fixed",
+        "tiny",
+    )
 
 
 def test_every_kind_of_input_gives_the_same_answer(predictor, face_image, tmp_path):
@@ -189,7 +209,15 @@ def test_every_kind_of_input_gives_the_same_answer(predictor, face_image, tmp_pa
     path.write_bytes(buffer.getvalue())
     first, *others = [
         predictor.predict(source)
-        for source in (face_image, buffer.getvalue(), path, str(path), io.BytesIO(buffer.getvalue()), np.asarray(face_image), face_image.convert("RGBA"))
+        for source in (
+            face_image,
+            buffer.getvalue(),
+            path,
+            str(path),
+            io.BytesIO(buffer.getvalue()),
+            np.asarray(face_image),
+            face_image.convert("RGBA"),
+        )
     ]
     assert len(first) == 3
     for other in others:
@@ -232,9 +260,14 @@ def test_the_network_sees_at_most_batch_size_faces_at_once(face_image):
 
 def test_timings_of_a_batch_stay_with_their_picture(face_image):
     tool = _linear()
-    scenes = [dataclasses.replace(locate(p, tool.detector), timings={"decode": float(i), "detect": 10.0 * i}) for i, p in enumerate(_pictures(3, face_image))]
-    answers = tool.predict_scenes(scenes, batch_size=2)
-    assert [[(a.timings["decode"], a.timings["detect"]) for a in one] for one in answers] == [[(float(i), 10.0 * i)] * 3 for i in range(3)]
+    scenes = [
+        dataclasses.replace(locate(p, tool.detector), timings={"decode": float(i), "detect": 10.0 * i})
+        for i, p in enumerate(_pictures(3, face_image))
+    ]
+    answers = tool.predict_detected(scenes, batch_size=2)
+    assert [[(a.timings["decode"], a.timings["detect"]) for a in one] for one in answers] == [
+        [(float(i), 10.0 * i)] * 3 for i in range(3)
+    ]
 
 
 def test_nothing_in_nothing_out(predictor):
@@ -289,7 +322,9 @@ def _png(image: Image.Image) -> bytes:
 
 
 @pytest.mark.parametrize("config", [NATIVE48, RGB48, UPSCALE224], ids=lambda c: c.name)
-@pytest.mark.parametrize("carry", [lambda f: f, _png, np.asarray, lambda f: f.convert("RGB")], ids=["pil", "png", "array", "rgb"])
+@pytest.mark.parametrize(
+    "carry", [lambda f: f, _png, np.asarray, lambda f: f.convert("RGB")], ids=["pil", "png", "array", "rgb"]
+)
 def test_serving_sees_what_training_saw_bit_for_bit(config, carry):
     faces = _faces()
     served, trained = _serving_input(config, [carry(f) for f in faces]), _training_input(config, faces)
@@ -302,7 +337,10 @@ def test_ready_made_faces_reach_the_network_as_the_preprocessor_makes_them():
     assert _serving_input(NATIVE48, faces).tobytes() == np.stack([Preprocessor(NATIVE48)(f) for f in faces]).tobytes()
 
 
-@pytest.mark.parametrize(("config", "field"), [(UPSCALE224, "upsample"), (dataclasses.replace(UPSCALE224, size=112), "upsample"), (NATIVE48, "resample")])
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [(UPSCALE224, "upsample"), (dataclasses.replace(UPSCALE224, size=112), "upsample"), (NATIVE48, "resample")],
+)
 def test_parity_bites_when_one_path_resamples_otherwise(config, field):
     faces = _faces() if field == "upsample" else [f.resize((60, 60)) for f in _faces()]
     other = dataclasses.replace(config, **{field: "bilinear"})
@@ -338,7 +376,9 @@ def test_both_pipelines_see_the_same_crops(face_image):
     pairs = compare(face_image, native48=small, upscale224=large)
     crops = [f.image for f in find_faces(face_image, small.detector)]
     assert (
-        [p.native48.prediction.bbox for p in pairs] == [p.upscale224.prediction.bbox for p in pairs] == [f.bbox for f in find_faces(face_image, small.detector)]
+        [p.native48.prediction.bbox for p in pairs]
+        == [p.upscale224.prediction.bbox for p in pairs]
+        == [f.bbox for f in find_faces(face_image, small.detector)]
     )
     assert np.array_equal(np.concatenate(small.backend.seen), small.preprocessor.batch(crops))
     assert np.array_equal(np.concatenate(large.backend.seen), large.preprocessor.batch(crops))
@@ -370,7 +410,10 @@ def _prediction(probs: dict[str, float], **timings: float) -> Prediction:
 
 
 def _pair(a: dict[str, float], b: dict[str, float], **slower: float) -> Comparison:
-    sides = [Pipeline(_prediction(a), Image.new("L", (48, 48)), 10, 9216), Pipeline(_prediction(b, **slower), Image.new("RGB", (224, 224)), 20, 602_112)]
+    sides = [
+        ComparedSide(_prediction(a), Image.new("L", (48, 48)), 10, 9216),
+        ComparedSide(_prediction(b, **slower), Image.new("RGB", (224, 224)), 20, 602_112),
+    ]
     return Comparison(*sides)
 
 
@@ -391,7 +434,11 @@ def test_two_pipelines_agree_when_they_name_the_same_label():
 def test_a_ratio_says_how_many_times_longer_224_took():
     pair = _pair({"happy": 1.0}, {"happy": 1.0}, inference=10.0, preprocess=1.5)
     assert (pair.ratio("inference"), pair.ratio("preprocess"), pair.ratio("decode")) == (2.5, 0.5, 1.0)
-    assert math.isfinite(Comparison(Pipeline(_prediction({"happy": 1.0}, inference=0.0), Image.new("L", (1, 1)), 1, 1), pair.upscale224).ratio("inference"))
+    assert math.isfinite(
+        Comparison(
+            ComparedSide(_prediction({"happy": 1.0}, inference=0.0), Image.new("L", (1, 1)), 1, 1), pair.upscale224
+        ).ratio("inference")
+    )
 
 
 def test_a_comparison_as_json(face_image):
@@ -413,7 +460,9 @@ def test_a_comparison_runs_at_least_once(face_image, repeats):
 
 
 def test_a_repeated_comparison_reports_its_median_run(face_image, monkeypatch):
-    clock = iter(np.cumsum([*[0, 1, 0, 5], *[0, 1, 0, 2], *[0, 1, 0, 9]]) / 1000)  # preprocessing takes 1 ms, inference 5, 2 and 9 ms
+    clock = iter(
+        np.cumsum([*[0, 1, 0, 5], *[0, 1, 0, 2], *[0, 1, 0, 9]]) / 1000
+    )  # preprocessing takes 1 ms, inference 5, 2 and 9 ms
     tool = _linear()
     [face] = find_faces(face_image, FixedDetector(BOXES[0]))
     monkeypatch.setattr(predictor_module.time, "perf_counter", lambda: float(next(clock)))
@@ -473,7 +522,9 @@ def test_the_report_of_an_embedded_checkpoint_belongs_to_its_weights(name):
     assert report["labels"] == list(FER2013.labels)
     assert report["parameters"] == EmotionClassifier.from_pretrained(name).num_parameters
     assert sum(map(sum, report["confusion_matrix"])) == report["n"]
-    assert sum(row[i] for i, row in enumerate(report["confusion_matrix"])) / report["n"] == pytest.approx(report["accuracy"])
+    assert sum(row[i] for i, row in enumerate(report["confusion_matrix"])) / report["n"] == pytest.approx(
+        report["accuracy"]
+    )
 
 
 def test_the_astronaut_goes_through_both_embedded_pipelines():
@@ -559,7 +610,7 @@ def test_an_embedded_checkpoint_is_measured_on_the_whole_test_split_and_above_th
 
 @each_checkpoint
 def test_an_embedded_checkpoint_was_trained_by_the_recipes_in_the_repository(name):
-    recipes = Path(__file__).parent.parent / "training" / "runs"
+    recipes = Path(__file__).parents[1] / "training" / "runs"
     for stage in json.loads((embedded_checkpoints()[name] / TRAINING_FILE).read_text())["stages"]:
         if "average" in stage:  # no training of its own: the runs it is made of stand before it
             continue

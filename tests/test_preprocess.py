@@ -135,7 +135,10 @@ def test_the_prepared_face_has_the_size_and_mode_of_the_configuration(face_image
 
 
 def test_colour_becomes_gray_by_pillows_l_and_then_lanczos(face_image):
-    assert Preprocessor(NATIVE48).prepare(face_image).tobytes() == face_image.convert("L").resize((48, 48), LANCZOS).tobytes()
+    assert (
+        Preprocessor(NATIVE48).prepare(face_image).tobytes()
+        == face_image.convert("L").resize((48, 48), LANCZOS).tobytes()
+    )
 
 
 @pytest.mark.parametrize(("width", "height"), [(30, 48), (48, 30), (31, 48), (48, 47), (1, 48)])
@@ -184,10 +187,15 @@ def test_three_replicated_channels_are_resized_like_the_one(kind):
     assert all(np.array_equal(three[..., c], one) for c in range(3))
 
 
-@pytest.mark.parametrize(("field", "config"), [("resample", NATIVE48), ("resample", UPSCALE224), ("upsample", UPSCALE224)])
+@pytest.mark.parametrize(
+    ("field", "config"), [("resample", NATIVE48), ("resample", UPSCALE224), ("upsample", UPSCALE224)]
+)
 @pytest.mark.parametrize("kind", ["bicubic", "bilinear"])
 def test_another_filter_gives_other_pixels(face_image, field, config, kind):
-    default, other = Preprocessor(config)(face_image), Preprocessor(dataclasses.replace(config, **{field: kind}))(face_image)
+    default, other = (
+        Preprocessor(config)(face_image),
+        Preprocessor(dataclasses.replace(config, **{field: kind}))(face_image),
+    )
     assert np.abs(default - other).max() > 1 / 255
 
 
@@ -240,7 +248,14 @@ def test_calling_is_to_array_of_prepare_and_a_batch_is_its_faces(face_image, con
 @each_config
 def test_a_stack_of_planes_is_normalised_bit_for_bit_like_each_face(face_image, config):
     preprocessor = Preprocessor(config)
-    prepared = [preprocessor.prepare(f) for f in (face_image, Image.fromarray(_pixels()), Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)))]
+    prepared = [
+        preprocessor.prepare(f)
+        for f in (
+            face_image,
+            Image.fromarray(_pixels()),
+            Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)),
+        )
+    ]
     planes = np.stack([np.asarray(p.convert("L")) for p in prepared])
     stacked = preprocessor.normalise(planes)
     assert stacked.dtype == np.float32
@@ -268,7 +283,13 @@ def _golden_face() -> Image.Image:
     y, x = np.mgrid[0:96, 0:96]
     image = Image.fromarray(((3 * x + 5 * y) % 251).astype(np.uint8))
     draw = ImageDraw.Draw(image)
-    for box, level in (((18, 8, 78, 90), 200), ((32, 34, 42, 42), 20), ((56, 34, 66, 42), 30), ((46, 50, 52, 62), 150), ((36, 70, 62, 78), 60)):
+    for box, level in (
+        ((18, 8, 78, 90), 200),
+        ((32, 34, 42, 42), 20),
+        ((56, 34, 66, 42), 30),
+        ((46, 50, 52, 62), 150),
+        ((36, 70, 62, 78), 60),
+    ):
         draw.rectangle(box, fill=level)
     return image
 
@@ -289,7 +310,9 @@ GOLDEN = {
 def test_the_arrays_are_those_the_checkpoints_were_trained_on(name):
     digest, levels = GOLDEN[name]
     face = _golden_face()
-    assert hashlib.sha256(face.tobytes()).hexdigest()[:16] == "e8dbd7b37c83d0df", "the drawn face itself changed: Pillow draws differently"
+    assert hashlib.sha256(face.tobytes()).hexdigest()[:16] == "e8dbd7b37c83d0df", (
+        "the drawn face itself changed: Pillow draws differently"
+    )
     preprocessor = Preprocessor(name)
     side = preprocessor.config.size
     prepared = np.asarray(preprocessor.prepare(face).convert("L"))
@@ -306,5 +329,7 @@ def test_preprocessing_needs_neither_torch_nor_opencv_nor_scikit_image():
         "print(sorted(heavy & {m.split('.')[0] for m in sys.modules}))"
     )
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

@@ -22,10 +22,10 @@ from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.examples import example_path
 from emotion_hub.images import load_image
 from training import card
-from training.card_sections import report_of
-from training.cards import embedded_card
+from training.publishing.card_sections import report_of
+from training.publishing.cards import embedded_card
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
@@ -59,7 +59,9 @@ def _film(path: Path, frame: Image.Image) -> None:
 
 def run(command: list[str], folder: Path, offline: str = "1") -> str:
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": offline, "HOME": str(folder)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -85,7 +87,9 @@ def test_front_matter_passes_the_hubs_own_reader() -> None:
 @pytest.mark.parametrize("number", range(4))
 def test_python_block_runs(number: int, folder: Path) -> None:
     """The library's four; those of the server, the demo and transformers have tests of their own."""
-    assert re.search(r"happy|surprise|neutral|sad|fear|angry|disgust", run([sys.executable, "-c", blocks("python")[number]], folder))
+    assert re.search(
+        r"happy|surprise|neutral|sad|fear|angry|disgust", run([sys.executable, "-c", blocks("python")[number]], folder)
+    )
 
 
 def test_command_line_block_runs(folder: Path) -> None:
@@ -113,7 +117,9 @@ def test_publishing_blocks_write_folders_that_transformers_reads(folder: Path) -
     from emotion_hub.predictor import embedded_predictor
 
     expected = embedded_predictor("native48").predict(folder / "face.png", whole=True)[0]
-    answer = run([sys.executable, "-c", code + "print(answers[0]['label'], round(answers[0]['score'], 4))"], folder).splitlines()[-1]
+    answer = run(
+        [sys.executable, "-c", code + "print(answers[0]['label'], round(answers[0]['score'], 4))"], folder
+    ).splitlines()[-1]
     label, score = answer.split()
     assert (label, float(score)) == (expected.label, pytest.approx(expected.confidence, abs=1e-3))
 
@@ -125,7 +131,9 @@ def test_the_hubs_client_block_is_answered_by_serve(folder: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    server = subprocess.Popen([sys.executable, *shlex.split(command.replace("8000", port))[1:], "--no-demo"], cwd=folder, env=environment)
+    server = subprocess.Popen(
+        [sys.executable, *shlex.split(command.replace("8000", port))[1:], "--no-demo"], cwd=folder, env=environment
+    )
     try:
         for _ in range(600):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as answer:
@@ -159,11 +167,15 @@ def test_cards_and_readme_agree_with_the_reports() -> None:
     assert card.main(["--check"]) == []
 
 
-@pytest.mark.parametrize(("name", "licence"), [("emotion_cnn", "mit"), ("native48", "mit"), ("upscale224", "apache-2.0")])
+@pytest.mark.parametrize(
+    ("name", "licence"), [("emotion_cnn", "mit"), ("native48", "mit"), ("upscale224", "apache-2.0")]
+)
 def test_card_of_a_checkpoint_is_readable_by_the_hub(name: str, licence: str) -> None:
     from huggingface_hub import ModelCard
 
     data = ModelCard((embedded_checkpoints()[name] / "README.md").read_text()).data
     assert data.license == licence
-    assert data.eval_results[0].metric_value == pytest.approx(report_of(embedded_checkpoints()[name])["accuracy"], abs=1e-4)
+    assert data.eval_results[0].metric_value == pytest.approx(
+        report_of(embedded_checkpoints()[name])["accuracy"], abs=1e-4
+    )
     assert "out of scope" in embedded_card(name).lower()

@@ -33,9 +33,9 @@ MISSING = {
     "explain ": "from emotion_hub import explain; explain(PHOTO, 'shap')",
     "serve": "import emotion_hub.serve",
     "app": "import emotion_hub.ui",
-    "score": "from emotion_hub.scoring import score; score(FOLDER, 'rows.parquet')",
+    "score": "from emotion_hub.batch import score; predict_many(FOLDER, 'rows.parquet')",
     "video": "from emotion_hub.video import probe_video; probe_video(PHOTO)",
-    "cluster": "from emotion_hub.scoring import score; score(FOLDER, 'rows.csv', engine='ray')",
+    "cluster": "from emotion_hub.batch import score; predict_many(FOLDER, 'rows.csv', engine='ray')",
 }
 
 
@@ -47,23 +47,38 @@ class Installed:
         venv.create(folder / "venv", with_pip=True)
         self.python = folder / "venv" / "bin" / "python"
         self.work.mkdir()
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "EMOTION_HUB", "VIRTUAL_ENV"))}
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "EMOTION_HUB", "VIRTUAL_ENV"))
+        }
         self.environment |= {"HF_HUB_OFFLINE": "1", "HOME": str(folder)}
         requirement = f"{wheel}[{extra}]" if extra else str(wheel)
         self.call(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement])
 
     def call(self, arguments: list[str], status: int = 0) -> str:
-        done = subprocess.run([self.python, *arguments], cwd=self.work, env=self.environment, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(
+            [self.python, *arguments], cwd=self.work, env=self.environment, capture_output=True, text=True, timeout=900
+        )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def has(self, package: str) -> bool:
-        return bool(subprocess.run([self.python, "-c", f"import {package}"], cwd=self.work, env=self.environment, capture_output=True).returncode == 0)
+        return bool(
+            subprocess.run(
+                [self.python, "-c", f"import {package}"], cwd=self.work, env=self.environment, capture_output=True
+            ).returncode
+            == 0
+        )
 
     def megabytes(self) -> dict[str, float]:
         """{folder in site-packages: its size}."""
         [packages] = (self.folder / "venv" / "lib").glob("python*/site-packages")
-        return {part.name: sum(f.stat().st_size for f in (part.rglob("*") if part.is_dir() else [part]) if f.is_file()) / 1e6 for part in packages.iterdir()}
+        return {
+            part.name: sum(f.stat().st_size for f in (part.rglob("*") if part.is_dir() else [part]) if f.is_file())
+            / 1e6
+            for part in packages.iterdir()
+        }
 
 
 def _sources(folder: Path) -> Path:
@@ -96,7 +111,9 @@ def test_the_wheel_is_small(wheel):
 def test_the_base_installation_is_light(alone):
     sizes = alone.megabytes()
     package = sum(size for name, size in sizes.items() if name.startswith("emotion_hub"))
-    tools = sum(size for name, size in sizes.items() if name.split("-")[0] in ("pip", "setuptools", "wheel", "_distutils_hack"))
+    tools = sum(
+        size for name, size in sizes.items() if name.split("-")[0] in ("pip", "setuptools", "wheel", "_distutils_hack")
+    )
     dependencies = sum(sizes.values()) - package - tools
     print(f"base dependencies {dependencies:.0f} MB, package {package:.0f} MB")
     assert package <= PACKAGE
@@ -108,7 +125,14 @@ def test_the_base_installation_is_light(alone):
 def test_it_predicts_from_another_folder(alone):
     photo = str(example_path("astronaut"))
     script = alone.python.with_name("emotion-hub")
-    done = subprocess.run([script, "predict", photo, "--json"], cwd=alone.work, env=alone.environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [script, "predict", photo, "--json"],
+        cwd=alone.work,
+        env=alone.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     [face] = json.loads(done.stdout)[0]["faces"]
     assert (face["label"], face["detector"]) == ("happy", "YuNet")
     table = alone.call(["-m", "emotion_hub", "compare", photo, "--labels", "six_class"])
@@ -150,7 +174,9 @@ def test_lime_and_shap_run_without_torch(wheel, tmp_path_factory):
     assert not explaining.has("torch")
     assert not explaining.has("gradio")
     photo = str(example_path("astronaut"))
-    said = explaining.call(["-m", "emotion_hub", "explain", photo, "--method", "lime", "--method", "shap", "--samples", "200", "--json"])
+    said = explaining.call(
+        ["-m", "emotion_hub", "explain", photo, "--method", "lime", "--method", "shap", "--samples", "200", "--json"]
+    )
     found = json.loads(said[said.index("{") :])["explanations"]
     assert [one["method"] for one in found] == ["lime", "shap"]
     assert found[1]["parameters"]["explainer"] == "partition"
@@ -162,7 +188,11 @@ def test_the_server_installs_light_and_answers(wheel, tmp_path_factory):
     serving = Installed(tmp_path_factory.mktemp("serve"), wheel, "serve")
     assert not serving.has("torch")
     sizes = serving.megabytes()
-    ours = sum(size for name, size in sizes.items() if name.startswith("emotion_hub") or name.split("-")[0] in ("pip", "setuptools"))
+    ours = sum(
+        size
+        for name, size in sizes.items()
+        if name.startswith("emotion_hub") or name.split("-")[0] in ("pip", "setuptools")
+    )
     print(f"dependencies with serve {sum(sizes.values()) - ours:.0f} MB")
     assert sum(sizes.values()) - ours <= SERVE
     code = (
@@ -181,14 +211,31 @@ def test_readmes_ways_to_install_run(tmp_path):
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Installation")[2]
     [block] = re.findall(r"```bash\n(pip install \..*?)```", section, re.DOTALL)
     checkout = _sources(tmp_path / "checkout")
-    for words in (["init", "--quiet"], ["add", "."], ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "all"]):
+    for words in (
+        ["init", "--quiet"],
+        ["add", "."],
+        ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "all"],
+    ):
         subprocess.run(["git", *words], cwd=checkout, check=True, timeout=120)
     for number, line in enumerate(block.strip().splitlines()):
         folder = tmp_path / f"venv{number}"
         venv.create(folder, with_pip=True)
-        environment = os.environ | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "PIP_NO_DEPS": "1", "PYTHONPATH": ""}
+        environment = os.environ | {
+            "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "PIP_NO_DEPS": "1",
+            "PYTHONPATH": "",
+        }
         command = line.replace("git+https://HOST/OWNER/emotion_hub", f"git+file://localhost{checkout}")
-        done = subprocess.run(["bash", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True, timeout=600
+        )
         assert done.returncode == 0, done.stderr
-        version = subprocess.run([folder / "bin" / "emotion-hub", "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        version = subprocess.run(
+            [folder / "bin" / "emotion-hub", "--version"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert version.stdout.startswith("emotion_hub "), version.stderr

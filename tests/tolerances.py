@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-__all__ = ["LOGITS", "MAPS", "PROBS", "assert_same_logits", "assert_same_maps", "assert_same_probs", "assert_same_rows", "assert_same_weights"]
+__all__ = [
+    "LOGITS",
+    "MAPS",
+    "PROBS",
+    "assert_same_logits",
+    "assert_same_maps",
+    "assert_same_probs",
+    "assert_same_rows",
+    "assert_same_weights",
+]
 
 #: Absolute, for probabilities and for the distance between two sets of them.
 PROBS = 1e-5
@@ -42,7 +51,9 @@ def assert_same_weights(found: nn.Module, expected: nn.Module) -> None:
     """Compare the tensors of two networks bit for bit."""
     found, expected = found.state_dict(), expected.state_dict()
     assert list(found) == list(expected)
-    different = [name for name, tensor in expected.items() if tensor.dtype != found[name].dtype or not tensor.equal(found[name])]
+    different = [
+        name for name, tensor in expected.items() if tensor.dtype != found[name].dtype or not tensor.equal(found[name])
+    ]
     assert not different, f"{different[:3]} of {len(expected)} tensors differ"
 
 
@@ -52,7 +63,9 @@ def assert_same_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]
     for row, wanted in zip(found, expected, strict=True):
         probs = [name for name, value in wanted.items() if name.startswith("prob_") and value is not None]
         assert row | dict.fromkeys(probs) == wanted | dict.fromkeys(probs)
-        assert_same_probs([row[name] for name in probs], [wanted[name] for name in probs], f"picture {wanted.get('picture')}")
+        assert_same_probs(
+            [row[name] for name in probs], [wanted[name] for name in probs], f"picture {wanted.get('picture')}"
+        )
 
 
 def _arrays(found: Any, expected: Any) -> tuple[np.ndarray, np.ndarray]:

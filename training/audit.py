@@ -10,21 +10,36 @@ from typing import Any
 
 from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LABEL_SETS
-from training.audit_text import render
-from training.data import load_splits, near_threshold
-from training.duplicates import THRESHOLD
-from training.quality import quality_report
+from training.data.audit_text import render
+from training.data.duplicates import THRESHOLD
+from training.data.faces import load_splits, near_threshold
+from training.data.quality import quality_report
 
 __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="training.audit", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what training.data reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv")
-    parser.add_argument("--root", type=Path, help="what the paths of manifests are relative to; default: the manifests' folder")
-    parser.add_argument("--labels", choices=tuple(LABEL_SETS), default=FER2013.name, help="label set; images with other labels are counted and left out")
     parser.add_argument(
-        "--near", type=float, default=THRESHOLD, metavar="CORRELATION", help="from which two images count as near copies; 0 does not look for any"
+        "--data",
+        required=True,
+        help="what training.data.faces reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv",
+    )
+    parser.add_argument(
+        "--root", type=Path, help="what the paths of manifests are relative to; default: the manifests' folder"
+    )
+    parser.add_argument(
+        "--labels",
+        choices=tuple(LABEL_SETS),
+        default=FER2013.name,
+        help="label set; images with other labels are counted and left out",
+    )
+    parser.add_argument(
+        "--near",
+        type=float,
+        default=THRESHOLD,
+        metavar="CORRELATION",
+        help="from which two images count as near copies; 0 does not look for any",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the report there; - prints it instead of the text")
     args = parser.parse_args(argv)

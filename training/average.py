@@ -26,11 +26,11 @@ from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor, softmax
-from training.measure import face_logits
-from training.metrics import accuracy, confusion, macro_f1, negative_log_likelihood
-from training.outcome import BEST_FILE, HISTORY_FILE, load_outcome, write_atomically
-from training.recipe import Recipe
-from training.session import environment, load_run_data
+from training.evaluation.measure import face_logits
+from training.evaluation.metrics import accuracy, confusion, macro_f1, negative_log_likelihood
+from training.fit.recipe import Recipe
+from training.fit.run_folder import BEST_FILE, HISTORY_FILE, load_outcome, write_atomically
+from training.fit.session import environment, load_run_data
 
 __all__ = ["STATISTICS", "average_weights", "main", "renew_statistics"]
 
@@ -50,7 +50,9 @@ def average_weights(models: Sequence[EmotionClassifier], weights: Sequence[float
     first = models[0]
     for model in models[1:]:
         if _without_dropout(model.config) != _without_dropout(first.config):
-            raise InputError(f"{model.config.model} and {first.config.model} differ in network, labels, options or preprocessing; only equals are averaged")
+            raise InputError(
+                f"{model.config.model} and {first.config.model} differ in network, labels, options or preprocessing; only equals are averaged"
+            )
     states = [model.network.state_dict() for model in models]
     mean = {
         name: sum(share * state[name].double() for share, state in zip(weights, states, strict=True)).to(tensor.dtype)
@@ -86,9 +88,21 @@ def renew_statistics(model: EmotionClassifier, pixels: np.ndarray) -> None:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """The history written to --out, which is a run's folder for `training.package` and, by its best.safetensors, a start for `training.train`."""
     parser = argparse.ArgumentParser(prog="training.average", description=__doc__.splitlines()[0])
-    parser.add_argument("--run", required=True, type=Path, action="append", help="an --out folder of training.train; may be repeated")
-    parser.add_argument("--weight", required=True, type=float, action="append", help="the share of each run, in the same order; they sum to 1")
-    parser.add_argument("--data", required=True, help="the data set they were trained on: statistics from its training split, figures on its validation split")
+    parser.add_argument(
+        "--run", required=True, type=Path, action="append", help="an --out folder of training.train; may be repeated"
+    )
+    parser.add_argument(
+        "--weight",
+        required=True,
+        type=float,
+        action="append",
+        help="the share of each run, in the same order; they sum to 1",
+    )
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="the data set they were trained on: statistics from its training split, figures on its validation split",
+    )
     parser.add_argument("--out", required=True, type=Path, help="where to write history.json and best.safetensors")
     args = parser.parse_args(argv)
     begun = time.perf_counter()
@@ -100,10 +114,20 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     renew_statistics(model, model.preprocessor.batch([data.train.faces[i] for i in chosen]))
     validation, apart = data.validation, data.validation_indices
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=args.out.name)
-    probs, labels = softmax(face_logits(predictor, [validation.faces[i] for i in apart], what="validation")), validation.labels[apart]
+    probs, labels = (
+        softmax(face_logits(predictor, [validation.faces[i] for i in apart], what="validation")),
+        validation.labels[apart],
+    )
     matrix = confusion(labels, probs)
-    figures = {"val_loss": negative_log_likelihood(labels, probs), "val_accuracy": float(accuracy(matrix)), "val_macro_f1": float(macro_f1(matrix))}
-    parts = [{"name": run.name, "weight": weight, "sha256": file_hash(run / BEST_FILE)} for run, weight in zip(args.run, args.weight, strict=True)]
+    figures = {
+        "val_loss": negative_log_likelihood(labels, probs),
+        "val_accuracy": float(accuracy(matrix)),
+        "val_macro_f1": float(macro_f1(matrix)),
+    }
+    parts = [
+        {"name": run.name, "weight": weight, "sha256": file_hash(run / BEST_FILE)}
+        for run, weight in zip(args.run, args.weight, strict=True)
+    ]
     history = {
         "recipe": {**last["recipe"], "name": args.out.name},
         "data": last["data"],
@@ -116,7 +140,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     tensors = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
     write_atomically(args.out / BEST_FILE, lambda part: save_file(tensors, part))
     write_atomically(args.out / HISTORY_FILE, lambda part: Path(part).write_text(json.dumps(history, indent=1) + "\n"))
-    print(f"{args.out.name}: validation {figures['val_accuracy']:.4f}, macro F1 {figures['val_macro_f1']:.4f}, loss {figures['val_loss']:.4f}")
+    print(
+        f"{args.out.name}: validation {figures['val_accuracy']:.4f}, macro F1 {figures['val_macro_f1']:.4f}, loss {figures['val_loss']:.4f}"
+    )
     return history
 
 

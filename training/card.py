@@ -8,7 +8,7 @@ from pathlib import Path
 
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.errors import CheckpointError
-from training.cards import embedded_card, figures_table, overview
+from training.publishing.cards import embedded_card, figures_table, overview
 
 __all__ = ["main"]
 

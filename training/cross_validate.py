@@ -19,11 +19,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.preprocess import NATIVE48, Preprocessor
-from training.balance import are_originals, known_groups
-from training.data import prepare_planes
-from training.duplicates import MAX_SHIFT, THRESHOLD, group_copies
-from training.recipe import load_recipe
-from training.session import RunData, load_run_data, run
+from training.data.balance import are_originals, known_groups
+from training.data.duplicates import MAX_SHIFT, THRESHOLD, group_copies
+from training.data.faces import prepare_planes
+from training.fit.recipe import load_recipe
+from training.fit.session import RunData, load_run_data, run
 
 __all__ = ["folds_of", "main"]
 
@@ -38,17 +38,29 @@ def folds_of(data: RunData, folds: int, seed: int, near: float | None = THRESHOL
         raise ConfigError(f"folds={folds}: cross-validation needs at least 2")
     kept = data.train_indices
     planes = prepare_planes(data.train, Preprocessor(NATIVE48), kept)
-    groups = group_copies([data.train.hashes[i] for i in kept], planes, near, known=known_groups(data.train.columns, kept), max_shift=MAX_SHIFT)
+    groups = group_copies(
+        [data.train.hashes[i] for i in kept],
+        planes,
+        near,
+        known=known_groups(data.train.columns, kept),
+        max_shift=MAX_SHIFT,
+    )
     original = are_originals(data.train.columns, kept)
     candidates, homes = kept[original], groups[original]
     if (count := len(np.unique(homes))) < folds:
-        raise ConfigError(f"folds={folds}: the images make {count} groups that are never divided; ask for fewer folds with --folds, or add images")
+        raise ConfigError(
+            f"folds={folds}: the images make {count} groups that are never divided; ask for fewer folds with --folds, or add images"
+        )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     found = []
     for _, held in splitter.split(np.zeros(len(candidates)), data.train.labels[candidates], homes):
         train = kept[~np.isin(groups, homes[held])]
         counts = data.counts | {"kept": len(train), "validation": len(held)}
-        found.append(replace(data, train_indices=train, validation=data.train, validation_indices=candidates[held], counts=counts))
+        found.append(
+            replace(
+                data, train_indices=train, validation=data.train, validation_indices=candidates[held], counts=counts
+            )
+        )
     return found
 
 
@@ -77,12 +89,26 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     data = load_run_data(args.data, recipe, args.out / "near.npz")
     rows = []
     for number, fold in enumerate(folds_of(data, args.folds, recipe.seed, recipe.near), start=1):
-        print(f"fold {number}/{args.folds}: {len(fold.train_indices)} faces to train on, {len(fold.validation_indices)} held out", flush=True)
+        print(
+            f"fold {number}/{args.folds}: {len(fold.train_indices)} faces to train on, {len(fold.validation_indices)} held out",
+            flush=True,
+        )
         history = run(recipe, fold, args.out / f"fold{number}", init=args.init)
         best = max(history["epochs"], key=lambda e: e[f"val_{recipe.select}"])
-        rows.append({"fold": number, "train": len(fold.train_indices), "validation": len(fold.validation_indices), "epoch": best["epoch"]})
+        rows.append(
+            {
+                "fold": number,
+                "train": len(fold.train_indices),
+                "validation": len(fold.validation_indices),
+                "epoch": best["epoch"],
+            }
+        )
         rows[-1] |= {"accuracy": best["val_accuracy"], "macro_f1": best["val_macro_f1"]}
-    summary: dict[str, Any] = {"recipe": recipe.name, "selected_on": "the held-out fold, so these figures flatter a little", "folds": rows}
+    summary: dict[str, Any] = {
+        "recipe": recipe.name,
+        "selected_on": "the held-out fold, so these figures flatter a little",
+        "folds": rows,
+    }
     for name in ("accuracy", "macro_f1"):
         values = [row[name] for row in rows]
         summary[name] = {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}

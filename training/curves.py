@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from emotion_hub.errors import CheckpointError
-from training.outcome import HISTORY_FILE
+from training.fit.run_folder import HISTORY_FILE
 
 __all__ = ["curves", "main"]
 
@@ -24,13 +24,25 @@ def curves(histories: list[dict[str, Any]]) -> Figure:
         colour, name, rows = f"C{number}", history["recipe"]["name"], history["epochs"]
         epochs = [row["epoch"] for row in rows]
         loss.plot(epochs, [row["loss"] for row in rows], color=colour, label=f"{name}, training")
-        loss.plot(epochs, [row.get("val_loss", float("nan")) for row in rows], "--", color=colour, label=f"{name}, validation")
+        loss.plot(
+            epochs, [row.get("val_loss", float("nan")) for row in rows], "--", color=colour, label=f"{name}, validation"
+        )
         for axes, key in ((accuracy, "val_accuracy"), (macro_f1, "val_macro_f1"), (rate, "lr")):
             axes.plot(epochs, [row.get(key, float("nan")) for row in rows], color=colour)
         for axes, key in ((weights, "weight_norm"), (gradients, "grad_norm")):
             for part in rows[0].get("statistics", {}):
-                axes.plot(epochs, [row["statistics"][part][key] for row in rows], color=colour, alpha=0.4 if part != "classifier" else 1)
-    for axes, title in ((loss, "loss"), (accuracy, "validation accuracy"), (macro_f1, "validation macro F1"), (rate, "learning rate")):
+                axes.plot(
+                    epochs,
+                    [row["statistics"][part][key] for row in rows],
+                    color=colour,
+                    alpha=0.4 if part != "classifier" else 1,
+                )
+    for axes, title in (
+        (loss, "loss"),
+        (accuracy, "validation accuracy"),
+        (macro_f1, "validation macro F1"),
+        (rate, "learning rate"),
+    ):
         axes.set_title(title)
     weights.set_title("weight norms (head: full colour)")
     gradients.set_title("gradient norms, after clipping")
@@ -43,13 +55,17 @@ def curves(histories: list[dict[str, Any]]) -> Figure:
 
 def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(prog="training.curves", description=__doc__.splitlines()[0])
-    parser.add_argument("--run", required=True, action="append", type=Path, help="the --out folder of training.train; may be repeated")
+    parser.add_argument(
+        "--run", required=True, action="append", type=Path, help="the --out folder of training.train; may be repeated"
+    )
     parser.add_argument("--out", required=True, type=Path, help="the .svg file")
     args = parser.parse_args(argv)
     histories = []
     for folder in args.run:
         if not (folder / HISTORY_FILE).is_file():
-            raise CheckpointError(f"{folder} has no {HISTORY_FILE}; give the --out folder of a run with a finished epoch")
+            raise CheckpointError(
+                f"{folder} has no {HISTORY_FILE}; give the --out folder of a run with a finished epoch"
+            )
         histories.append(json.loads((folder / HISTORY_FILE).read_text()))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "emotion_hub", "svg.fonttype": "none"}):

@@ -15,13 +15,27 @@ import numpy as np
 from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE, file_hash, resolve_file
 from emotion_hub.detectors import YuNetDetector
 from emotion_hub.predictor import EmotionPredictor
-from training.data import SPLITS, FaceSplit, apart_indices, load_split
-from training.duplicates import THRESHOLD
-from training.measure import CROP_SHARE, face_probs, ferplus_reading, near_copies_in, slice_by, ten_crop_probs
-from training.metrics import LEVEL, RESAMPLES, brief, expected_calibration_error, negative_log_likelihood, scores
-from training.plots import write_plots
-from training.robustness import detector_slice, robustness
-from training.summary import markdown
+from training.data.duplicates import THRESHOLD
+from training.data.faces import SPLITS, FaceSplit, apart_indices, load_split
+from training.evaluation.measure import (
+    CROP_SHARE,
+    face_probs,
+    ferplus_reading,
+    near_copies_in,
+    slice_by,
+    ten_crop_probs,
+)
+from training.evaluation.metrics import (
+    LEVEL,
+    RESAMPLES,
+    brief,
+    expected_calibration_error,
+    negative_log_likelihood,
+    scores,
+)
+from training.evaluation.plots import write_plots
+from training.evaluation.robustness import detector_slice, robustness
+from training.evaluation.summary import markdown
 
 __all__ = ["evaluate", "main"]
 
@@ -63,7 +77,11 @@ def evaluate(
     }
     if near:
         apart = np.setdiff1d(unique, near_copies_in(faces, others["train"])) if split != "train" else unique
-        report["without_near_copies"] = {"threshold": THRESHOLD, "near_copies": len(unique) - len(apart), **brief(faces.labels[apart], probs[apart])}
+        report["without_near_copies"] = {
+            "threshold": THRESHOLD,
+            "near_copies": len(unique) - len(apart),
+            **brief(faces.labels[apart], probs[apart]),
+        }
     if ten_crop:
         report["ten_crop"] = _ten_crop(predictor, faces, unique)
     if faces.votes is not None:
@@ -78,7 +96,11 @@ def evaluate(
     return {
         **report,
         "bootstrap": {"level": LEVEL, "resamples": RESAMPLES},
-        "data": {"name": Path(data).name, "pixels_sha256": pixels, **({"other_labels": faces.dropped} if faces.dropped else {})},
+        "data": {
+            "name": Path(data).name,
+            "pixels_sha256": pixels,
+            **({"other_labels": faces.dropped} if faces.dropped else {}),
+        },
         "environment": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()},
     }
 
@@ -91,24 +113,58 @@ def _temperature(training: Path) -> dict[str, float]:
 
 def _ten_crop(predictor: EmotionPredictor, faces: FaceSplit, unique: np.ndarray) -> dict[str, Any]:
     probs = ten_crop_probs(predictor, faces.faces)
-    calibration = {"log_loss": negative_log_likelihood(faces.labels, probs), "ece": expected_calibration_error(faces.labels, probs)}
-    return {"share": CROP_SHARE, **brief(faces.labels, probs), **calibration, "without_copies": brief(faces.labels[unique], probs[unique])}
+    calibration = {
+        "log_loss": negative_log_likelihood(faces.labels, probs),
+        "ece": expected_calibration_error(faces.labels, probs),
+    }
+    return {
+        "share": CROP_SHARE,
+        **brief(faces.labels, probs),
+        **calibration,
+        "without_copies": brief(faces.labels[unique], probs[unique]),
+    }
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="training.evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, help="embedded name, folder or Hub id")
-    parser.add_argument("--data", required=True, help="a data set in any form that training.data reads, or a Hub id")
+    parser.add_argument(
+        "--data", required=True, help="a data set in any form that training.data.faces reads, or a Hub id"
+    )
     parser.add_argument("--split", default="validation", choices=SPLITS)
-    parser.add_argument("--near", action="store_true", help="measure without near copies in train, too (about a minute on FER2013)")
-    parser.add_argument("--ten-crop", action="store_true", help=f"average ten crops of {CROP_SHARE:g} of the side, too (ten times the work)")
-    parser.add_argument("--slice", action="append", default=[], metavar="COLUMN", help="figures for each value of a column of the data; may be repeated")
-    parser.add_argument("--robustness", action="store_true", help="figures under corruptions and an adversarial step (19 times the work)")
-    parser.add_argument("--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file: measure the crops it makes of 48-pixel faces")
+    parser.add_argument(
+        "--near", action="store_true", help="measure without near copies in train, too (about a minute on FER2013)"
+    )
+    parser.add_argument(
+        "--ten-crop",
+        action="store_true",
+        help=f"average ten crops of {CROP_SHARE:g} of the side, too (ten times the work)",
+    )
+    parser.add_argument(
+        "--slice",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="figures for each value of a column of the data; may be repeated",
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="figures under corruptions and an adversarial step (19 times the work)",
+    )
+    parser.add_argument(
+        "--yunet", type=Path, metavar="FILE", help="YuNet's ONNX file: measure the crops it makes of 48-pixel faces"
+    )
     parser.add_argument("--out", type=Path, help="where to write the report as JSON")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="where to write report.md and the drawings")
     args = parser.parse_args(argv)
-    extra = {"near": args.near, "ten_crop": args.ten_crop, "slices": args.slice, "robust": args.robustness, "yunet": args.yunet}
+    extra = {
+        "near": args.near,
+        "ten_crop": args.ten_crop,
+        "slices": args.slice,
+        "robust": args.robustness,
+        "yunet": args.yunet,
+    }
     report = evaluate(args.checkpoint, args.data, args.split, **extra)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

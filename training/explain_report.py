@@ -24,16 +24,16 @@ import emotion_hub
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, file_hash, resolve_file
 from emotion_hub.errors import InputError
 from emotion_hub.explainers import METHODS, list_methods, predictor_of
-from emotion_hub.explainers.several import methods_for
+from emotion_hub.explainers.sheet import methods_for
 from emotion_hub.predictor import EmotionPredictor
-from training.benchmark import machine
-from training.data import FaceSplit, load_splits
-from training.explain_findings import findings, mean_maps
-from training.explain_page import render_page
-from training.explain_study import baseline, choose_probe, measure
-from training.explain_words import plain_words
-from training.outcome import write_atomically
-from training.sources import canonical_split
+from training.data.faces import FaceSplit, load_splits
+from training.data.sources import canonical_split
+from training.evaluation.latency import machine
+from training.explanations.findings import findings, mean_maps
+from training.explanations.page import render_page
+from training.explanations.sentences import plain_words
+from training.explanations.study import baseline, choose_probe, measure
+from training.fit.run_folder import write_atomically
 
 __all__ = ["Store", "explain_probe", "main"]
 
@@ -42,7 +42,7 @@ SCHEMA = 1
 
 DEFAULT_METHODS = ("gradcam", "gradcam++", "lime", "shap")
 
-#: Methods whose full scoring, five more runs, takes minutes a face on a CPU.
+#: Methods whose full metrics, five more runs, takes minutes a face on a CPU.
 SLOW = ("lime", "shap")
 
 PACKAGES = ("torch", "shap", "lime", "grad-cam", "numpy", "scikit-image")
@@ -58,7 +58,9 @@ class Store:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def get(self, key: Mapping[str, Any], compute: Callable[[], tuple[dict[str, Any], np.ndarray]]) -> tuple[dict[str, Any], np.ndarray]:
+    def get(
+        self, key: Mapping[str, Any], compute: Callable[[], tuple[dict[str, Any], np.ndarray]]
+    ) -> tuple[dict[str, Any], np.ndarray]:
         """What `compute` gave for this key, now or in an earlier run."""
         text = json.dumps({"schema": SCHEMA, **key}, sort_keys=True)
         path = None if self.folder is None else self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
@@ -69,7 +71,9 @@ class Store:
         row, cells = compute()
         self.computed += 1
         if path is not None:
-            write_atomically(path, lambda part: _save(part, row=np.array(json.dumps(row)), cells=cells, key=np.array(text)))
+            write_atomically(
+                path, lambda part: _save(part, row=np.array(json.dumps(row)), cells=cells, key=np.array(text))
+            )
         return row, cells
 
 
@@ -79,7 +83,12 @@ def _save(part: str, **arrays: np.ndarray) -> None:
 
 
 def explain_probe(
-    split: FaceSplit, probe: np.ndarray, predictors: Mapping[str, EmotionPredictor], methods: Sequence[str], settings: Mapping[str, Any], store: Store
+    split: FaceSplit,
+    probe: np.ndarray,
+    predictors: Mapping[str, EmotionPredictor],
+    methods: Sequence[str],
+    settings: Mapping[str, Any],
+    store: Store,
 ) -> tuple[list[dict[str, Any]], Maps]:
     """One row of figures for each model, method and face, and their maps on the grid; each is computed once in a store's life.
 
@@ -98,9 +107,11 @@ def explain_probe(
                 said, _ = store.get(key, partial(_said, predictor, face, label, settings["target"] == "true"))
                 bar.update()
                 for method in plan[model]:
-                    scoring, options = _asked(method, settings)
-                    whole = {**key, "target": said["target"], "method": method, "scoring": scoring, **options}
-                    figures, cells = store.get(whole, partial(measure, predictor, face, method, said["target"], scoring, **options))
+                    metrics, options = _asked(method, settings)
+                    whole = {**key, "target": said["target"], "method": method, "metrics": metrics, **options}
+                    figures, cells = store.get(
+                        whole, partial(measure, predictor, face, method, said["target"], metrics, **options)
+                    )
                     row = int(named[position]) if named is not None else position
                     rows.append({"model": model, "method": method, "position": position, "row": row, **said, **figures})
                     maps[model, method, position] = cells
@@ -108,7 +119,9 @@ def explain_probe(
     return rows, maps
 
 
-def _said(predictor: EmotionPredictor, face: Image.Image, label: str, explain_label: bool) -> tuple[dict[str, Any], np.ndarray]:
+def _said(
+    predictor: EmotionPredictor, face: Image.Image, label: str, explain_label: bool
+) -> tuple[dict[str, Any], np.ndarray]:
     return baseline(predictor, face, label, explain_label=explain_label), np.zeros(0)  # it has no map to keep
 
 
@@ -150,27 +163,71 @@ def _json(report: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure, write both files, and return what scores.json holds."""
-    parser = argparse.ArgumentParser(prog="python -m training.explain_report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests")
-    parser.add_argument("--split", default="validation", help="the split the faces are drawn from (default: validation)")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.explain_report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests",
+    )
+    parser.add_argument(
+        "--split", default="validation", help="the split the faces are drawn from (default: validation)"
+    )
     parser.add_argument("--per-class", type=int, default=8, help="faces of each class (default: 8)")
-    parser.add_argument("--model", action="append", default=[], help="an embedded name, a folder or a Hub id; again for another (default: all embedded)")
-    parser.add_argument("--method", action="append", default=[], help=f"again for another, or all (default: {', '.join(DEFAULT_METHODS)})")
-    parser.add_argument("--target", choices=("predicted", "true"), default="predicted", help="explain what the network said, or the face's label")
-    parser.add_argument("--samples", type=int, default=500, help="LIME's runs of the network for one face (default: 500)")
-    parser.add_argument("--full", action="store_true", help="every score for LIME and SHAP too: six runs of them a face instead of one")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="an embedded name, a folder or a Hub id; again for another (default: all embedded)",
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        help=f"again for another, or all (default: {', '.join(DEFAULT_METHODS)})",
+    )
+    parser.add_argument(
+        "--target",
+        choices=("predicted", "true"),
+        default="predicted",
+        help="explain what the network said, or the face's label",
+    )
+    parser.add_argument(
+        "--samples", type=int, default=500, help="LIME's runs of the network for one face (default: 500)"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="every score for LIME and SHAP too: six runs of them a face instead of one"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw, LIME, SHAP and the intervals (default: 0)")
-    parser.add_argument("--work", type=Path, help="folder that keeps every finished face for the next run; an explainer that changed needs a fresh one")
-    parser.add_argument("--out", type=Path, default=Path("training/studies/explain"), help="folder of the report (default: training/studies/explain)")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder that keeps every finished face for the next run; an explainer that changed needs a fresh one",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("training/studies/explain"),
+        help="folder of the report (default: training/studies/explain)",
+    )
     args = parser.parse_args(argv)
 
     predictors = _predictors(args.model)
     first = next(iter(predictors.values()))
-    methods = list(dict.fromkeys(m for name in args.method or DEFAULT_METHODS for p in predictors.values() for m in methods_for([name], p)))
+    methods = list(
+        dict.fromkeys(
+            m for name in args.method or DEFAULT_METHODS for p in predictors.values() for m in methods_for([name], p)
+        )
+    )
     splits, name = load_splits(args.data, first.labels), canonical_split(args.split)
     if name not in splits:
         raise InputError(f"no split {args.split!r} in {args.data}; it has {', '.join(splits)}")
-    probe = choose_probe(splits[name], [split for other, split in splits.items() if other != name], args.per_class, args.seed)
+    probe = choose_probe(
+        splits[name], [split for other, split in splits.items() if other != name], args.per_class, args.seed
+    )
     settings = {"seed": args.seed, "samples": args.samples, "full": args.full, "target": args.target}
     rows, maps = explain_probe(splits[name], probe, predictors, methods, settings, Store(args.work))
     if not rows:
@@ -183,9 +240,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "versions": {"emotion-hub": emotion_hub.__version__, **{package: version(package) for package in PACKAGES}},
         "machine": {key: value for key, value in machine().items() if key in ("processor", "cores", "load")},
         "checkpoints": {
-            model: {"sha256": file_hash(resolve_file(p.name, WEIGHTS_FILE)), "size": p.preprocessor.config.size} for model, p in predictors.items()
+            model: {"sha256": file_hash(resolve_file(p.name, WEIGHTS_FILE)), "size": p.preprocessor.config.size}
+            for model, p in predictors.items()
         },
-        "arguments": {"data": Path(args.data).name, "split": name, "per_class": args.per_class, "methods": methods, **settings},
+        "arguments": {
+            "data": Path(args.data).name,
+            "split": name,
+            "per_class": args.per_class,
+            "methods": methods,
+            **settings,
+        },
         "labels": list(first.labels.labels),
         "faces": len(probe),
         "row_is": "source_row" if "source_row" in splits[name].columns else "position in the split",

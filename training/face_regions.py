@@ -14,8 +14,8 @@ from PIL import Image
 from emotion_hub.detectors import FaceDetector, YuNetDetector
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.regions import LANDMARKS_FILE
-from training.data import load_split
-from training.robustness import ENLARGE, PAD, detections
+from training.data.faces import load_split
+from training.evaluation.robustness import ENLARGE, PAD, detections
 
 __all__ = ["main", "mean_landmarks"]
 
@@ -29,7 +29,9 @@ def mean_landmarks(detector: FaceDetector, faces: Sequence[Image.Image]) -> dict
     """
     found = [d.landmarks for d in detections(detector, faces) if d is not None]
     if not found or found[0] is None:
-        raise InputError(f"{detector.name} found {len(found)} of {len(faces)} faces and no landmarks; regions need YuNet and faces")
+        raise InputError(
+            f"{detector.name} found {len(found)} of {len(faces)} faces and no landmarks; regions need YuNet and faces"
+        )
     points = np.array(found, dtype=np.float64) / ENLARGE - PAD
     rounded = {"mean": points.mean(axis=0), "sd": points.std(axis=0)}
     return {

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import GRID
 from emotion_hub.explainers.shap_torch import BACKGROUND_FILE
-from training.data import FaceSplit, load_split
+from training.data.faces import FaceSplit, load_split
 
 __all__ = ["average_faces", "main"]
 
@@ -28,13 +28,24 @@ def average_faces(split: FaceSplit, count: int = 24, seed: int = 0) -> np.ndarra
     """
     faces = [split.faces[i].convert("L") for i in np.flatnonzero(split.labels == split.label_set.index("neutral"))]
     if len(faces) < count * SMALLEST:
-        raise InputError(f"{len(faces)} neutral faces: {count} averages of at least {SMALLEST} need {count * SMALLEST}; ask for fewer with --count")
+        raise InputError(
+            f"{len(faces)} neutral faces: {count} averages of at least {SMALLEST} need {count * SMALLEST}; ask for fewer with --count"
+        )
     small = np.stack([np.asarray(f.resize((16, 16), Image.Resampling.BOX), dtype=np.float32).ravel() for f in faces])
-    pixels = np.stack([np.asarray(f.resize((GRID, GRID), Image.Resampling.LANCZOS) if f.size != (GRID, GRID) else f, dtype=np.float64) for f in faces])
+    pixels = np.stack(
+        [
+            np.asarray(
+                f.resize((GRID, GRID), Image.Resampling.LANCZOS) if f.size != (GRID, GRID) else f, dtype=np.float64
+            )
+            for f in faces
+        ]
+    )
     groups = KMeans(count + 6, n_init=4, random_state=seed).fit_predict(small)
     means = [pixels[groups == g].mean(axis=0) for g in range(count + 6) if (groups == g).sum() >= SMALLEST]
     if len(means) < count:
-        raise InputError(f"only {len(means)} clusters have {SMALLEST} faces, {count} averages were asked for; ask for fewer with --count")
+        raise InputError(
+            f"only {len(means)} clusters have {SMALLEST} faces, {count} averages were asked for; ask for fewer with --count"
+        )
     return np.stack([means[i] for i in _spread(np.stack(means), count)]).round().astype(np.uint8)
 
 
@@ -52,7 +63,11 @@ def _spread(means: np.ndarray, count: int) -> list[int]:
 def main(argv: Sequence[str] | None = None) -> Path:
     """Write the averages side by side as one gray PNG; returns its path."""
     parser = argparse.ArgumentParser(prog="python -m training.neutral_faces", description=__doc__)
-    parser.add_argument("--data", required=True, help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests",
+    )
     parser.add_argument("--count", type=int, default=24, help="how many averages (default: 24)")
     parser.add_argument("--out", type=Path, default=BACKGROUND_FILE, help="the PNG (default: the package's own)")
     args = parser.parse_args(argv)

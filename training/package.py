@@ -13,14 +13,14 @@ from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import INT8_FILE, ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models.classifier import EmotionClassifier
-from emotion_hub.onnx_export import export_onnx
-from emotion_hub.onnx_share import share_weights
+from emotion_hub.onnx.export import export_onnx
+from emotion_hub.onnx.external_data import share_weights
 from emotion_hub.predictor import EmotionPredictor
-from training.calibration import calibration_record, fit_temperature, fold_temperature
-from training.data import apart_indices, load_split
-from training.int8 import write_int8
-from training.measure import face_logits
-from training.outcome import HISTORY_FILE, half_bytes, load_outcome
+from training.data.faces import apart_indices, load_split
+from training.evaluation.calibration import calibration_record, fit_temperature, fold_temperature
+from training.evaluation.measure import face_logits
+from training.fit.run_folder import HISTORY_FILE, half_bytes, load_outcome
+from training.publishing.int8 import write_int8
 
 __all__ = ["calibrate", "main", "package"]
 
@@ -46,7 +46,9 @@ def package(run: Path, out: Path, earlier: list[Path] | None = None, data: str |
         )
     record = {"stages": stages, **({"calibration": calibrate(model, data)} if data else {})}
     model.half().save_pretrained(out)
-    export_onnx(EmotionClassifier.from_pretrained(out), out / ONNX_FILE, storage="float16", weights_file=out / WEIGHTS_FILE)
+    export_onnx(
+        EmotionClassifier.from_pretrained(out), out / ONNX_FILE, storage="float16", weights_file=out / WEIGHTS_FILE
+    )
     share_weights(out / ONNX_FILE)
     (out / INT8_FILE).unlink(missing_ok=True)
     if data:
@@ -69,7 +71,9 @@ def calibrate(model: EmotionClassifier, data: str | Path) -> dict[str, Any]:
     temperature = fit_temperature(logits, labels)
     fold_temperature(model.network, temperature)
     if not np.allclose(face_logits(predictor, faces[:8], what="check"), logits[:8] / temperature, rtol=1e-3, atol=1e-3):
-        raise CheckpointError(f"{model.config.model} does not give its logits by its last linear layer, so no temperature can be folded in; leave --data out")
+        raise CheckpointError(
+            f"{model.config.model} does not give its logits by its last linear layer, so no temperature can be folded in; leave --data out"
+        )
     return calibration_record(logits, labels, temperature)
 
 
@@ -77,14 +81,22 @@ def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(prog="training.package", description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True, type=Path, help="the --out folder of training.train")
     parser.add_argument("--earlier", type=Path, action="append", help="a run this one started from; may be repeated")
-    parser.add_argument("--data", help="the data set the run was trained on: its validation split calibrates the probabilities, training faces the 8-bit file")
+    parser.add_argument(
+        "--data",
+        help="the data set the run was trained on: its validation split calibrates the probabilities, training faces the 8-bit file",
+    )
     parser.add_argument("--out", required=True, type=Path, help="the checkpoint's folder")
     args = parser.parse_args(argv)
     folder = package(args.run, args.out, args.earlier, args.data)
     print(f"wrote {folder}: {(folder / WEIGHTS_FILE).stat().st_size / 2**20:.2f} MB")
     if record := json.loads((folder / TRAINING_FILE).read_text()).get("calibration"):
-        before, after = (f"log loss {record['validation']['nll'][w]:.4f}, ECE {record['validation']['ece'][w]:.4f}" for w in ("before", "after"))
-        print(f"temperature {record['temperature']:.4f} on {record['validation']['n']} validation images: {before}, now {after}")
+        before, after = (
+            f"log loss {record['validation']['nll'][w]:.4f}, ECE {record['validation']['ece'][w]:.4f}"
+            for w in ("before", "after")
+        )
+        print(
+            f"temperature {record['temperature']:.4f} on {record['validation']['n']} validation images: {before}, now {after}"
+        )
     return folder
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LABEL_SETS, LabelSet
 from emotion_hub.preprocess import NATIVE48, Preprocessor
-from training.balance import (
+from training.data.balance import (
     FOLDS,
     GROUP,
     MAX_VARIANTS,
@@ -31,9 +31,16 @@ from training.balance import (
     plan_variants,
     split_groups,
 )
-from training.data import FaceSplit, clean_training_indices, join_splits, load_splits, near_threshold, prepare_planes
-from training.duplicates import THRESHOLD, group_copies
-from training.manifests import MANIFESTS, write_faces, write_manifest, write_status
+from training.data.duplicates import THRESHOLD, group_copies
+from training.data.faces import (
+    FaceSplit,
+    clean_training_indices,
+    join_splits,
+    load_splits,
+    near_threshold,
+    prepare_planes,
+)
+from training.data.manifests import MANIFESTS, write_faces, write_manifest, write_status
 
 __all__ = ["main", "prepare"]
 
@@ -61,7 +68,9 @@ def prepare(
     kept, report = clean_training_indices(pool)
     chosen = pool.labels[kept]
     if missing := [label for i, label in enumerate(labels.labels) if i not in chosen]:
-        raise InputError(f"{data} has no image of {', '.join(missing)}; choose another label set with --labels ({', '.join(LABEL_SETS)})")
+        raise InputError(
+            f"{data} has no image of {', '.join(missing)}; choose another label set with --labels ({', '.join(LABEL_SETS)})"
+        )
     planes = prepare_planes(pool, Preprocessor(NATIVE48), kept)
     groups = group_copies([pool.hashes[i] for i in kept], planes, near, known=known_groups(pool.columns, kept))
     parts = split_groups(chosen, groups, _PARTS, seed)
@@ -74,8 +83,18 @@ def prepare(
         if wanted == "max":
             variants = plan_variants(pool.labels[members], len(labels), max_variants)
             plan = np.concatenate([plan, np.stack([members[variants[:, 0]], variants[:, 1]], axis=1)])
-        _write(out, split, pool, plan, dict(zip(kept.tolist(), groups.tolist(), strict=True)), transforms or Transforms(), seed)
-        before[split], after[split] = (np.bincount(pool.labels[rows], minlength=len(labels)) for rows in (members, plan[:, 0]))
+        _write(
+            out,
+            split,
+            pool,
+            plan,
+            dict(zip(kept.tolist(), groups.tolist(), strict=True)),
+            transforms or Transforms(),
+            seed,
+        )
+        before[split], after[split] = (
+            np.bincount(pool.labels[rows], minlength=len(labels)) for rows in (members, plan[:, 0])
+        )
     total = len(kept)
     facts = {
         "strategy": balance,
@@ -99,10 +118,18 @@ def _originals(pool: FaceSplit) -> FaceSplit:
     rows = np.flatnonzero(are_originals(pool.columns, np.arange(len(pool))))
     lists = {name: [getattr(pool, name)[i] for i in rows] for name in ("faces", "hashes", "where", "stored")}
     votes = None if pool.votes is None else pool.votes[rows]
-    return dataclasses.replace(pool, labels=pool.labels[rows], votes=votes, columns={name: values[rows] for name, values in pool.columns.items()}, **lists)
+    return dataclasses.replace(
+        pool,
+        labels=pool.labels[rows],
+        votes=votes,
+        columns={name: values[rows] for name, values in pool.columns.items()},
+        **lists,
+    )
 
 
-def _write(out: Path, split: str, pool: FaceSplit, plan: np.ndarray, groups: dict[int, int], transforms: Transforms, seed: int) -> None:
+def _write(
+    out: Path, split: str, pool: FaceSplit, plan: np.ndarray, groups: dict[int, int], transforms: Transforms, seed: int
+) -> None:
     """The images and the manifest of one split; `plan` int64 (N, 2) holds positions in `pool` and variant numbers, 0 being the original."""
     labels = [pool.label_set.labels[pool.labels[i]] for i, _ in plan]
     faces = [
@@ -122,25 +149,65 @@ def _write(out: Path, split: str, pool: FaceSplit, plan: np.ndarray, groups: dic
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="training.prepare", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="what training.data reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv")
-    parser.add_argument("--root", type=Path, help="what the paths of manifests are relative to; default: the manifests' folder")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="what training.data.faces reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv",
+    )
+    parser.add_argument(
+        "--root", type=Path, help="what the paths of manifests are relative to; default: the manifests' folder"
+    )
     parser.add_argument("--out", required=True, type=Path, help="a new folder")
-    parser.add_argument("--labels", choices=tuple(LABEL_SETS), default=FER2013.name, help="label set of the new data; other labels are left out and counted")
-    parser.add_argument("--balance", choices=STRATEGIES, default="none", help="max brings every class of the training split up to the largest one")
+    parser.add_argument(
+        "--labels",
+        choices=tuple(LABEL_SETS),
+        default=FER2013.name,
+        help="label set of the new data; other labels are left out and counted",
+    )
+    parser.add_argument(
+        "--balance",
+        choices=STRATEGIES,
+        default="none",
+        help="max brings every class of the training split up to the largest one",
+    )
     parser.add_argument("--max-variants", type=int, default=MAX_VARIANTS, help="most variants of one original")
     parser.add_argument(
-        "--vertical-flip", type=float, default=0.0, metavar="CHANCE", help="chance of turning a variant upside down (the technical report: 0.1)"
+        "--vertical-flip",
+        type=float,
+        default=0.0,
+        metavar="CHANCE",
+        help="chance of turning a variant upside down (the technical report: 0.1)",
     )
-    parser.add_argument("--near", type=float, default=THRESHOLD, help="correlation from which two images count as near copies; 0 looks for none")
+    parser.add_argument(
+        "--near",
+        type=float,
+        default=THRESHOLD,
+        help="correlation from which two images count as near copies; 0 looks for none",
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides the splits and the variants")
     args = parser.parse_args(argv)
     transforms = Transforms(vertical_flip=args.vertical_flip)
-    status = prepare(args.data, args.out, LABEL_SETS[args.labels], args.balance, args.max_variants, transforms, args.near, args.seed, args.root)
+    status = prepare(
+        args.data,
+        args.out,
+        LABEL_SETS[args.labels],
+        args.balance,
+        args.max_variants,
+        transforms,
+        args.near,
+        args.seed,
+        args.root,
+    )
     for split, counts in status["splits"].items():
         old, new = sum(counts["before"].values()), sum(counts["after"].values())
-        print(f"{split:10} {old:6} images, {status['shares'][split]:.2%}" + (f"; {new} after balancing" if new != old else ""))
+        print(
+            f"{split:10} {old:6} images, {status['shares'][split]:.2%}"
+            + (f"; {new} after balancing" if new != old else "")
+        )
         print("           " + ", ".join(f"{label} {count}" for label, count in counts["after"].items()))
-    print(f"left out: {status['variants']} variants, {status['cleaned']}, labels {status['dropped']}, unreadable {len(status['unreadable'])}")
+    print(
+        f"left out: {status['variants']} variants, {status['cleaned']}, labels {status['dropped']}, unreadable {len(status['unreadable'])}"
+    )
     return status
 
 

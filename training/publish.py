@@ -9,12 +9,12 @@ from pathlib import Path
 
 from emotion_hub.errors import PublishError
 from emotion_hub.labels import FER2013, LABEL_SETS
-from training.cards import Start
-from training.dataset_folder import Terms, write_dataset_folder
-from training.duplicates import THRESHOLD
-from training.model_folder import write_model_folder
-from training.repository import Pushed, push_folder
-from training.space_folder import space_variables, write_space_folder
+from training.data.duplicates import THRESHOLD
+from training.publishing.cards import Start
+from training.publishing.dataset_folder import Terms, write_dataset_folder
+from training.publishing.model_folder import write_model_folder
+from training.publishing.repository import Pushed, push_folder
+from training.publishing.space_folder import space_variables, write_space_folder
 
 __all__ = ["main"]
 
@@ -40,32 +40,81 @@ def main(argv: Sequence[str] | None = None) -> Pushed | Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__.splitlines()[0])
     kinds = parser.add_subparsers(required=True, dest="kind")
-    data = kinds.add_parser("dataset", help="parquet with ClassLabel, a card with counts and the audit; publish only what its terms allow")
-    data.add_argument("--data", required=True, help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests")
+    data = kinds.add_parser(
+        "dataset", help="parquet with ClassLabel, a card with counts and the audit; publish only what its terms allow"
+    )
+    data.add_argument(
+        "--data",
+        required=True,
+        help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests",
+    )
     data.add_argument("--title", required=True, help="the data set's name")
     data.add_argument("--licence", required=True, help="an identifier of the Hub's, such as cc-by-4.0 or other")
-    data.add_argument("--source", required=True, help="where the pictures come from and under which terms: a sentence or more for the card")
-    data.add_argument("--annotation", required=True, help="who labelled them, how, and how much they agreed: a sentence or more for the card")
-    data.add_argument("--labels", choices=tuple(LABEL_SETS), default=FER2013.name, help="label set; rows with other labels are counted and left out")
-    data.add_argument("--near", type=float, metavar="CORRELATION", help=f"look for near copies too, which takes minutes ({THRESHOLD:g} is what training uses)")
+    data.add_argument(
+        "--source",
+        required=True,
+        help="where the pictures come from and under which terms: a sentence or more for the card",
+    )
+    data.add_argument(
+        "--annotation",
+        required=True,
+        help="who labelled them, how, and how much they agreed: a sentence or more for the card",
+    )
+    data.add_argument(
+        "--labels",
+        choices=tuple(LABEL_SETS),
+        default=FER2013.name,
+        help="label set; rows with other labels are counted and left out",
+    )
+    data.add_argument(
+        "--near",
+        type=float,
+        metavar="CORRELATION",
+        help=f"look for near copies too, which takes minutes ({THRESHOLD:g} is what training uses)",
+    )
     data.set_defaults(build=_dataset)
-    model = kinds.add_parser("model", help="a checkpoint for every reader: safetensors, transformers' or timm's files, ONNX, handler, card")
-    model.add_argument("--checkpoint", required=True, help="an embedded name, or a folder with its report.json and training.json")
-    model.add_argument("--package", metavar="REQUIREMENT", help="what pip installs emotion_hub from (default: the Git address of this checkout)")
-    model.add_argument("--licence", help="of weights that started from others' which this project does not know: an identifier of the Hub's, such as other")
-    model.add_argument("--start-source", metavar="TEXT", help="whose weights they started from and under which terms: a sentence or more for the card")
+    model = kinds.add_parser(
+        "model", help="a checkpoint for every reader: safetensors, transformers' or timm's files, ONNX, handler, card"
+    )
+    model.add_argument(
+        "--checkpoint", required=True, help="an embedded name, or a folder with its report.json and training.json"
+    )
+    model.add_argument(
+        "--package",
+        metavar="REQUIREMENT",
+        help="what pip installs emotion_hub from (default: the Git address of this checkout)",
+    )
+    model.add_argument(
+        "--licence",
+        help="of weights that started from others' which this project does not know: an identifier of the Hub's, such as other",
+    )
+    model.add_argument(
+        "--start-source",
+        metavar="TEXT",
+        help="whose weights they started from and under which terms: a sentence or more for the card",
+    )
     model.set_defaults(build=_model)
     space = kinds.add_parser("space", help="this repository's demo; the models' ids become variables of the Space")
-    space.add_argument("--native48", metavar="ID", help="OWNER/NAME or OWNER/NAME@REVISION that reads 48-pixel faces first (default: the embedded one)")
+    space.add_argument(
+        "--native48",
+        metavar="ID",
+        help="OWNER/NAME or OWNER/NAME@REVISION that reads 48-pixel faces first (default: the embedded one)",
+    )
     space.add_argument("--upscale224", metavar="ID", help="the same of the upscaled faces")
-    space.add_argument("--models", metavar="ID", action="append", default=[], help="one more to choose from; may be repeated")
+    space.add_argument(
+        "--models", metavar="ID", action="append", default=[], help="one more to choose from; may be repeated"
+    )
     space.set_defaults(build=_space)
     for kind in (model, data, space):
-        kind.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; it is made if it is not there")
+        kind.add_argument(
+            "--repo", required=True, metavar="USER/NAME", help="the repository; it is made if it is not there"
+        )
         kind.add_argument("--private", action="store_true", help="make a new repository private")
         kind.add_argument("--create-pr", action="store_true", help="propose the commit as a pull request")
         kind.add_argument("--message", default="Publish with emotion_hub", help="the commit's message")
-        kind.add_argument("--dry-run", type=Path, metavar="FOLDER", help="write the exact folder there and send nothing")
+        kind.add_argument(
+            "--dry-run", type=Path, metavar="FOLDER", help="write the exact folder there and send nothing"
+        )
     return parser
 
 
@@ -78,14 +127,19 @@ def _dataset(args: argparse.Namespace, out: Path) -> None:
 def _model(args: argparse.Namespace, out: Path) -> None:
     told = (args.licence, args.start_source)
     if None in told and any(value is not None for value in told):
-        raise PublishError(f"--licence {args.licence!r}, --start-source {args.start_source!r}: the card needs both; give the other one too")
+        raise PublishError(
+            f"--licence {args.licence!r}, --start-source {args.start_source!r}: the card needs both; give the other one too"
+        )
     start = None if None in told else Start(*told)
     print("files: " + ", ".join(write_model_folder(args.checkpoint, out, args.repo, package=args.package, start=start)))
 
 
 def _space(args: argparse.Namespace, out: Path) -> None:
     variables = _variables(args)
-    print(f"{len(write_space_folder(out, variables))} files; variables: " + (", ".join(f"{k}={v}" for k, v in variables.items()) or "none"))
+    print(
+        f"{len(write_space_folder(out, variables))} files; variables: "
+        + (", ".join(f"{k}={v}" for k, v in variables.items()) or "none")
+    )
 
 
 def _variables(args: argparse.Namespace) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emotion_hub.onnx_quantize import Quantized
-from training.int8 import write_int8
+from emotion_hub.onnx.quantize import Quantized
+from training.publishing.int8 import write_int8
 
 __all__ = ["main"]
 

@@ -19,8 +19,8 @@ import torch
 from optuna.trial import TrialState
 
 from emotion_hub.errors import ConfigError
-from training.recipe import Recipe, load_recipe
-from training.session import load_run_data, run
+from training.fit.recipe import Recipe, load_recipe
+from training.fit.session import load_run_data, run
 
 __all__ = ["load_space", "main", "open_study", "suggest", "with_params"]
 
@@ -48,7 +48,10 @@ def suggest(trial: optuna.Trial, space: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"space of {name!r} is {how}; give low and high (and log), or choices")
         try:
             params[name] = _draw(trial, name, how)
-        except (TypeError, ValueError) as error:  # a range the wrong way round, no choices, or others than the study began with
+        except (
+            TypeError,
+            ValueError,
+        ) as error:  # a range the wrong way round, no choices, or others than the study began with
             raise ConfigError(f"space of {name!r} is {how}: {error}") from error
     return params
 
@@ -57,7 +60,9 @@ def _draw(trial: optuna.Trial, name: str, how: dict[str, Any]) -> Any:
     if "choices" in how:
         return trial.suggest_categorical(name, how["choices"])
     whole = isinstance(how["low"], int) and isinstance(how["high"], int)
-    return (trial.suggest_int if whole else trial.suggest_float)(name, how["low"], how["high"], log=how.get("log", False))
+    return (trial.suggest_int if whole else trial.suggest_float)(
+        name, how["low"], how["high"], log=how.get("log", False)
+    )
 
 
 def with_params(recipe: Recipe, params: dict[str, Any]) -> Recipe:
@@ -94,10 +99,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--recipe", required=True, help="the .toml file to start from")
     parser.add_argument("--space", required=True, type=Path, help="the settings to search, as TOML")
     parser.add_argument("--data", required=True, help="what training.train takes")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the trials' runs, the study and summary.json")
-    parser.add_argument("--trials", type=int, default=20, help="how many trials there are in all, earlier ones included")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="folder for the trials' runs, the study and summary.json"
+    )
+    parser.add_argument(
+        "--trials", type=int, default=20, help="how many trials there are in all, earlier ones included"
+    )
     parser.add_argument("--init", type=Path, help="starting weights, where the recipe wants some")
-    parser.add_argument("--teacher", action="append", default=[], help="a checkpoint to learn from (recipe: distill); may be repeated")
+    parser.add_argument(
+        "--teacher", action="append", default=[], help="a checkpoint to learn from (recipe: distill); may be repeated"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads for torch")
     args = parser.parse_args(argv)
     if args.trials < 1:
@@ -112,12 +123,18 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
     def objective(trial: optuna.Trial) -> float:
         params = suggest(trial, space)
-        history = run(with_params(recipe, params), data, args.out / folder_of(trial), init=args.init, teachers=args.teacher)
+        history = run(
+            with_params(recipe, params), data, args.out / folder_of(trial), init=args.init, teachers=args.teacher
+        )
         return max(epoch[f"val_{recipe.select}"] for epoch in history["epochs"])
 
     done = len(study.get_trials(states=(TrialState.COMPLETE,)))
     study.optimize(objective, n_trials=max(0, args.trials - done))
-    trials = [{"number": t.number, "folder": folder_of(t), "value": t.value, "params": t.params} for t in study.trials if t.value is not None]
+    trials = [
+        {"number": t.number, "folder": folder_of(t), "value": t.value, "params": t.params}
+        for t in study.trials
+        if t.value is not None
+    ]
     best = max(trials, key=lambda t: t["value"])
     summary = {"recipe": recipe.name, "select": recipe.select, "space": space, "trials": trials, "best": best}
     (args.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")

@@ -16,8 +16,8 @@ import torch
 from accelerate import PartialState
 
 from emotion_hub.errors import MissingDependencyError
-from training.recipe import load_recipe
-from training.session import load_run_data, run
+from training.fit.recipe import load_recipe
+from training.fit.session import load_run_data, run
 
 __all__ = ["main"]
 
@@ -25,14 +25,29 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="training.train", description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", required=True, help="a .toml file of training/runs/")
-    parser.add_argument("--data", required=True, help="what training.data reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="what training.data.faces reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv",
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder for the run's state and results")
     parser.add_argument("--init", type=Path, help="starting weights, where the recipe wants some")
-    parser.add_argument("--teacher", action="append", default=[], help="a checkpoint to learn from (recipe: distill); may be repeated")
+    parser.add_argument(
+        "--teacher", action="append", default=[], help="a checkpoint to learn from (recipe: distill); may be repeated"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads for torch")
-    parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches; 0 prepares them between the steps")
-    parser.add_argument("--log", choices=("none", "tensorboard", "trackio"), default="none", help="where the curves go beside history.json")
-    parser.add_argument("--stop-after", type=float, metavar="SECONDS", help="save and stop there; the same command goes on")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that prepare batches; 0 prepares them between the steps"
+    )
+    parser.add_argument(
+        "--log",
+        choices=("none", "tensorboard", "trackio"),
+        default="none",
+        help="where the curves go beside history.json",
+    )
+    parser.add_argument(
+        "--stop-after", type=float, metavar="SECONDS", help="save and stop there; the same command goes on"
+    )
     args = parser.parse_args(argv)
     if args.log != "none" and find_spec(args.log) is None:
         raise MissingDependencyError(f"--log {args.log} needs a package that is not installed: pip install {args.log}")
@@ -42,7 +57,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     args.out.mkdir(parents=True, exist_ok=True)
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
         data = load_run_data(args.data, recipe, args.out / "near.npz")
-    return run(recipe, data, args.out, init=args.init, teachers=args.teacher, stop_after=args.stop_after, report_to=args.log, workers=args.workers)
+    return run(
+        recipe,
+        data,
+        args.out,
+        init=args.init,
+        teachers=args.teacher,
+        stop_after=args.stop_after,
+        report_to=args.log,
+        workers=args.workers,
+    )
 
 
 if __name__ == "__main__":

@@ -26,11 +26,16 @@ def main(argv: list[str] | None = None) -> Path:
     args = parser.parse_args(argv)
     data = args.source.read_bytes()
     if (found := hashlib.sha256(data).hexdigest()) != SOURCE_SHA256:
-        raise CheckpointError(f"{args.source.name!r} has the SHA-256 {found[:12]}…, the published file {SOURCE_SHA256[:12]}…; get that one")
+        raise CheckpointError(
+            f"{args.source.name!r} has the SHA-256 {found[:12]}…, the published file {SOURCE_SHA256[:12]}…; get that one"
+        )
     import onnx
 
     model = onnx.load_from_string(data)
-    for value, sizes in ((model.graph.input[0], {2: "height", 3: "width"}), *((output, {1: "positions"}) for output in model.graph.output)):
+    for value, sizes in (
+        (model.graph.input[0], {2: "height", 3: "width"}),
+        *((output, {1: "positions"}) for output in model.graph.output),
+    ):
         for axis, name in sizes.items():
             dimension = value.type.tensor_type.shape.dim[axis]
             dimension.ClearField("dim_value")

@@ -34,4 +34,8 @@ def _labeller(detector: FER) -> Callable[[bytes], str]:
 
 
 if __name__ == "__main__":
-    run(prepare, ("fer", "tensorflow-cpu", "keras", "numpy"), f"the package's own choice on {cores()} cores (TFLite: one thread)")
+    run(
+        prepare,
+        ("fer", "tensorflow-cpu", "keras", "numpy"),
+        f"the package's own choice on {cores()} cores (TFLite: one thread)",
+    )

@@ -24,7 +24,9 @@ LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 def prepare(task: dict[str, Any]) -> dict[str, Callable[[bytes], str]]:
     """One variant a runtime."""
     model = tf.keras.models.load_model(Path(task["weights"]) / WEIGHTS, compile=False)
-    graph = tf.function(lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec((1, 64, 64, 1), tf.float32)])
+    graph = tf.function(
+        lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec((1, 64, 64, 1), tf.float32)]
+    )
     return {
         "mini-Xception (Keras predict)": _labeller(lambda batch: model.predict(batch, verbose=0)),
         "mini-Xception (compiled TensorFlow graph)": _labeller(lambda batch: graph(batch).numpy()),

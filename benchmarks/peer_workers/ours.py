@@ -15,7 +15,11 @@ def prepare(task: dict[str, Any]) -> dict[str, Callable[[bytes], str]]:
     """Two variants a checkpoint, named after it, its network and its bits."""
     bits = {"onnx": "float", "onnx-int8": "int8"}
     names = {name: checkpoint_summary(name)["model"] for name in embedded_checkpoints()}
-    return {f"{name} ({model}, {bits[backend]})": _labeller(name, backend) for name, model in names.items() for backend in bits}
+    return {
+        f"{name} ({model}, {bits[backend]})": _labeller(name, backend)
+        for name, model in names.items()
+        for backend in bits
+    }
 
 
 def _labeller(name: str, backend: str) -> Callable[[bytes], str]:

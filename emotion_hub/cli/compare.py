@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from emotion_hub.drawing import Box
-    from emotion_hub.prediction import Comparison
     from emotion_hub.predictor import EmotionPredictor
+    from emotion_hub.results import Comparison
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
 SUMMARY = "native48 and upscale224 side by side"
 
-EXAMPLES = ("compare photo.jpg", "compare photos/ --format csv --out both.csv", "compare group.jpg --labels six_class --json")
+EXAMPLES = (
+    "compare photo.jpg",
+    "compare photos/ --format csv --out both.csv",
+    "compare group.jpg --labels six_class --json",
+)
 
 SIDES = ("native48", "upscale224")
 
@@ -72,7 +76,11 @@ class _Layout:
 
     def fields(self, face: Comparison) -> Mapping[str, Any]:
         """The values of `field_names`."""
-        values = {f"{side}_{name}": value for side in SIDES for name, value in self.layouts[side].fields(getattr(face, side).prediction).items()}
+        values = {
+            f"{side}_{name}": value
+            for side in SIDES
+            for name, value in self.layouts[side].fields(getattr(face, side).prediction).items()
+        }
         return {"agree": face.agree, "distance": face.distance, **values}
 
     def note(self, face: Comparison) -> str:

@@ -67,11 +67,19 @@ def _commands(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.
 def _bash(commands: dict[str, tuple[str, argparse.ArgumentParser]]) -> str:
     values, options = [], []
     for name, (_, command) in commands.items():
-        choices = " ".join(str(choice) for action in command._actions if not action.option_strings for choice in action.choices or ())
+        choices = " ".join(
+            str(choice) for action in command._actions if not action.option_strings for choice in action.choices or ()
+        )
         known = " ".join(option for action in command._actions for option in action.option_strings)
-        options.append(f'                {name}) case "$word" in -*) words="{known}" ;; *) words="{choices}" ;; esac ;;')
+        options.append(
+            f'                {name}) case "$word" in -*) words="{known}" ;; *) words="{choices}" ;; esac ;;'
+        )
         for action in command._actions:
-            values += [f'            "{name} {option}") words="{" ".join(map(str, action.choices))}" ;;' for option in action.option_strings if action.choices]
+            values += [
+                f'            "{name} {option}") words="{" ".join(map(str, action.choices))}" ;;'
+                for option in action.option_strings
+                if action.choices
+            ]
     return _BASH.format(commands=" ".join(commands), values="\n".join(values), options="\n".join(options))
 
 

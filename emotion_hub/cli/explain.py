@@ -25,14 +25,25 @@ EXAMPLES = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("image", metavar="IMAGE", help="an image file, or - for standard input; its largest face is explained")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="an image file, or - for standard input; its largest face is explained"
+    )
     add_model(parser, several=True, about="; again for a second row")
-    parser.add_argument("--method", action="append", help="gradcam, gradcam++, lime, shap, rollout or all; again for more columns (default: gradcam)")
+    parser.add_argument(
+        "--method",
+        action="append",
+        help="gradcam, gradcam++, lime, shap, rollout or all; again for more columns (default: gradcam)",
+    )
     parser.add_argument("--target", help="the label to explain (default: the predicted one)")
     parser.add_argument("--versus", help="explain why TARGET rather than this label")
     parser.add_argument("--samples", type=int, default=1000, help="LIME's samples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="the seed of LIME and SHAP (default: 0)")
-    parser.add_argument("--scoring", default="fast", help="none, fast or full, which runs every method five more times (default: fast)")
+    parser.add_argument(
+        "--metrics",
+        "--scoring",
+        default="fast",
+        help="none, fast or full, which runs every method five more times (default: fast)",
+    )
     parser.add_argument("--out", default="explanation.png", metavar="PNG", help="the sheet (default: explanation.png)")
     add_whole(parser)
     about = "what runs the network for LIME (default: auto); Grad-CAM, rollout and, where torch is installed, SHAP look inside it through torch"
@@ -49,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from emotion_hub.cli.inputs import opened
     from emotion_hub.errors import InputError
     from emotion_hub.explainers.overlay import sheet
-    from emotion_hub.explainers.several import explain_all
+    from emotion_hub.explainers.sheet import explain_all
     from emotion_hub.images import load_image
     from emotion_hub.predictor import EmotionPredictor
 
@@ -59,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         print(f"error: {args.image}: {error}", file=sys.stderr)
         return 1
-    with tqdm(total=100, delay=1, disable=None, bar_format="{l_bar}{bar}| {elapsed}") as bar:  # on a terminal, once a second has passed
+    with tqdm(
+        total=100, delay=1, disable=None, bar_format="{l_bar}{bar}| {elapsed}"
+    ) as bar:  # on a terminal, once a second has passed
 
         def progress(share: float) -> None:
             bar.update(100 * share - bar.n)
@@ -67,18 +80,26 @@ def run(args: argparse.Namespace) -> int:
         explanations = explain_all(
             photo,
             args.method or ["gradcam"],
-            [model if args.backend == AUTO else EmotionPredictor.from_pretrained(model, backend=args.backend) for model in args.model or ["native48"]],
+            [
+                model if args.backend == AUTO else EmotionPredictor.from_pretrained(model, backend=args.backend)
+                for model in args.model or ["native48"]
+            ],
             args.target,
             versus=args.versus,
             whole=args.whole,
-            scoring=args.scoring,
+            metrics=args.metrics,
             progress=progress,
             samples=args.samples,
             seed=args.seed,
         )
     sheet(explanations).save(target)
     if args.json:
-        print(json.dumps({"sheet": str(target), "explanations": [explanation.to_dict() for explanation in explanations]}, indent=2))
+        print(
+            json.dumps(
+                {"sheet": str(target), "explanations": [explanation.to_dict() for explanation in explanations]},
+                indent=2,
+            )
+        )
         return 0
     for explanation in explanations:
         print(_line(explanation))
@@ -87,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _line(explanation: Explanation) -> str:
-    scores = ", ".join(f"{name} {explanation.scores[name]:.2f}" for name in ("deletion", "insertion") if name in explanation.scores)
+    scores = ", ".join(
+        f"{name} {explanation.scores[name]:.2f}" for name in ("deletion", "insertion") if name in explanation.scores
+    )
     why = explanation.target + (f" rather than {explanation.versus}" if explanation.versus else "")
     return f"{explanation.model:10} {explanation.method:10} {why} ({explanation.confidence:.1%})  {scores}  {explanation.milliseconds:.0f} ms"

@@ -7,8 +7,8 @@ import os
 import re
 import sys
 
-from emotion_hub import __version__
-from emotion_hub.cli import compare, completion, explain, export, models, predict, score, serve, video
+from emotion_hub.cli import batch, compare, completion, explain, export, models, predict, serve, video
+from emotion_hub.version import __version__
 
 TYPE_CHECKING = False  # as in emotion_hub
 if TYPE_CHECKING:
@@ -22,13 +22,16 @@ COMMANDS = {
     "predict": predict,
     "compare": compare,
     "explain": explain,
-    "score": score,
+    "batch": batch,
     "video": video,
     "serve": serve,
     "models": models,
     "export": export,
     "completion": completion,
 }
+
+#: Names of commands in release 0.1, which still work.
+ALIASES = {"batch": ("score",)}
 
 STATUSES = """exit status: 0 when everything was read, 1 when a picture could not be read or a video is damaged (the others are done),
 2 for a wrong call, a missing extra or a checkpoint that cannot be used, 130 when interrupted"""
@@ -47,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush would raise again
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter's last flush would raise again
         return 1
 
 
@@ -98,6 +103,7 @@ def make_parser() -> argparse.ArgumentParser:
         examples = "\n".join(f"  {called} {line}" for line in module.EXAMPLES)
         command = commands.add_parser(
             name,
+            aliases=ALIASES.get(name, ()),
             help=module.SUMMARY,
             description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
             epilog=f"examples:\n{examples}\n\n{STATUSES}",

@@ -13,7 +13,9 @@ EXAMPLES = ("models", "models --networks --json")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--networks", action="store_true", help="also list the networks of create_model, which needs the extra torch")
+    parser.add_argument(
+        "--networks", action="store_true", help="also list the networks of create_model, which needs the extra torch"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -30,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"{'CHECKPOINT':12}  {'NETWORK':16}  {'INPUT':7}  ACCURACY")
     for row in rows:
-        accuracy = "not measured" if row["accuracy"] is None else f"{row['accuracy']:.2%} on {row['split']} (n={row['n']})"
+        accuracy = (
+            "not measured" if row["accuracy"] is None else f"{row['accuracy']:.2%} on {row['split']} (n={row['n']})"
+        )
         side = row["preprocess"].get("size", "?")
         print(f"{row['name']:12}  {row['model']:16}  {f'{side}x{side}':7}  {accuracy}")
     if networks is not None:

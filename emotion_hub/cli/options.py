@@ -31,7 +31,10 @@ FORMATS = ("table", "json", "csv", "ndjson")
 def add_pictures(parser: argparse.ArgumentParser) -> None:
     """IMAGE..., read by `emotion_hub.cli.inputs`."""
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="a file, a folder (with the pictures below it), a pattern such as '*.jpg', or - for standard input"
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a file, a folder (with the pictures below it), a pattern such as '*.jpg', or - for standard input",
     )
 
 
@@ -60,20 +63,35 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
 
 
 def add_whole(parser: argparse.ArgumentParser, what: str = "image") -> None:
-    """--whole: no detector."""
-    parser.add_argument("--whole", action="store_true", help=f"take the whole {what} as the face; nothing is detected")
+    """--no-detect; --whole is its name of release 0.1."""
+    parser.add_argument(
+        "--no-detect",
+        "--whole",
+        dest="whole",
+        action="store_true",
+        help=f"take the whole {what} as the face; nothing is detected",
+    )
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
     """--format, --json and --out, used by `emotion_hub.cli.tables`."""
-    parser.add_argument("--format", choices=FORMATS, default="table", help="table (default), json (a list of {image, faces}), csv (a row per face), or ndjson")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="table (default), json (a list of {image, faces}), csv (a row per face), or ndjson",
+    )
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
     parser.add_argument("--out", metavar="FILE", help="write to this file instead of standard output")
 
 
 def add_annotate(parser: argparse.ArgumentParser) -> None:
     """--annotate FOLDER, used by `emotion_hub.cli.pictures`."""
-    parser.add_argument("--annotate", metavar="FOLDER", help="also write each picture there as a PNG with its faces boxed and named; made if it does not exist")
+    parser.add_argument(
+        "--annotate",
+        metavar="FOLDER",
+        help="also write each picture there as a PNG with its faces boxed and named; made if it does not exist",
+    )
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:

@@ -37,7 +37,9 @@ def answer_pictures(
         for name in _shown(names, quiet=args.format == "table" and file.isatty()):
             try:
                 source: Any = opened(name)
-                if annotated or (name != "-" and not os.path.isfile(name)):  # a missing file is reported before a network is loaded
+                if annotated or (
+                    name != "-" and not os.path.isfile(name)
+                ):  # a missing file is reported before a network is loaded
                     source = _decoded(source)
                 faces = answer(source)
             except ImageError as error:
@@ -87,6 +89,10 @@ class _Annotated:
         from emotion_hub.drawing import draw_boxes
 
         stem = "stdin" if name == "-" else Path(name).stem
-        free = next(f"{stem}{end}" for end in ("", *(f"-{n}" for n in range(2, len(self._taken) + 3))) if f"{stem}{end}" not in self._taken)
+        free = next(
+            f"{stem}{end}"
+            for end in ("", *(f"-{n}" for n in range(2, len(self._taken) + 3)))
+            if f"{stem}{end}" not in self._taken
+        )
         self._taken.add(free)  # pictures of one name in two folders
         draw_boxes(photo, [self.boxes(face, i) for i, face in enumerate(faces)]).save(self.folder / f"{free}.png")

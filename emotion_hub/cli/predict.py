@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from emotion_hub.drawing import Box
-    from emotion_hub.prediction import Prediction
     from emotion_hub.predictor import EmotionPredictor
+    from emotion_hub.results import Prediction
 
 __all__ = ["EXAMPLES", "SUMMARY", "PredictionLayout", "add_options", "run"]
 
@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
         return EmotionPredictor.from_pretrained(args.model, backend=args.backend, labels=args.labels)
 
-    return answer_pictures(args, lambda source: predictor().predict(source, whole=args.whole), PredictionLayout(predictor), _box)
+    return answer_pictures(
+        args, lambda source: predictor().predict(source, whole=args.whole), PredictionLayout(predictor), _box
+    )
 
 
 class PredictionLayout:
@@ -70,17 +72,30 @@ class PredictionLayout:
         own = ("label", "confidence", "runner_up", "left", "top", "right", "bottom", "score", "detector", "model")
         predictor = self._predictor()
         left_out = predictor.classes.left_out(dict.fromkeys(predictor.labels.labels, 0.0))
-        return (*own, *(f"prob_{label}" for label in predictor.classes.labels), *(f"left_out_{label}" for label in left_out))
+        return (
+            *own,
+            *(f"prob_{label}" for label in predictor.classes.labels),
+            *(f"left_out_{label}" for label in left_out),
+        )
 
     def fields(self, face: Prediction) -> Mapping[str, Any]:
         """The values of `field_names`."""
         box = dict(zip(("left", "top", "right", "bottom"), face.bbox, strict=True))
         own = {name: getattr(face, name) for name in ("label", "confidence", "runner_up", "score", "detector", "model")}
-        return own | box | {f"prob_{label}": p for label, p in face.probs.items()} | {f"left_out_{label}": p for label, p in face.left_out.items()}
+        return (
+            own
+            | box
+            | {f"prob_{label}": p for label, p in face.probs.items()}
+            | {f"left_out_{label}": p for label, p in face.left_out.items()}
+        )
 
     def note(self, face: Prediction) -> str:
         """What a table says below its rows."""
-        return f"Without {', '.join(face.left_out)}: the other probabilities are renormalised to 1." if face.left_out else ""
+        return (
+            f"Without {', '.join(face.left_out)}: the other probabilities are renormalised to 1."
+            if face.left_out
+            else ""
+        )
 
 
 def _box(face: Prediction, number: int) -> Box:

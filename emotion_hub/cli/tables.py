@@ -67,7 +67,9 @@ class Writer:
         self._width = min(NAME_WIDTH, max([5, *map(len, names)]))
         self._colour = kind == "table" and file.isatty() and "NO_COLOR" not in os.environ
         if kind == "csv":
-            self._csv = csv.DictWriter(file, ["image", "face", *layout.field_names(), "error"], restval="", lineterminator="\n")
+            self._csv = csv.DictWriter(
+                file, ["image", "face", *layout.field_names(), "error"], restval="", lineterminator="\n"
+            )
             self._csv.writeheader()
         elif kind == "json":
             file.write("[")
@@ -106,7 +108,9 @@ class Writer:
         if not faces:
             self._line([shown.ljust(self._width), "-".ljust(4), "no face found"])
         for i, face in enumerate(faces, 1):
-            cells = [cell.ljust(width) for cell, (_, width) in zip(self.layout.cells(face), self.layout.columns, strict=True)]
+            cells = [
+                cell.ljust(width) for cell, (_, width) in zip(self.layout.cells(face), self.layout.columns, strict=True)
+            ]
             self._line([shown.ljust(self._width), str(i).ljust(4), *cells])
             self._note = self._note or self.layout.note(face)
 

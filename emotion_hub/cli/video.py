@@ -19,8 +19,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_labels(parser)
     add_backend(parser)
-    parser.add_argument("--rate", type=float, default=5.0, metavar="FPS", help="frames per second to look at (default: 5)")
-    parser.add_argument("--smoothing", type=float, default=0.5, metavar="SECONDS", help="time constant of the smoothing, 0 for none (default: 0.5)")
+    parser.add_argument(
+        "--rate", type=float, default=5.0, metavar="FPS", help="frames per second to look at (default: 5)"
+    )
+    parser.add_argument(
+        "--smoothing",
+        type=float,
+        default=0.5,
+        metavar="SECONDS",
+        help="time constant of the smoothing, 0 for none (default: 0.5)",
+    )
     parser.add_argument("--out", metavar="FOLDER", help="where the files go (default: FILE's name without its suffix)")
     parser.add_argument("--partial", action="store_true", help="of a damaged file keep what comes before the damage")
     add_whole(parser, "frame")
@@ -51,9 +59,13 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"out": str(out), **summary}, indent=2))
     else:
         faces = len(timeline.tracks)
-        print(f"{timeline.video}: {timeline.frames} frames over {timeline.duration:.1f} s, {faces} face{'s' * (faces != 1)}")
+        print(
+            f"{timeline.video}: {timeline.frames} frames over {timeline.duration:.1f} s, {faces} face{'s' * (faces != 1)}"
+        )
         for track in summary["tracks"]:
-            shares = ", ".join(f"{label} {share:.0%}" for label, share in sorted(track["shares"].items(), key=lambda item: -item[1]))
+            shares = ", ".join(
+                f"{label} {share:.0%}" for label, share in sorted(track["shares"].items(), key=lambda item: -item[1])
+            )
             print(f"  face {track['track']}  {track['begin']:.1f} to {track['end']:.1f} s  {shares}")
         print(f"-> {out}" + (f"  ({timeline.damage})" if timeline.damage else ""))
     return 1 if timeline.damage else 0

@@ -17,7 +17,7 @@ class Framing:
     """How to cut a square around a detector's box so that it shows what the training images show.
 
     The square's side is `scale` times the box's longer side; its centre lies `down` sides below the box's centre. The
-    figures come from `python -m training.framing_study`, which measures each detector's boxes on FER2013 faces.
+    figures come from `python -m training.studies.framing`, which measures each detector's boxes on FER2013 faces.
     """
 
     scale: float

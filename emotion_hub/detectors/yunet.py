@@ -67,13 +67,15 @@ class YuNetDetector:
         names = [f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps")]
         outputs = [output[0] for output in self._session.run(names, {"input": pixels})]
         columns = pixels.shape[-1]
-        return [(np.asarray([stride, columns // stride]), *outputs[4 * i : 4 * i + 4]) for i, stride in enumerate(STRIDES)]
+        return [
+            (np.asarray([stride, columns // stride]), *outputs[4 * i : 4 * i + 4]) for i, stride in enumerate(STRIDES)
+        ]
 
 
 @lru_cache(maxsize=4)
 def _opened(path: Path) -> tuple[Any, tuple[int, int] | None]:
     """The session of a file, and its (height, width) where it takes only one; raises DetectorError for another network."""
-    from emotion_hub.onnx_runtime import open_session
+    from emotion_hub.onnx.runtime import open_session
 
     try:
         session = open_session(path)
@@ -81,8 +83,14 @@ def _opened(path: Path) -> tuple[Any, tuple[int, int] | None]:
         raise DetectorError(f"{path.name!r} is not YuNet's ONNX file ({error})") from error
     wanted = {f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps")}
     shape = session.get_inputs()[0].shape
-    if wanted - {output.name for output in session.get_outputs()} or session.get_inputs()[0].name != "input" or len(shape) != 4:
-        raise DetectorError(f"{path.name!r} is not YuNet's ONNX file: its outputs are {', '.join(output.name for output in session.get_outputs()[:4])}, ...")
+    if (
+        wanted - {output.name for output in session.get_outputs()}
+        or session.get_inputs()[0].name != "input"
+        or len(shape) != 4
+    ):
+        raise DetectorError(
+            f"{path.name!r} is not YuNet's ONNX file: its outputs are {', '.join(output.name for output in session.get_outputs()[:4])}, ..."
+        )
     return session, (shape[2], shape[3]) if isinstance(shape[2], int) else None
 
 

@@ -37,7 +37,9 @@ class Subject:
     versus: int | None = None
 
     @classmethod
-    def of(cls, face: Image.Image, predictor: EmotionPredictor, target: str | None = None, versus: str | None = None) -> Subject:
+    def of(
+        cls, face: Image.Image, predictor: EmotionPredictor, target: str | None = None, versus: str | None = None
+    ) -> Subject:
         """The subject for a face crop of any size; `target` defaults to the predicted label.
 
         Raises LabelError for a class the network does not have and InputError when both classes are the same.
@@ -54,7 +56,9 @@ class Subject:
             wanted = predictor.labels.index(target)
         against = None if versus is None else predictor.labels.index(versus)
         if against == wanted:
-            raise InputError(f"target and versus are both {predictor.labels.labels[wanted]!r}; a difference needs two classes")
+            raise InputError(
+                f"target and versus are both {predictor.labels.labels[wanted]!r}; a difference needs two classes"
+            )
         subject = cls(predictor, prepared, pixel_values, wanted, against)
         vars(subject)["answer"] = answer  # known already
         return subject
@@ -131,7 +135,7 @@ class Explanation:
     """Why a network gave `target` its score, as one map over the prepared face.
 
     `heatmap` is float32, (H, W), 0..1, H and W the network's input. `signed` is the same place's contribution with its sign, in probability (LIME)
-    or logit (SHAP), None where the method has no sign (the CAMs, rollout). `scores` hold what `emotion_hub.explainers.scores` measured,
+    or logit (SHAP), None where the method has no sign (the CAMs, rollout). `scores` hold what `emotion_hub.explainers.metrics` measured,
     `milliseconds` the method's own time without them, `confidence` the network's probability of the target.
     """
 
@@ -154,10 +158,20 @@ class Explanation:
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """JSON types; with `maps` the heatmap and the signed map as nested lists, row by row."""
-        values = {name: getattr(self, name) for name in ("method", "model", "target", "versus", "confidence", "milliseconds")}
-        values |= {"parameters": dict(self.parameters), "scores": dict(self.scores), "empty": self.empty, "size": list(self.heatmap.shape)}
+        values = {
+            name: getattr(self, name) for name in ("method", "model", "target", "versus", "confidence", "milliseconds")
+        }
+        values |= {
+            "parameters": dict(self.parameters),
+            "scores": dict(self.scores),
+            "empty": self.empty,
+            "size": list(self.heatmap.shape),
+        }
         if maps:
-            values |= {"heatmap": self.heatmap.tolist(), "signed": None if self.signed is None else self.signed.tolist()}
+            values |= {
+                "heatmap": self.heatmap.tolist(),
+                "signed": None if self.signed is None else self.signed.tolist(),
+            }
         return values
 
 

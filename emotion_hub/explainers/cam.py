@@ -12,8 +12,8 @@ from torch import nn
 
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import Progress, Relevance, Subject
-from emotion_hub.explainers.layers import TargetLayer, target_layers
 from emotion_hub.explainers.pool import private_copy
+from emotion_hub.explainers.target_layers import TargetLayer, target_layers
 
 __all__ = ["gradcam", "gradcam_plusplus"]
 
@@ -57,7 +57,9 @@ class _Quantity:
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         if not logits.requires_grad:  # the graph begins at the layers
-            raise InputError(f"the class's logit does not depend on layer {', '.join(repr(t.name) for t in self.layers)}; leave it out, or name another one")
+            raise InputError(
+                f"the class's logit does not depend on layer {', '.join(repr(t.name) for t in self.layers)}; leave it out, or name another one"
+            )
         return logits[self.target] if self.versus is None else logits[self.target] - logits[self.versus]
 
 

@@ -19,7 +19,9 @@ _PIXELS_A_BATCH = 128 * 48 * 48
 _ROUNDING = 1e-12
 
 
-def lime(subject: Subject, progress: Progress | None = None, *, samples: int = 1000, segments: int = 50, seed: int = 0) -> Relevance:
+def lime(
+    subject: Subject, progress: Progress | None = None, *, samples: int = 1000, segments: int = 50, seed: int = 0
+) -> Relevance:
     """Each superpixel's weight in a ridge regression of the class's probability on which superpixels are blurred.
 
     Seeded: the same `seed` gives the same map. `signed` is in probability; the score `fit` is the regression's weighted R² and says how
@@ -28,7 +30,9 @@ def lime(subject: Subject, progress: Progress | None = None, *, samples: int = 1
     if not isinstance(segments, int) or segments < 4:
         raise InputError(f"segments={segments!r}: fewer than 4 superpixels explain nothing")
     if not isinstance(samples, int) or samples < 2 * segments:
-        raise InputError(f"samples={samples!r}: a regression on {segments} superpixels needs at least {2 * segments} samples")
+        raise InputError(
+            f"samples={samples!r}: a regression on {segments} superpixels needs at least {2 * segments} samples"
+        )
     check_seed(seed)
     cells = superpixels(subject.prepared, segments)
     explainer = _explainer(subject, cells, progress, seed)
@@ -78,7 +82,15 @@ def _explainer(subject: Subject, cells: np.ndarray, progress: Progress | None, s
             """float64, (N, 1), for bool (N, superpixels)."""
             return subject.probs(subject.keep(kept[:, cells]))[:, None]
 
-        def data_labels(self, image: Any, fudged_image: Any, segments: Any, classifier_fn: Any, num_samples: int, batch_size: int = 10) -> Any:
+        def data_labels(
+            self,
+            image: Any,
+            fudged_image: Any,
+            segments: Any,
+            classifier_fn: Any,
+            num_samples: int,
+            batch_size: int = 10,
+        ) -> Any:
             count = int(cells.max()) + 1
             data = self.random_state.randint(0, 2, num_samples * count).reshape(num_samples, count)
             data[0] = 1

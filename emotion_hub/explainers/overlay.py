@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from emotion_hub.errors import InputError
-from emotion_hub.explainers import METHODS, scores
+from emotion_hub.explainers import metrics
 from emotion_hub.explainers.base import Explanation, on_grid
+from emotion_hub.explainers.registry import METHODS
 
 __all__ = ["COLOUR_MAPS", "colour_bar", "overlay", "sheet"]
 
@@ -20,7 +21,9 @@ COLOUR_MAPS = ("inferno", "vanimo")
 _PAPER, _INK, _SOFT, _EDGE = "#ffffff", "#1c222b", "#5d6673", "#d9dde3"
 
 
-def overlay(explanation: Explanation, size: int | None = None, *, signed: bool = False, opacity: float = 0.65) -> Image.Image:
+def overlay(
+    explanation: Explanation, size: int | None = None, *, signed: bool = False, opacity: float = 0.65
+) -> Image.Image:
     """RGB: the prepared face in gray with the map in colour over it, `size` pixels a side (the network's own input unless told).
 
     Where there is no relevance the face stays bare: opacity grows with the map. `signed` draws what speaks against the class too, in the other
@@ -32,7 +35,9 @@ def overlay(explanation: Explanation, size: int | None = None, *, signed: bool =
         raise InputError(f"{METHODS[explanation.method].title} knows no sign; leave signed out, or use LIME or SHAP")
     side = size or explanation.prepared.width
     values = _shown(explanation.signed if signed else explanation.heatmap)
-    smooth = Image.Resampling.BICUBIC if explanation.signed is None else Image.Resampling.NEAREST  # patches and pixels keep their edges
+    smooth = (
+        Image.Resampling.BICUBIC if explanation.signed is None else Image.Resampling.NEAREST
+    )  # patches and pixels keep their edges
     values = np.clip(np.asarray(Image.fromarray(values).resize((side, side), smooth)), -1 if signed else 0, 1)
     kind = Image.Resampling.NEAREST if explanation.prepared.width < side else Image.Resampling.LANCZOS
     face = np.asarray(explanation.prepared.convert("L").resize((side, side), kind), dtype=np.float32)[..., None] / 255
@@ -44,10 +49,14 @@ def overlay(explanation: Explanation, size: int | None = None, *, signed: bool =
 def colour_bar(width: int, height: int = 12, *, signed: bool = False) -> Image.Image:
     """RGB: the colours from no relevance (or, `signed`, the strongest against the class) on the left to the strongest for it on the right."""
     values = np.linspace(-1 if signed else 0, 1, width, dtype=np.float32)
-    return Image.fromarray((np.broadcast_to(_colours(values, signed), (height, width, 3)) * 255).round().astype(np.uint8))
+    return Image.fromarray(
+        (np.broadcast_to(_colours(values, signed), (height, width, 3)) * 255).round().astype(np.uint8)
+    )
 
 
-def sheet(explanations: Sequence[Explanation], *, title: str = "", size: int = 224, columns: int | None = None) -> Image.Image:
+def sheet(
+    explanations: Sequence[Explanation], *, title: str = "", size: int = 224, columns: int | None = None
+) -> Image.Image:
     """RGB: the maps side by side, one row a network, the prepared face first; under each map what its scores say.
 
     Raises InputError for nothing to draw.
@@ -70,14 +79,26 @@ def sheet(explanations: Sequence[Explanation], *, title: str = "", size: int = 2
     y = head
     for model, row in rows.items():
         first = row[0]
-        draw.text((gap, y), f"{model} says {first.target} {first.confidence:.0%}{_against(first)}", fill=_INK, font=_font(16))
+        draw.text(
+            (gap, y), f"{model} says {first.target} {first.confidence:.0%}{_against(first)}", fill=_INK, font=_font(16)
+        )
         y += 30
         page.paste(first.prepared.convert("RGB").resize((size, size), Image.Resampling.NEAREST), (gap, y))
-        draw.text((gap, y + size + 4), f"what it saw, {first.prepared.width} by {first.prepared.height}", fill=_SOFT, font=_font(13))
+        draw.text(
+            (gap, y + size + 4),
+            f"what it saw, {first.prepared.width} by {first.prepared.height}",
+            fill=_SOFT,
+            font=_font(13),
+        )
         for i, explanation in enumerate(row, 1):
             x = gap + i * (size + gap)
             page.paste(overlay(explanation, size), (x, y))
-            draw.text((x, y + size + 4), f"{METHODS[explanation.method].title}  {_duration(explanation.milliseconds)}", fill=_INK, font=_font(14))
+            draw.text(
+                (x, y + size + 4),
+                f"{METHODS[explanation.method].title}  {_duration(explanation.milliseconds)}",
+                fill=_INK,
+                font=_font(14),
+            )
             for n, line in enumerate(_lines(explanation)):
                 draw.text((x, y + size + 24 + 17 * n), line, fill=_SOFT, font=_font(13))
         y += cell[1] + 4 + gap
@@ -90,10 +111,14 @@ def sheet(explanations: Sequence[Explanation], *, title: str = "", size: int = 2
 
 
 def _lines(explanation: Explanation) -> list[str]:
-    rows = [f"{name} {value}" for name, value, _ in scores.describe(explanation.scores)]
+    rows = [f"{name} {value}" for name, value, _ in metrics.describe(explanation.scores)]
     regions: Mapping[str, float] = explanation.scores.get("regions", {})
     top = sorted(regions, key=regions.get, reverse=True)[:2]
-    return rows + ([", ".join(f"{name} {regions[name]:.0%}" for name in top)] if explanation.scores and not explanation.empty else [])
+    return rows + (
+        [", ".join(f"{name} {regions[name]:.0%}" for name in top)]
+        if explanation.scores and not explanation.empty
+        else []
+    )
 
 
 def _against(explanation: Explanation) -> str:

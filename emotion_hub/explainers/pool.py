@@ -63,7 +63,9 @@ class _Pool:
 
 
 _POOLS: weakref.WeakKeyDictionary[nn.Module, _Pool] = weakref.WeakKeyDictionary()
-_SHUFFLED: weakref.WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], EmotionPredictor]] = weakref.WeakKeyDictionary()
+_SHUFFLED: weakref.WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], EmotionPredictor]] = (
+    weakref.WeakKeyDictionary()
+)
 _LOCK = threading.Lock()
 
 
@@ -75,7 +77,10 @@ def private_copy(network: nn.Module) -> Iterator[nn.Module]:
     """
     with _LOCK:
         pool = _POOLS.setdefault(network, _Pool())
-    with torch.inference_mode(False), torch.enable_grad():  # around the copying too: what is copied in inference mode cannot be differentiated
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):  # around the copying too: what is copied in inference mode cannot be differentiated
         private, version = pool.take(network)
         try:
             yield private
@@ -102,7 +107,12 @@ def shuffled_predictor(predictor: EmotionPredictor, seed: int = 0) -> EmotionPre
         for parameter in classifier.network.parameters():
             order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
             parameter.copy_(parameter.flatten()[order].view_as(parameter))
-    made = EmotionPredictor(TorchBackend(classifier, predictor.backend.device), predictor.labels, predictor.preprocessor, name=f"{predictor.name} shuffled")
+    made = EmotionPredictor(
+        TorchBackend(classifier, predictor.backend.device),
+        predictor.labels,
+        predictor.preprocessor,
+        name=f"{predictor.name} shuffled",
+    )
     with _LOCK:
         _SHUFFLED[network] = (version, made)
     return made
@@ -113,7 +123,10 @@ def _version(network: nn.Module) -> tuple[object, ...]:
 
     Not by address: the allocator gives a freed tensor's to the next one.
     """
-    return tuple((WeakIdRef(tensor), -1 if tensor.is_inference() else tensor._version) for tensor in (*network.parameters(), *network.buffers()))
+    return tuple(
+        (WeakIdRef(tensor), -1 if tensor.is_inference() else tensor._version)
+        for tensor in (*network.parameters(), *network.buffers())
+    )
 
 
 def _prepared(network: nn.Module) -> nn.Module:

@@ -44,7 +44,8 @@ def _masks(points: np.ndarray) -> dict[str, np.ndarray]:
     middle = (eyes + mouth) / 2
     shapes = {
         "eyes": ellipse(left_eye, 0.36 * unit, 0.2 * unit) | ellipse(right_eye, 0.36 * unit, 0.2 * unit),
-        "brows": ellipse(left_eye - 0.38 * unit * up, 0.45 * unit, 0.24 * unit) | ellipse(right_eye - 0.38 * unit * up, 0.45 * unit, 0.24 * unit),
+        "brows": ellipse(left_eye - 0.38 * unit * up, 0.45 * unit, 0.24 * unit)
+        | ellipse(right_eye - 0.38 * unit * up, 0.45 * unit, 0.24 * unit),
         "mouth": ellipse(mouth, half_mouth + 0.22 * unit, 0.34 * unit),
         "nose": ellipse((eyes + 2 * nose) / 3, 0.3 * unit, 0.42 * unit),
         "face": ellipse(middle - 0.05 * unit * up, 1.12 * unit, 1.5 * unit),

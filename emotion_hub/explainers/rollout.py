@@ -7,8 +7,8 @@ import torch
 
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import Progress, Relevance, Subject
-from emotion_hub.explainers.layers import transformer_of
 from emotion_hub.explainers.pool import private_copy
+from emotion_hub.explainers.target_layers import transformer_of
 
 __all__ = ["rollout"]
 
@@ -29,7 +29,11 @@ def rollout(subject: Subject, progress: Progress | None = None) -> Relevance:
         try:
             for block in vit.blocks:
                 block.attn.fused_attn = False  # the fused kernel never forms the matrix
-                handles.append(block.attn.attn_drop.register_forward_hook(lambda m, inputs, output: attentions.append(inputs[0].detach())))
+                handles.append(
+                    block.attn.attn_drop.register_forward_hook(
+                        lambda m, inputs, output: attentions.append(inputs[0].detach())
+                    )
+                )
             private(torch.from_numpy(subject.pixel_values[None]).to(backend.device))
         finally:
             for handle in handles:
@@ -41,8 +45,12 @@ def rollout(subject: Subject, progress: Progress | None = None) -> Relevance:
     for attention in attentions:
         mixed = attention.float().mean(dim=1)[0] + torch.eye(flow.shape[0], device=flow.device)
         flow = (mixed / mixed.sum(dim=-1, keepdim=True)) @ flow
-    reader = flow[0] if vit.global_pool == "token" else flow[prefix:].mean(dim=0)  # without a classifying token the head reads the patches, not the registers
+    reader = (
+        flow[0] if vit.global_pool == "token" else flow[prefix:].mean(dim=0)
+    )  # without a classifying token the head reads the patches, not the registers
     rows = reader[prefix:]
     patches = rows.reshape(1, 1, *grid) - rows.min()
-    positive = torch.nn.functional.interpolate(patches, size=(subject.size, subject.size), mode="bilinear", align_corners=False)[0, 0]
+    positive = torch.nn.functional.interpolate(
+        patches, size=(subject.size, subject.size), mode="bilinear", align_corners=False
+    )[0, 0]
     return Relevance(positive=positive.cpu().numpy().astype(np.float32), parameters={"blocks": len(attentions)})

@@ -24,7 +24,13 @@ _GLOBAL_SEED = threading.RLock()
 
 
 def shap(
-    subject: Subject, progress: Progress | None = None, *, explainer: str = "auto", background: int = 16, samples: int | None = None, seed: int = 0
+    subject: Subject,
+    progress: Progress | None = None,
+    *,
+    explainer: str = "auto",
+    background: int = 16,
+    samples: int | None = None,
+    seed: int = 0,
 ) -> Relevance:
     """Each pixel's contribution to the class's logit (with `versus`, to the difference of logits), against average neutral faces.
 
@@ -40,7 +46,9 @@ def shap(
     check_seed(seed)
     is_torch = isinstance(subject.predictor.backend, TorchBackend)
     if explainer in ("deep", "gradient") and not is_torch:
-        raise InputError(f"explainer={explainer!r} differentiates the network and this predictor runs without torch; use explainer='partition'")
+        raise InputError(
+            f"explainer={explainer!r} differentiates the network and this predictor runs without torch; use explainer='partition'"
+        )
     if explainer == "partition" or not is_torch:
         return _partition(subject, samples or 500, seed, progress)
     from emotion_hub.explainers.shap_torch import background_faces, deep, gradient
@@ -66,7 +74,9 @@ def _partition(subject: Subject, samples: int, seed: int, progress: Progress | N
     def value(masks: np.ndarray) -> np.ndarray:
         """float64, (N,), of masks (N, GRID, GRID, 1): which cells of the face are shown."""
         nonlocal done
-        answers = [subject.logits(subject.keep(masks[i : i + batch, ..., 0] > 0.5)) for i in range(0, len(masks), batch)]
+        answers = [
+            subject.logits(subject.keep(masks[i : i + batch, ..., 0] > 0.5)) for i in range(0, len(masks), batch)
+        ]
         done += len(masks)
         if progress:
             progress(min(1.0, done / samples))
@@ -84,7 +94,9 @@ def _partition(subject: Subject, samples: int, seed: int, progress: Progress | N
     signed = (cells * spread)[index[:, None], index[None, :]].astype(np.float32)
     gap = abs(difference - float(cells.sum()))
     return Relevance(
-        signed=signed, parameters={"explainer": "partition", "samples": samples, "seed": seed, "difference": difference}, scores={"additivity": gap}
+        signed=signed,
+        parameters={"explainer": "partition", "samples": samples, "seed": seed, "difference": difference},
+        scores={"additivity": gap},
     )
 
 

@@ -78,7 +78,9 @@ def _rules() -> dict[str, Callable[..., object]]:
 class _Quantity(nn.Module):
     """The network with the explained logit, or difference of two, as its only output: (N, 1)."""
 
-    def __init__(self, network: nn.Module, target: int, versus: int | None, step: Callable[[int], None] = lambda count: None) -> None:
+    def __init__(
+        self, network: nn.Module, target: int, versus: int | None, step: Callable[[int], None] = lambda count: None
+    ) -> None:
         super().__init__()
         self.network, self.target, self.versus, self.step = network, target, versus, step
 
@@ -106,7 +108,9 @@ def deep(subject: Subject, faces: Sequence[Image.Image], progress: Progress | No
         own = {module: set(module._parameters) for module in private.modules()}
         quantity = _Quantity(private, subject.target, subject.versus)
         signed, expected = np.zeros((subject.size, subject.size)), 0.0
-        for part in data.split(max(1, 64 * 48 * 48 // subject.size**2)):  # the mean over the background, a few faces at a time for their memory
+        for part in data.split(
+            max(1, 64 * 48 * 48 // subject.size**2)
+        ):  # the mean over the background, a few faces at a time for their memory
             explainer = DeepExplainer(quantity, part)
             share = len(part) / len(data)
             signed += share * _as_map(explainer.shap_values(x, check_additivity=False))
@@ -122,11 +126,15 @@ def deep(subject: Subject, faces: Sequence[Image.Image], progress: Progress | No
     if not must and gap > TOLERANCE[0] + TOLERANCE[1] * abs(difference):
         return f"its contributions miss {gap:.3f} of a difference of {difference:.3f}"
     return Relevance(
-        signed=signed.astype(np.float32), parameters={"explainer": "deep", "background": len(faces), "difference": difference}, scores={"additivity": gap}
+        signed=signed.astype(np.float32),
+        parameters={"explainer": "deep", "background": len(faces), "difference": difference},
+        scores={"additivity": gap},
     )
 
 
-def gradient(subject: Subject, faces: Sequence[Image.Image], samples: int, seed: int, progress: Progress | None) -> Relevance:
+def gradient(
+    subject: Subject, faces: Sequence[Image.Image], samples: int, seed: int, progress: Progress | None
+) -> Relevance:
     """The relevance by expected gradients, `samples` draws between the background `faces` and the face."""
     from shap import GradientExplainer
 
@@ -147,7 +155,8 @@ def gradient(subject: Subject, faces: Sequence[Image.Image], samples: int, seed:
         with global_seed(seed):
             values = GradientExplainer(quantity, data, batch_size=batch).shap_values(x, nsamples=samples, rseed=seed)
     return Relevance(
-        signed=_as_map(values).astype(np.float32), parameters={"explainer": "gradient", "background": len(faces), "samples": samples, "seed": seed}
+        signed=_as_map(values).astype(np.float32),
+        parameters={"explainer": "gradient", "background": len(faces), "samples": samples, "seed": seed},
     )
 
 

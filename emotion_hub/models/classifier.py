@@ -27,7 +27,18 @@ __all__ = ["ClassifierConfig", "EmotionClassifier"]
 
 #: Keys other readers of the same file may need; they are allowed, checked where they repeat ours, and not used.
 _TRANSFORMERS_KEYS = frozenset(
-    ["architectures", "auto_map", "dtype", "id2label", "label2id", "model_type", "num_labels", "problem_type", "torch_dtype", "transformers_version"]
+    [
+        "architectures",
+        "auto_map",
+        "dtype",
+        "id2label",
+        "label2id",
+        "model_type",
+        "num_labels",
+        "problem_type",
+        "torch_dtype",
+        "transformers_version",
+    ]
 ) | {"use_cache"}  # transformers.Trainer writes it into every model's configuration
 
 #: Keys of timm's own `config.json`, which stand beside ours where timm reads the same file.
@@ -65,21 +76,37 @@ class ClassifierConfig:
         if not isinstance(self.options, Mapping):
             raise ConfigError(f"options={self.options!r}: give an object of options of {self.model}")
         if taken := sorted({"name", "num_classes", "pretrained"} & set(self.options)):
-            raise ConfigError(f"{', '.join(map(repr, taken))} is no option; 'model' names the network and 'labels' gives the number of classes")
+            raise ConfigError(
+                f"{', '.join(map(repr, taken))} is no option; 'model' names the network and 'labels' gives the number of classes"
+            )
         object.__setattr__(self, "options", dict(self.options))
         if self.preprocess is None:
             object.__setattr__(self, "preprocess", PREPROCESSING[entry.preprocessing])
         if not isinstance(self.preprocess, PreprocessConfig):
-            raise ConfigError(f"preprocess is a {type(self.preprocess).__name__}; give a PreprocessConfig, or use ClassifierConfig.from_dict for plain JSON")
+            raise ConfigError(
+                f"preprocess is a {type(self.preprocess).__name__}; give a PreprocessConfig, or use ClassifierConfig.from_dict for plain JSON"
+            )
         wanted = PREPROCESSING[entry.preprocessing].channels
         if self.preprocess.channels != wanted:
-            raise ConfigError(f"{self.model} takes {wanted} channel(s), its preprocessing gives {self.preprocess.channels}")
+            raise ConfigError(
+                f"{self.model} takes {wanted} channel(s), its preprocessing gives {self.preprocess.channels}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `config.json`: our keys, and id2label for readers that know only that."""
         id2label = {str(i): label for i, label in enumerate(self.labels)}
-        own = {"model": self.model, "labels": list(self.labels), "preprocess": self.preprocess.to_dict(), "options": dict(self.options)}
-        return {"model_type": "emotion_hub", **own, "id2label": id2label, "label2id": {v: int(k) for k, v in id2label.items()}}
+        own = {
+            "model": self.model,
+            "labels": list(self.labels),
+            "preprocess": self.preprocess.to_dict(),
+            "options": dict(self.options),
+        }
+        return {
+            "model_type": "emotion_hub",
+            **own,
+            "id2label": id2label,
+            "label2id": {v: int(k) for k, v in id2label.items()},
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ClassifierConfig":
@@ -88,12 +115,21 @@ class ClassifierConfig:
             raise ConfigError(f"a configuration is a JSON object, not {type(values).__name__}")
         beside = _TRANSFORMERS_KEYS | (_TIMM_KEYS if "architecture" in values else frozenset())
         if unknown := sorted(set(values) - set(_OWN_KEYS) - beside):
-            raise ConfigError(f"unknown configuration key {', '.join(map(repr, unknown))}; ours are {', '.join(_OWN_KEYS)}")
+            raise ConfigError(
+                f"unknown configuration key {', '.join(map(repr, unknown))}; ours are {', '.join(_OWN_KEYS)}"
+            )
         if missing := [k for k in _OWN_KEYS[:3] if k not in values]:
-            raise ConfigError(f"the configuration lacks {', '.join(map(repr, missing))}; it is no emotion_hub checkpoint, or an edited one")
+            raise ConfigError(
+                f"the configuration lacks {', '.join(map(repr, missing))}; it is no emotion_hub checkpoint, or an edited one"
+            )
         if not isinstance(values["preprocess"], Mapping):
             raise ConfigError(f"preprocess={values['preprocess']!r}: the preprocessing is a JSON object")
-        config = cls(values["model"], values["labels"], PreprocessConfig.from_dict(values["preprocess"]), values.get("options", {}))
+        config = cls(
+            values["model"],
+            values["labels"],
+            PreprocessConfig.from_dict(values["preprocess"]),
+            values.get("options", {}),
+        )
         ours = config.to_dict()
         said = {"id2label": ours["id2label"], "label2id": ours["label2id"], "label_names": ours["labels"]}
         for key, own in {**said, **dict.fromkeys(("num_labels", "num_classes"), len(config.labels))}.items():
@@ -138,7 +174,9 @@ class EmotionClassifier(
         for member in members[1:]:
             if member.config.labels != first.labels or member.config.preprocess != first.preprocess:
                 theirs, ours = ((list(c.labels), c.preprocess.to_dict()) for c in (member.config, first))
-                raise ConfigError(f"{member.config.model} has labels and preprocessing {theirs}, {first.model} {ours}; members share both, in order")
+                raise ConfigError(
+                    f"{member.config.model} has labels and preprocessing {theirs}, {first.model} {ours}; members share both, in order"
+                )
         described = [{"model": member.config.model, "options": dict(member.config.options)} for member in members]
         name = f"ensemble_{get_entry(first.model).preprocessing}"
         model = cls(ClassifierConfig(name, first.labels, first.preprocess, {"members": described}))
@@ -158,7 +196,9 @@ class EmotionClassifier(
     def _save_pretrained(self, save_directory: Path) -> None:
         """`config.json` and `model.safetensors`, the network's tensors under the network's own names."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        (save_directory / WEIGHTS_FILE).write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file would leave mode 0600
+        (save_directory / WEIGHTS_FILE).write_bytes(
+            save(tensors, metadata={"format": "pt"})
+        )  # save_file would leave mode 0600
         (save_directory / CONFIG_FILE).write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
@@ -223,9 +263,13 @@ def _check_answer(model: EmotionClassifier, source: str) -> None:
     try:
         logits = model(torch.from_numpy(model.preprocessor.extremes()))
     except RuntimeError as error:
-        raise CheckpointError(f"{source!r} does not take faces as its configuration prepares them: {first_line(error)}") from error
+        raise CheckpointError(
+            f"{source!r} does not take faces as its configuration prepares them: {first_line(error)}"
+        ) from error
     if not torch.isfinite(logits).all():
-        raise CheckpointError(f"{source!r} answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint")
+        raise CheckpointError(
+            f"{source!r} answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint"
+        )
 
 
 def _read_strictly(network: nn.Module, path: Path, source: str) -> dict[str, torch.Tensor]:
@@ -237,12 +281,18 @@ def _read_strictly(network: nn.Module, path: Path, source: str) -> dict[str, tor
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path.name} of {source!r} is damaged or no safetensors file: {error}") from error
     if missing := [k for k in target if k not in shapes]:
-        raise CheckpointError(f"{source!r} lacks {_some(missing)}; the weights belong to another network or were renamed")
+        raise CheckpointError(
+            f"{source!r} lacks {_some(missing)}; the weights belong to another network or were renamed"
+        )
     if extra := [k for k in shapes if k not in target]:
-        raise CheckpointError(f"{source!r} has {_some(extra)}, which the network does not; the weights belong to another network or were renamed")
+        raise CheckpointError(
+            f"{source!r} has {_some(extra)}, which the network does not; the weights belong to another network or were renamed"
+        )
     for name, shape in shapes.items():
         if shape != tuple(target[name].shape):
-            raise CheckpointError(f"{name!r} of {source!r} has shape {shape}, the network wants {tuple(target[name].shape)}")
+            raise CheckpointError(
+                f"{name!r} of {source!r} has shape {shape}, the network wants {tuple(target[name].shape)}"
+            )
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -253,7 +303,9 @@ def _read_strictly(network: nn.Module, path: Path, source: str) -> dict[str, tor
             raise CheckpointError(f"{name!r} of {source!r} is {tensor.dtype}, the network wants {wanted}")
         fitted[name] = tensor.to(wanted)
         if not torch.isfinite(fitted[name]).all():
-            raise CheckpointError(f"{name!r} of {source!r} holds values that are not finite; the file is damaged or the training diverged")
+            raise CheckpointError(
+                f"{name!r} of {source!r} holds values that are not finite; the file is damaged or the training diverged"
+            )
         if name.endswith("running_var") and (fitted[name] < 0).any():
             raise CheckpointError(f"{name!r} of {source!r} holds negative variances; the file is damaged")
     return fitted

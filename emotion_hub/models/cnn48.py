@@ -31,7 +31,12 @@ class EmotionCNN(nn.Module):
 
     @staticmethod
     def _block(inputs: int, outputs: int) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        return [
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+        ]
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.features(pixel_values))
@@ -52,7 +57,11 @@ class EnhancedCNN48(nn.Module):
         layers: list[nn.Module] = []
         for i, (inputs, outputs, count) in enumerate(blocks):
             for j in range(count):
-                layers += [nn.Conv2d(inputs if j == 0 else outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+                layers += [
+                    nn.Conv2d(inputs if j == 0 else outputs, outputs, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(outputs),
+                    nn.ReLU(inplace=True),
+                ]
             if i < len(blocks) - 1:
                 layers.append(nn.MaxPool2d(2))
             layers.append(nn.Dropout2d(dropout * (0.2 + 0.05 * i)))

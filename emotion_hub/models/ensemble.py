@@ -37,10 +37,16 @@ class Ensemble(nn.Module):
         Raises ConfigError for fewer than two members, more than MAX_NETWORKS networks in all, and a member that is not described; nothing is built then.
         """
         if not isinstance(members, list | tuple) or len(members) < 2:
-            raise ConfigError(f"members={members!r}: an ensemble has at least two, each {{'model': name, 'options': {{...}}}}")
+            raise ConfigError(
+                f"members={members!r}: an ensemble has at least two, each {{'model': name, 'options': {{...}}}}"
+            )
         _check_number(members)
         for member in members:
-            if not isinstance(member, Mapping) or not {"model"} <= set(member) <= {"model", "options"} or not isinstance(member.get("options", {}), Mapping):
+            if (
+                not isinstance(member, Mapping)
+                or not {"model"} <= set(member) <= {"model", "options"}
+                or not isinstance(member.get("options", {}), Mapping)
+            ):
                 raise ConfigError(f"member {member!r}: give {{'model': name, 'options': {{...}}}}")
             if taken := sorted({"name", "num_classes", "pretrained"} & set(member.get("options", {}))):
                 raise ConfigError(
@@ -60,4 +66,6 @@ def _check_number(members: Sequence[Any]) -> None:
                 left.append(inner)
             networks += not isinstance(inner, list | tuple)
             if networks + len(left) > MAX_NETWORKS:
-                raise ConfigError(f"the ensemble has more than {MAX_NETWORKS} networks, those of ensembles inside it counted in; use fewer members")
+                raise ConfigError(
+                    f"the ensemble has more than {MAX_NETWORKS} networks, those of ensembles inside it counted in; use fewer members"
+                )

@@ -17,7 +17,9 @@ def head_of(model: nn.Module) -> nn.Module:
     for name in ("classifier", "fc"):
         if isinstance(head := getattr(model, name, None), nn.Module):
             return head
-    raise ConfigError(f"{type(model).__name__} has no classifier; heads are found by the names 'classifier' and 'fc' (an ensemble's members have one each)")
+    raise ConfigError(
+        f"{type(model).__name__} has no classifier; heads are found by the names 'classifier' and 'fc' (an ensemble's members have one each)"
+    )
 
 
 def head_parameters(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -20,7 +20,13 @@ from emotion_hub.errors import CheckpointError, ConfigError
 from emotion_hub.models.ensemble import Ensemble
 from emotion_hub.models.parts import head_of
 from emotion_hub.models.transfer224 import BACKBONES, timm_size
-from emotion_hub.models.weights import WeightTransfer, adapt_filters, by_names, mobilenetv1_from_layers, mobilenetv2_from_torchvision
+from emotion_hub.models.weights import (
+    WeightTransfer,
+    adapt_filters,
+    by_names,
+    mobilenetv1_from_layers,
+    mobilenetv2_from_torchvision,
+)
 
 __all__ = ["WeightTransfer", "adapt_filters", "load_pretrained"]
 
@@ -57,7 +63,9 @@ def load_pretrained(name: str, model: nn.Module, source: bool | str | Path) -> W
         )
     _check_filled(name, model, state, transfer)
     if damaged := [key for key, value in transfer.tensors.items() if not _is_finite(value)]:
-        raise CheckpointError(f"{damaged[0]!r} of the starting weights of {name} holds values that are not finite; the file is damaged, get it again")
+        raise CheckpointError(
+            f"{damaged[0]!r} of the starting weights of {name} holds values that are not finite; the file is damaged, get it again"
+        )
     model.load_state_dict(transfer.tensors, strict=False)
     return transfer
 
@@ -85,13 +93,25 @@ def _check_filled(name: str, model: nn.Module, state: Mapping[str, torch.Tensor]
     """Raises CheckpointError when a part of the backbone would stay random: VGG16's first layers fit VGG19, and would train without a word."""
     if transfer.origins:  # adapted filters; their norms are fresh by design
         return
-    head = () if isinstance(model, Ensemble) else {id(tensor) for tensor in head_of(model).state_dict(keep_vars=True).values()}
-    body = {key: value for key, value in model.state_dict(keep_vars=True).items() if id(value) not in head and not key.endswith(".num_batches_tracked")}
+    head = (
+        ()
+        if isinstance(model, Ensemble)
+        else {id(tensor) for tensor in head_of(model).state_dict(keep_vars=True).values()}
+    )
+    body = {
+        key: value
+        for key, value in model.state_dict(keep_vars=True).items()
+        if id(value) not in head and not key.endswith(".num_batches_tracked")
+    }
     fresh = [key for key in body if key not in transfer.tensors and key not in _FRESH.get(name, ())]
     if not fresh:
         return
     theirs = state.get(fresh[0], state.get(fresh[0].removeprefix("backbone.")))
-    why = "is missing" if theirs is None else f"has shape {tuple(theirs.shape)}, the network wants {tuple(body[fresh[0]].shape)}"
+    why = (
+        "is missing"
+        if theirs is None
+        else f"has shape {tuple(theirs.shape)}, the network wants {tuple(body[fresh[0]].shape)}"
+    )
     raise CheckpointError(
         f"the starting weights leave {len(fresh)} of the {len(body)} backbone tensors of {name} random ({fresh[0]!r} {why}); give those of the same network"
     )
@@ -108,17 +128,27 @@ def _in_order(key: str) -> list[str | int]:
 
 def _read(path: Path) -> Mapping[str, torch.Tensor]:
     try:
-        if path.suffix == ".safetensors":  # which lists layer 10 before layer 2; `adapt_filters` goes through them in order
+        if (
+            path.suffix == ".safetensors"
+        ):  # which lists layer 10 before layer 2; `adapt_filters` goes through them in order
             state = dict(sorted(load_file(path).items(), key=lambda item: _in_order(item[0])))
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise CheckpointError(f"no starting weights at {path}; give a .safetensors or .pt file, or pretrained=True to download them") from None
+        raise CheckpointError(
+            f"no starting weights at {path}; give a .safetensors or .pt file, or pretrained=True to download them"
+        ) from None
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} is damaged or holds more than tensors, and is refused, as loading it could run code; give a plain state dict") from error
+        raise CheckpointError(
+            f"{path} is damaged or holds more than tensors, and is refused, as loading it could run code; give a plain state dict"
+        ) from error
     except Exception as error:  # a damaged file fails anywhere in torch's reader: IndexError, AssertionError, ...
-        raise CheckpointError(f"{path} cannot be read as weights: {error}; give a state dict saved as .safetensors, or by torch.save") from error
-    if not isinstance(state, Mapping) or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
+        raise CheckpointError(
+            f"{path} cannot be read as weights: {error}; give a state dict saved as .safetensors, or by torch.save"
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
         raise CheckpointError(f"{path} is no state dict (names to tensors); save model.state_dict() and give that file")
     return state
 
@@ -129,9 +159,16 @@ def _download(name: str, model: nn.Module) -> Mapping[str, torch.Tensor]:
         raise ConfigError(f"nobody publishes starting weights for {name}; give a local file, or leave pretrained out")
     try:
         if name in _TORCHVISION:
-            return torchvision.models.get_model_weights(_TORCHVISION[name]).DEFAULT.get_state_dict(progress=False, check_hash=True)
+            return torchvision.models.get_model_weights(_TORCHVISION[name]).DEFAULT.get_state_dict(
+                progress=False, check_hash=True
+            )
         return timm.create_model(theirs, pretrained=True, **timm_size(theirs)).state_dict()
-    except (OSError, RuntimeError, SafetensorError, HTTPError) as error:  # RuntimeError: a name without weights, a wrong hash; HTTPError is no OSError
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        HTTPError,
+    ) as error:  # RuntimeError: a name without weights, a wrong hash; HTTPError is no OSError
         where = "torchvision" if name in _TORCHVISION else "timm"
         raise CheckpointError(
             f"the starting weights of {name} could not be fetched through {where} ({error}); save them elsewhere and give the file"

@@ -44,7 +44,9 @@ def _ensemble(preprocessing: str) -> ModelEntry:
     def build(num_classes: int = 7, members: Sequence[Mapping[str, Any]] = ()) -> nn.Module:
         def member(name: str, num_classes: int, **options: Any) -> nn.Module:
             if get_entry(name).preprocessing != preprocessing:
-                raise ConfigError(f"{name} works on {get_entry(name).preprocessing}; the members of ensemble_{preprocessing} all work on {preprocessing}")
+                raise ConfigError(
+                    f"{name} works on {get_entry(name).preprocessing}; the members of ensemble_{preprocessing} all work on {preprocessing}"
+                )
             return create_model(name, num_classes, **options)
 
         return Ensemble.build(member, num_classes, members)
@@ -59,16 +61,25 @@ _REGISTRY: dict[str, ModelEntry] = {
     "ensemble_native48": _ensemble("native48"),
     "ensemble_rgb48": _ensemble("rgb48"),
     "ensemble_upscale224": _ensemble("upscale224"),
-    "mobilenetv1_224": ModelEntry(mobilenetv1_224, "upscale224", "timm's MobileNetV1, one linear head, 3.21M parameters"),
-    "mobilenetv2_224": ModelEntry(mobilenetv2_224, "upscale224", "timm's MobileNetV2, one linear head, 2.23M parameters"),
+    "mobilenetv1_224": ModelEntry(
+        mobilenetv1_224, "upscale224", "timm's MobileNetV1, one linear head, 3.21M parameters"
+    ),
+    "mobilenetv2_224": ModelEntry(
+        mobilenetv2_224, "upscale224", "timm's MobileNetV2, one linear head, 2.23M parameters"
+    ),
     "resnet18_48": ModelEntry(ResNet18At48, "rgb48", "ResNet-18 with a 3x3 stem and no max pool, 11.3M parameters"),
-    "squeezenet1_1_224": ModelEntry(squeezenet1_1_224, "upscale224", "SqueezeNet 1.1, one linear head, 0.73M parameters"),
+    "squeezenet1_1_224": ModelEntry(
+        squeezenet1_1_224, "upscale224", "SqueezeNet 1.1, one linear head, 0.73M parameters"
+    ),
     "timm_224": ModelEntry(timm_224, "upscale224", "any timm backbone (option backbone), two-layer head"),
     "vgg16_224": ModelEntry(vgg16_224, "upscale224", "VGG16's convolutions, four-layer head, 121.9M parameters"),
     "vgg16_48": ModelEntry(vgg16_48, "rgb48", "VGG16's first four blocks, average pool, 8.42M parameters"),
     "vgg19_224": ModelEntry(vgg19_224, "upscale224", "VGG19's convolutions, four-layer head, 127.2M parameters"),
     "vgg19_48": ModelEntry(vgg19_48, "rgb48", "VGG19's first four blocks, average pool, 11.4M parameters"),
-    **{name: ModelEntry(partial(TimmAt224, backbone), "upscale224", f"timm's {backbone}, two-layer head") for name, backbone in BACKBONES.items()},
+    **{
+        name: ModelEntry(partial(TimmAt224, backbone), "upscale224", f"timm's {backbone}, two-layer head")
+        for name, backbone in BACKBONES.items()
+    },
 }
 
 
@@ -84,7 +95,9 @@ def get_entry(name: str) -> ModelEntry:
     return _REGISTRY[name]
 
 
-def create_model(name: str, num_classes: int = 7, *, pretrained: bool | str | Path = False, **options: Any) -> nn.Module:
+def create_model(
+    name: str, num_classes: int = 7, *, pretrained: bool | str | Path = False, **options: Any
+) -> nn.Module:
     """A network: normalised pixels float32 (N, C, H, W) -> logits (N, num_classes). Its weights are random, but for `pretrained`.
 
     `pretrained` True downloads what torchvision or timm publish, a path reads a local file; see `load_pretrained`. `options` go to the

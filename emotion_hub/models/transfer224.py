@@ -47,7 +47,9 @@ class ClassicAt224(nn.Module):
     classifier is not built. 121,938,759 parameters with VGG16's convolutions and seven classes.
     """
 
-    def __init__(self, features: nn.Module, channels: int, pixels: int, num_classes: int = 7, dropout: float = 0.5) -> None:
+    def __init__(
+        self, features: nn.Module, channels: int, pixels: int, num_classes: int = 7, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         self.features = features
         self.avgpool = nn.AdaptiveAvgPool2d(pixels)
@@ -105,22 +107,31 @@ def timm_size(backbone: str) -> dict[str, int]:
     """
     if not isinstance(backbone, str) or not timm.is_model(backbone):
         near = difflib.get_close_matches(str(backbone), timm.list_models(), n=5)
-        raise ConfigError(f"timm has no network {backbone!r}; " + (f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"))
+        raise ConfigError(
+            f"timm has no network {backbone!r}; "
+            + (f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them")
+        )
     try:
         config = timm.get_pretrained_cfg(backbone)
     except RuntimeError as error:
-        raise ConfigError(f"timm has no weights {backbone!r}: {error} Leave the tag out, or see timm.list_pretrained('{backbone.split('.')[0]}*')") from error
+        raise ConfigError(
+            f"timm has no weights {backbone!r}: {error} Leave the tag out, or see timm.list_pretrained('{backbone.split('.')[0]}*')"
+        ) from error
     return {"img_size": 224} if config and config.fixed_input_size and config.input_size[-1] != 224 else {}
 
 
 def mobilenetv1_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
     """timm's `mobilenetv1_100` with one linear head: float32 (N, 3, 224, 224) -> logits (N, num_classes)."""
-    return timm.create_model("mobilenetv1_100", pretrained=False, num_classes=num_classes, drop_rate=nn.Dropout(dropout).p)
+    return timm.create_model(
+        "mobilenetv1_100", pretrained=False, num_classes=num_classes, drop_rate=nn.Dropout(dropout).p
+    )
 
 
 def mobilenetv2_224(num_classes: int = 7, dropout: float = 0.2) -> nn.Module:
     """timm's `mobilenetv2_100` with one linear head: float32 (N, 3, 224, 224) -> logits (N, num_classes)."""
-    return timm.create_model("mobilenetv2_100", pretrained=False, num_classes=num_classes, drop_rate=nn.Dropout(dropout).p)
+    return timm.create_model(
+        "mobilenetv2_100", pretrained=False, num_classes=num_classes, drop_rate=nn.Dropout(dropout).p
+    )
 
 
 class TimmAt224(nn.Module):
@@ -138,7 +149,11 @@ class TimmAt224(nn.Module):
         width = self.backbone.num_features
         width = getattr(self.backbone, "head_hidden_size", width) or width
         self.classifier = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.LayerNorm(hidden), nn.Dropout(dropout), nn.Linear(hidden, num_classes)
+            nn.Linear(width, hidden),
+            nn.ReLU(inplace=True),
+            nn.LayerNorm(hidden),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, num_classes),
         )
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,14 @@ from torch import nn
 
 from emotion_hub.errors import CheckpointError
 
-__all__ = ["WeightTransfer", "adapt_filters", "by_layers", "by_names", "mobilenetv1_from_layers", "mobilenetv2_from_torchvision"]
+__all__ = [
+    "WeightTransfer",
+    "adapt_filters",
+    "by_layers",
+    "by_names",
+    "mobilenetv1_from_layers",
+    "mobilenetv2_from_torchvision",
+]
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,12 @@ class WeightTransfer:
 
     @classmethod
     def of(
-        cls, tensors: dict[str, torch.Tensor], used: set[str], source: Mapping[str, torch.Tensor], model: nn.Module, origins: Sequence[str] = ()
+        cls,
+        tensors: dict[str, torch.Tensor],
+        used: set[str],
+        source: Mapping[str, torch.Tensor],
+        model: nn.Module,
+        origins: Sequence[str] = (),
     ) -> WeightTransfer:
         """The account of these tensors, taken from the `used` keys of `source`."""
         fresh = tuple(k for k in model.state_dict() if k not in tensors)
@@ -39,11 +51,17 @@ def by_names(source: Mapping[str, torch.Tensor], model: nn.Module, prefix: str =
     """Every tensor whose key, after `prefix` on the network's side, and shape are the network's; the head's never are taken for the backbone's."""
     target = model.state_dict()
     found = {f"{prefix}{key}": value for key, value in source.items()}
-    tensors = {key: value.detach().clone() for key, value in found.items() if key in target and target[key].shape == value.shape}
+    tensors = {
+        key: value.detach().clone()
+        for key, value in found.items()
+        if key in target and target[key].shape == value.shape
+    }
     return WeightTransfer.of(tensors, {key.removeprefix(prefix) for key in tensors}, source, model)
 
 
-def by_layers(source: Mapping[str, torch.Tensor], model: nn.Module, pairs: Sequence[tuple[str, str]], what: str) -> WeightTransfer:
+def by_layers(
+    source: Mapping[str, torch.Tensor], model: nn.Module, pairs: Sequence[tuple[str, str]], what: str
+) -> WeightTransfer:
     """Tensors of (their layer, our layer) pairs; raises CheckpointError when the source lacks a layer or a shape differs."""
     target = model.state_dict()
     tensors: dict[str, torch.Tensor] = {}
@@ -58,7 +76,9 @@ def by_layers(source: Mapping[str, torch.Tensor], model: nn.Module, pairs: Seque
                     continue
                 raise CheckpointError(f"the starting weights lack {key!r}; expected {what}")
             if source[key].shape != target[name].shape:
-                raise CheckpointError(f"{key!r} has shape {tuple(source[key].shape)}, the network wants {tuple(target[name].shape)}")
+                raise CheckpointError(
+                    f"{key!r} has shape {tuple(source[key].shape)}, the network wants {tuple(target[name].shape)}"
+                )
             tensors[name] = source[key].detach().clone()
             used.add(key)
     return WeightTransfer.of(tensors, used, source, model)
@@ -75,7 +95,14 @@ def mobilenetv2_from_torchvision(source: Mapping[str, torch.Tensor], model: nn.M
         for b, block in enumerate(stage):
             ours, theirs = f"blocks.{s}.{b}", f"features.{index}.conv"
             if hasattr(block, "conv_pwl"):  # expand, depthwise, project
-                layers = [("0.0", "conv_pw"), ("0.1", "bn1"), ("1.0", "conv_dw"), ("1.1", "bn2"), ("2", "conv_pwl"), ("3", "bn3")]
+                layers = [
+                    ("0.0", "conv_pw"),
+                    ("0.1", "bn1"),
+                    ("1.0", "conv_dw"),
+                    ("1.1", "bn2"),
+                    ("2", "conv_pwl"),
+                    ("3", "bn3"),
+                ]
             else:  # the first block has no expansion
                 layers = [("0.0", "conv_dw"), ("0.1", "bn1"), ("1", "conv_pw"), ("2", "bn2")]
             pairs += [(f"{theirs}.{a}", f"{ours}.{b}") for a, b in layers]
@@ -89,8 +116,13 @@ def mobilenetv1_from_layers(source: Mapping[str, torch.Tensor], model: nn.Module
     ours = [("conv_stem", "bn1")]
     for s, stage in enumerate(model.blocks):
         for b in range(len(stage)):
-            ours += [(f"blocks.{s}.{b}.conv_dw", f"blocks.{s}.{b}.bn1"), (f"blocks.{s}.{b}.conv_pw", f"blocks.{s}.{b}.bn2")]
-    pairs = [pair for n, (conv, norm) in enumerate(ours) for pair in ((f"features.{n}.0", conv), (f"features.{n}.1", norm))]
+            ours += [
+                (f"blocks.{s}.{b}.conv_dw", f"blocks.{s}.{b}.bn1"),
+                (f"blocks.{s}.{b}.conv_pw", f"blocks.{s}.{b}.bn2"),
+            ]
+    pairs = [
+        pair for n, (conv, norm) in enumerate(ours) for pair in ((f"features.{n}.0", conv), (f"features.{n}.1", norm))
+    ]
     return by_layers(source, model, pairs, "a MobileNetV1 in layers features.0 to features.26")
 
 
@@ -117,10 +149,14 @@ def adapt_filters(source: Mapping[str, torch.Tensor], model: nn.Module) -> Weigh
             top, left = (height - 3) // 2, (width - 3) // 2
             crop = value[:outputs, :, top : top + 3, left : left + 3]
             tensors[name] = (crop.mean(dim=1, keepdim=True) if first else crop[:, :inputs]).detach().clone()
-            origins.append(f"{name} {tuple(weight.shape)} from {key} {tuple(value.shape)}" + (", mean over RGB" if first else ""))
+            origins.append(
+                f"{name} {tuple(weight.shape)} from {key} {tuple(value.shape)}" + (", mean over RGB" if first else "")
+            )
             used.add(key)
             position += offset + 1
             break
     if not tensors:
-        raise CheckpointError("no convolution of the starting weights is large enough for this network; expected VGG16's or ResNet-18's state dict")
+        raise CheckpointError(
+            "no convolution of the starting weights is large enough for this network; expected VGG16's or ResNet-18's state dict"
+        )
     return WeightTransfer.of(tensors, used, source, model, origins)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from emotion_hub.errors import missing_extra
 
 try:
+    from emotion_hub.interop.handler import EndpointHandler
     from emotion_hub.serve.app import create_app
     from emotion_hub.serve.config import ServeConfig
     from emotion_hub.serve.demo import mount_demo
-    from emotion_hub.serve.inference import EndpointHandler
 except ModuleNotFoundError as error:
     raise missing_extra("the server", "serve", error) from error
 

@@ -11,17 +11,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from emotion_hub import __version__
 from emotion_hub.predictor import EmotionPredictor
-from emotion_hub.serve.access import OPEN_PATHS, ApiKey
+from emotion_hub.serve.auth import OPEN_PATHS, ApiKey
 from emotion_hub.serve.config import ServeConfig
-from emotion_hub.serve.failures import install_failures
-from emotion_hub.serve.head import HeadAsGet
-from emotion_hub.serve.observe import REQUEST_ID, Observe
-from emotion_hub.serve.pages import page_routes
+from emotion_hub.serve.docs.routes import page_routes
+from emotion_hub.serve.error_responses import install_failures
+from emotion_hub.serve.head_requests import HeadAsGet
+from emotion_hub.serve.request_log import REQUEST_ID, Observe
 from emotion_hub.serve.routes import photo_routes, status_routes
 from emotion_hub.serve.service import Service
-from emotion_hub.serve.unread import CloseUnread
+from emotion_hub.serve.unread_bodies import CloseUnread
+from emotion_hub.version import __version__
 
 __all__ = ["create_app"]
 
@@ -29,7 +29,9 @@ ABOUT = """Which expression does a face show? `POST /predict` with a photo answe
 Hub's Inference API. Every refusal is `{"error": "why"}`; a 503 says in `Retry-After` when to come back. Pictures are not stored or logged."""
 
 
-def create_app(models: Mapping[str, EmotionPredictor] | None = None, default: str | None = None, config: ServeConfig | None = None) -> FastAPI:
+def create_app(
+    models: Mapping[str, EmotionPredictor] | None = None, default: str | None = None, config: ServeConfig | None = None
+) -> FastAPI:
     """The application for these predictors by name; without them for what `config.models` names, the embedded ones unless given.
 
     `default` answers where a request names no model: native48, or the first. Models are loaded when the server starts, or for the first request; `/ready`
@@ -51,14 +53,26 @@ def create_app(models: Mapping[str, EmotionPredictor] | None = None, default: st
     if config.cors:
         layers.append(
             Middleware(
-                CORSMiddleware, allow_origins=config.cors, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=[REQUEST_ID, "Retry-After"]
+                CORSMiddleware,
+                allow_origins=config.cors,
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=[REQUEST_ID, "Retry-After"],
             )
         )
     if config.api_key is not None:
         layers.append(Middleware(ApiKey, key=config.api_key, on_rejection=service.metrics.rejection))
     layers.append(Middleware(HeadAsGet))
     # FastAPI's own pages at /docs and /redoc load their scripts from another host; page_routes has a page that needs no internet
-    app = FastAPI(title="emotion_hub", version=__version__, description=ABOUT, lifespan=lifespan, middleware=layers, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="emotion_hub",
+        version=__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        middleware=layers,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.service = service
     install_failures(app)
     app.include_router(photo_routes(service, locked=locked))

@@ -103,7 +103,12 @@ class Batcher:
             if not self._jobs:
                 return None
             until = self._jobs[0].came + self._wait
-            while not self._closed and self._faces() < self._limit and self._more_coming() and (left := until - time.perf_counter()) > 0:
+            while (
+                not self._closed
+                and self._faces() < self._limit
+                and self._more_coming()
+                and (left := until - time.perf_counter()) > 0
+            ):
                 self._changed.wait(left)
             count, faces = 0, 0
             for job in self._jobs:
@@ -119,4 +124,6 @@ class Batcher:
 
     def _logits(self, rows: np.ndarray) -> np.ndarray:
         """One photo of a crowd may hold more faces than a batch."""
-        return np.concatenate([self._backend.logits(rows[i : i + self._limit]) for i in range(0, len(rows), self._limit)])
+        return np.concatenate(
+            [self._backend.logits(rows[i : i + self._limit]) for i in range(0, len(rows), self._limit)]
+        )

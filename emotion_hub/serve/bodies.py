@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from emotion_hub.errors import ImageTooLargeError
-from emotion_hub.serve.observe import Record
+from emotion_hub.serve.request_log import Record
 
 __all__ = ["MOST", "Bodies"]
 
@@ -25,7 +25,9 @@ class Bodies:
     The event loop alone touches it.
     """
 
-    def __init__(self, limit: int, largest: int, timeout: float, on_rejection: Callable[[str], None] = lambda reason: None) -> None:
+    def __init__(
+        self, limit: int, largest: int, timeout: float, on_rejection: Callable[[str], None] = lambda reason: None
+    ) -> None:
         self.limit, self.room, self.timeout, self._on_rejection = limit, limit * largest, timeout, on_rejection
         self.inside = self.held = 0
 
@@ -70,4 +72,6 @@ class Bodies:
     def _full(self) -> HTTPException:
         self._on_rejection("full")
         wait = math.ceil(self.timeout)
-        return HTTPException(503, f"too many bodies are being read, {self.inside} now; try again in {wait} s", {"Retry-After": str(wait)})
+        return HTTPException(
+            503, f"too many bodies are being read, {self.inside} now; try again in {wait} s", {"Retry-After": str(wait)}
+        )

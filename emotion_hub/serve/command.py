@@ -31,7 +31,7 @@ GRACE = 1.0
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "emotion_hub.serve.observe.JsonLines"}},
+    "formatters": {"json": {"()": "emotion_hub.serve.request_log.JsonLines"}},
     "handlers": {"lines": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
     "root": {"handlers": ["lines"], "level": "WARNING"},
     "loggers": {"emotion_hub": {"level": "INFO"}, "uvicorn": {"level": "INFO"}},
@@ -46,7 +46,9 @@ def config_of(given: Mapping[str, Any]) -> ServeConfig:
     return ServeConfig(**values)
 
 
-def serve(config: ServeConfig, demo: Callable[[], AbstractContextManager[tuple[Any, Mapping[str, Any]]]] | None = None) -> int:
+def serve(
+    config: ServeConfig, demo: Callable[[], AbstractContextManager[tuple[Any, Mapping[str, Any]]]] | None = None
+) -> int:
     """Serve until stopped; `demo` opens the page to mount and its launch options, and is closed at the end. The exit status of a server that failed.
 
     SIGTERM and SIGINT end the process within 3 seconds, with status 0. Raises what kept the models from being loaded, where that is one of our own errors.
@@ -91,8 +93,12 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         end_event_streams(self.config.app)
-        late = time.monotonic() - self._signalled if self._signalled else 0.0  # where explanations take all cores, the event loop waits for its turn
-        self.config.timeout_graceful_shutdown = max(0.0, GRACE - late)  # declared as int; asyncio.wait_for takes a fraction too
+        late = (
+            time.monotonic() - self._signalled if self._signalled else 0.0
+        )  # where explanations take all cores, the event loop waits for its turn
+        self.config.timeout_graceful_shutdown = max(
+            0.0, GRACE - late
+        )  # declared as int; asyncio.wait_for takes a fraction too
         await super().shutdown(sockets)
 
 

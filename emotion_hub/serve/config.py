@@ -58,7 +58,13 @@ class ServeConfig:
             raise ConfigError(f"backend={self.backend!r}; choose from {', '.join((AUTO, *BACKENDS))}")
         if not _whole(self.port) or not 0 <= self.port <= 65535:
             raise ConfigError(f"port={self.port!r}: a whole number from 0 (any free port) to 65535")
-        for name, least in (("queue", 1), ("batch", 1), ("max_body", 1024), ("explain_at_once", 1), ("explain_queue", 0)):
+        for name, least in (
+            ("queue", 1),
+            ("batch", 1),
+            ("max_body", 1024),
+            ("explain_at_once", 1),
+            ("explain_queue", 0),
+        ):
             if not _whole(value := getattr(self, name)) or value < least:
                 raise ConfigError(f"{name}={value!r}: a whole number of at least {least}")
         if self.workers is not None and (not _whole(self.workers) or self.workers < 1):
@@ -68,8 +74,12 @@ class ServeConfig:
                 raise ConfigError(f"{name}={value!r}: seconds, more than 0")
         if not _number(self.batch_wait) or not 0 <= self.batch_wait <= 1000:
             raise ConfigError(f"batch_wait={self.batch_wait!r}: milliseconds from 0 to 1000")
-        if self.api_key is not None and (len(self.api_key) < SHORTEST_KEY or not self.api_key.isascii() or not self.api_key.isprintable()):
-            raise ConfigError(f"the API key has {len(self.api_key)} characters; give at least {SHORTEST_KEY}, printable ASCII, or none to let everyone in")
+        if self.api_key is not None and (
+            len(self.api_key) < SHORTEST_KEY or not self.api_key.isascii() or not self.api_key.isprintable()
+        ):
+            raise ConfigError(
+                f"the API key has {len(self.api_key)} characters; give at least {SHORTEST_KEY}, printable ASCII, or none to let everyone in"
+            )
         for origin in self.cors:
             _check_origin(origin)
 
@@ -93,4 +103,6 @@ def _check_origin(origin: str) -> None:
         return
     parts = urlsplit(origin)
     if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
-        raise ConfigError(f"cors origin {origin!r}: write it as the browser does, like https://example.org, or * for every page")
+        raise ConfigError(
+            f"cors origin {origin!r}: write it as the browser does, like https://example.org, or * for every page"
+        )

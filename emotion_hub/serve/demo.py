@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from emotion_hub.serve.observe import DEMO_PATH, Observe
+from emotion_hub.serve.request_log import DEMO_PATH, Observe
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -32,7 +32,9 @@ def mount_demo(app: FastAPI, demo: gr.Blocks, options: Mapping[str, Any]) -> Fas
         # gradio answers every origin unless the app has this layer; without origins it allows none
         inside = 1 + next((place for place, layer in enumerate(app.user_middleware) if layer.cls is Observe), -1)
         app.user_middleware.insert(inside, Middleware(CORSMiddleware, allow_origins=()))
-    return gr.mount_gradio_app(app, demo, path=DEMO_PATH, **{name: value for name, value in options.items() if name in known})
+    return gr.mount_gradio_app(
+        app, demo, path=DEMO_PATH, **{name: value for name, value in options.items() if name in known}
+    )
 
 
 def mounted_demo(app: Starlette) -> Any | None:

@@ -25,10 +25,18 @@ class Metrics:
         self.registry = CollectorRegistry()
         options = {"namespace": "emotion_hub", "registry": self.registry}
         self._requests = Counter("requests", "Answered requests", ["route", "method", "status"], **options)
-        self._latency = Histogram("request_seconds", "From the request's head to the answer's end", ["route"], buckets=SECONDS, **options)
-        self._stages = Histogram("stage_seconds", "Time of one stage of a request", ["stage"], buckets=SECONDS, **options)
-        self._batches = Histogram("batch_faces", "Faces that went through a network together", ["model"], buckets=FACES, **options)
-        self._network = Histogram("batch_seconds", "Time of one batch in a network", ["model"], buckets=SECONDS, **options)
+        self._latency = Histogram(
+            "request_seconds", "From the request's head to the answer's end", ["route"], buckets=SECONDS, **options
+        )
+        self._stages = Histogram(
+            "stage_seconds", "Time of one stage of a request", ["stage"], buckets=SECONDS, **options
+        )
+        self._batches = Histogram(
+            "batch_faces", "Faces that went through a network together", ["model"], buckets=FACES, **options
+        )
+        self._network = Histogram(
+            "batch_seconds", "Time of one batch in a network", ["model"], buckets=SECONDS, **options
+        )
         self._rejections = Counter("rejections", "Requests that were turned away", ["reason"], **options)
         self._faces = Counter("faces", "Faces that were answered for", ["model"], **options)
         self._depth = Gauge("queue_depth", "Requests in the house, waiting or being worked on", ["queue"], **options)

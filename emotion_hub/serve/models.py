@@ -25,7 +25,7 @@ from emotion_hub.serve.batching import Batcher
 from emotion_hub.serve.config import ServeConfig
 from emotion_hub.serve.metrics import Metrics
 
-__all__ = ["Lane", "Models"]
+__all__ = ["Models", "ServedModel"]
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ WARM = (96, 96)
 
 
 @dataclass
-class Lane:
+class ServedModel:
     """One served network: its predictor, the batcher before it, and where it was loaded from."""
 
     name: str
@@ -76,7 +76,7 @@ class Models:
             raise InputError(f"default={self.default!r} is none of the models {', '.join(self.names) or '(none)'}")
         self.on_failure: Callable[[], None] = lambda: None
         self.failure: Exception | None = None
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: dict[str, ServedModel] = {}
         self._loaded: Future[None] | None = None
         self._lock = threading.Lock()
 
@@ -104,7 +104,11 @@ class Models:
 
     def not_ready(self) -> HTTPException:
         """The 503 for whoever asks too early, or in vain."""
-        text = "the models are being loaded" if self.failure is None else "the models could not be loaded; the server's log says why"
+        text = (
+            "the models are being loaded"
+            if self.failure is None
+            else "the models could not be loaded; the server's log says why"
+        )
         return HTTPException(503, text, {"Retry-After": str(LOADING)})
 
     def check(self, name: str | None) -> str:
@@ -113,7 +117,7 @@ class Models:
             raise HTTPException(404, f"no model {shown(wanted)}; there are {', '.join(self.names)}")
         return wanted
 
-    def lane(self, name: str | None) -> Lane:
+    def lane(self, name: str | None) -> ServedModel:
         """The lane of that name, or the default one; raises HTTPException 404 for another. Call it when `ready`."""
         return self.lanes[self.check(name)]
 
@@ -131,13 +135,13 @@ class Models:
         self._metrics.ready(False)
 
     def _load(self, loaded: Future[None]) -> None:
-        lanes: dict[str, Lane] = {}
+        lanes: dict[str, ServedModel] = {}
         try:
             for name in self.names:
                 predictor = self._predictor(name)
                 predictor.predict(_photo(), whole=True)
                 (predictor.detector or default_detector()).detect(Image.new("RGB", WARM))
-                lanes[name] = Lane(name, predictor, self._batcher(name, predictor), self._sources.get(name))
+                lanes[name] = ServedModel(name, predictor, self._batcher(name, predictor), self._sources.get(name))
             with self._lock:
                 if self._loaded is loaded:
                     self.lanes, lanes = lanes, {}
@@ -158,10 +162,16 @@ class Models:
 
     def _batcher(self, name: str, predictor: EmotionPredictor) -> Batcher:
         count = lambda faces, seconds: self._metrics.batch(name, faces, seconds)  # noqa: E731
-        return Batcher(predictor.backend, self._config.batch, self._config.batch_wait, more_coming=self._more_coming, on_batch=count)
+        return Batcher(
+            predictor.backend,
+            self._config.batch,
+            self._config.batch_wait,
+            more_coming=self._more_coming,
+            on_batch=count,
+        )
 
 
-def _close(lanes: Mapping[str, Lane]) -> None:
+def _close(lanes: Mapping[str, ServedModel]) -> None:
     last = time.monotonic() + CLOSING
     for lane in lanes.values():
         lane.batcher.close(max(0.0, last - time.monotonic()))

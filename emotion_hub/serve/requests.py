@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,17 +10,16 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 
 from emotion_hub.errors import InputError, shown
-from emotion_hub.explainers import METHODS, SCORING
+from emotion_hub.explainers import METHODS, METRICS
+from emotion_hub.interop.json_bodies import decode_base64, load_json
 from emotion_hub.labels import LABEL_SETS, LabelSet, label_set
 from emotion_hub.serve.forms import read_form
 
-__all__ = ["MAX_SAMPLES", "RAW_TYPES", "CompareRequest", "ExplainRequest", "PredictRequest", "decode_base64", "load_json", "read"]
+__all__ = ["MAX_SAMPLES", "RAW_TYPES", "CompareRequest", "ExplainRequest", "PredictRequest", "read"]
 
 #: LIME's samples a request may ask for.
 MAX_SAMPLES = 5000
 
-#: Brackets, braces and commas in a JSON body: far more than any request here has, and far fewer than it takes to keep the server busy.
-MAX_STRUCTURE = 1000
 
 #: Content types of a body that is the picture itself.
 RAW_TYPES = ("application/octet-stream", "image/*")
@@ -48,7 +44,9 @@ def _flag(name: str, value: Any) -> bool:
 
 def _count(least: int, most: int) -> Callable[[str, Any], int]:
     def read(name: str, value: Any) -> int:
-        number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+        number = (
+            int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+        )
         if isinstance(number, float) and number.is_integer():  # JSON knows one kind of number: 3.0 is 3
             number = int(number)
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
@@ -70,11 +68,19 @@ def _choice(options: Sequence[str]) -> Callable[[str, Any], str]:
 def _labels(name: str, value: Any) -> LabelSet:
     """A known set's name, or expressions, which the answer then uses as they are spelled."""
     if not isinstance(value, str | list):
-        raise InputError(f"{name}={shown(value)}: one of {', '.join(LABEL_SETS)}, or expressions separated by commas (in JSON also a list)")
+        raise InputError(
+            f"{name}={shown(value)}: one of {', '.join(LABEL_SETS)}, or expressions separated by commas (in JSON also a list)"
+        )
     return label_set(value)
 
 
-def _option(read: Callable[[str, Any], Any], about: str, schema: Mapping[str, Any], default: Any = None, in_json: Mapping[str, Any] | None = None) -> Any:
+def _option(
+    read: Callable[[str, Any], Any],
+    about: str,
+    schema: Mapping[str, Any],
+    default: Any = None,
+    in_json: Mapping[str, Any] | None = None,
+) -> Any:
     """A field of a request: how its value is read, and how the OpenAPI document describes it; `in_json` is another type it may have there."""
     described = {**schema, "description": about} | ({} if default is None else {"default": default})
     return dataclasses.field(default=default, metadata={"read": read, "schema": described, "in_json": in_json})
@@ -125,12 +131,29 @@ class ExplainRequest:
     image: bytes = dataclasses.field(repr=False)
     model: str | None = _model("Which model is explained; see GET /models.")
     whole: bool = _whole()
-    method: str = _option(_choice(tuple(METHODS)), "How to explain.", {"type": "string", "enum": list(METHODS)}, "gradcam")
-    target: str | None = _option(_text, "The expression to explain; the predicted one unless given.", {"type": "string", "minLength": 1, "maxLength": 200})
-    versus: str | None = _option(_text, "Explain why the target rather than this.", {"type": "string", "minLength": 1, "maxLength": 200})
-    samples: int | None = _option(_count(10, MAX_SAMPLES), "LIME's samples.", {"type": "integer", "minimum": 10, "maximum": MAX_SAMPLES})
-    seed: int = _option(_count(0, 2**32 - 1), "The seed of LIME and SHAP.", {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}, 0)
-    scoring: str = _option(_choice(SCORING), "What is measured of the map; full takes longest.", {"type": "string", "enum": list(SCORING)}, "fast")
+    method: str = _option(
+        _choice(tuple(METHODS)), "How to explain.", {"type": "string", "enum": list(METHODS)}, "gradcam"
+    )
+    target: str | None = _option(
+        _text,
+        "The expression to explain; the predicted one unless given.",
+        {"type": "string", "minLength": 1, "maxLength": 200},
+    )
+    versus: str | None = _option(
+        _text, "Explain why the target rather than this.", {"type": "string", "minLength": 1, "maxLength": 200}
+    )
+    samples: int | None = _option(
+        _count(10, MAX_SAMPLES), "LIME's samples.", {"type": "integer", "minimum": 10, "maximum": MAX_SAMPLES}
+    )
+    seed: int = _option(
+        _count(0, 2**32 - 1), "The seed of LIME and SHAP.", {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}, 0
+    )
+    metrics: str = _option(
+        _choice(METRICS),
+        "What is measured of the map; full takes longest.",
+        {"type": "string", "enum": list(METRICS)},
+        "fast",
+    )
 
 
 def read(kind: type[R], body: bytes, content_type: str, query: Sequence[tuple[str, str]] = ()) -> R:
@@ -142,7 +165,11 @@ def read(kind: type[R], body: bytes, content_type: str, query: Sequence[tuple[st
     given: dict[str, Any] = {}
     for name, value in query:
         if name == "image" or name in given:
-            raise InputError("the picture belongs in the body" if name == "image" else f"the option {shown(name)} came twice; send it once")
+            raise InputError(
+                "the picture belongs in the body"
+                if name == "image"
+                else f"the option {shown(name)} came twice; send it once"
+            )
         given[name] = value
     given |= _fields(body, content_type)
     options = {field.name: field for field in dataclasses.fields(kind)}
@@ -150,7 +177,9 @@ def read(kind: type[R], body: bytes, content_type: str, query: Sequence[tuple[st
         raise InputError(f"no field {', '.join(shown(name) for name in unknown[:5])}; there are {', '.join(options)}")
     image = given.pop("image", None)
     if not image:
-        raise InputError("there is no picture; send it as the form's field image, or as base64 text in the JSON's image")
+        raise InputError(
+            "there is no picture; send it as the form's field image, or as base64 text in the JSON's image"
+        )
     values = {name: options[name].metadata["read"](name, value) for name, value in given.items() if value is not None}
     return kind(image=image, **values)
 
@@ -168,7 +197,10 @@ def _fields(body: bytes, content_type: str) -> dict[str, Any]:
         return _json_fields(body)
     if kind == RAW_TYPES[0] or kind.startswith("image/"):
         return {"image": body}
-    raise HTTPException(415, f"the content type {shown(kind)} is not read here; send multipart/form-data, application/json or a picture's own type")
+    raise HTTPException(
+        415,
+        f"the content type {shown(kind)} is not read here; send multipart/form-data, application/json or a picture's own type",
+    )
 
 
 def _json_fields(body: bytes) -> dict[str, Any]:
@@ -187,23 +219,3 @@ def _json_fields(body: bytes) -> dict[str, Any]:
         return {**values, "image": decode_base64(image)}
     except InputError as error:
         raise HTTPException(400, f"image {error}") from error
-
-
-def load_json(body: bytes) -> Any:
-    """What a JSON body holds; raises InputError for other bytes and for more values than a request has, before they are read: nothing else runs meanwhile."""
-    if (count := sum(body.count(mark) for mark in (b"[", b"{", b","))) > MAX_STRUCTURE:
-        raise InputError(
-            f"the JSON body has {count:,} brackets, braces and commas, at most {MAX_STRUCTURE:,} are read; send one object with the picture as base64"
-        )
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is not JSON, as its content type says: {error}") from error
-
-
-def decode_base64(text: str) -> bytes:
-    """The bytes that base64 text, or a data URL, stands for; raises InputError for other text."""
-    try:
-        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"is no base64 text: {error}; send the picture's bytes, or their base64 encoding") from error

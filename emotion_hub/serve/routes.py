@@ -9,20 +9,28 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from emotion_hub import __version__
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.errors import ImageTooLargeError, InputError
 from emotion_hub.explainers import list_methods
-from emotion_hub.serve.admission import Gate
-from emotion_hub.serve.answers import comparison_answer, predict_answer, predictions
-from emotion_hub.serve.inference import ranked, read_request
+from emotion_hub.interop.inference_api import ranked, read_request
+from emotion_hub.serve.docs.openapi import inference_body, photo_body, refusals
+from emotion_hub.serve.limits import Gate
 from emotion_hub.serve.metrics import CONTENT_TYPE
-from emotion_hub.serve.models import Lane
-from emotion_hub.serve.observe import record_of
-from emotion_hub.serve.openapi import inference_body, photo_body, refusals
+from emotion_hub.serve.models import ServedModel
+from emotion_hub.serve.request_log import record_of
 from emotion_hub.serve.requests import CompareRequest, ExplainRequest, PredictRequest, read
-from emotion_hub.serve.schemas import CompareAnswer, ExplainAnswer, HealthAnswer, LabelScore, ModelsAnswer, PredictAnswer, ReadyAnswer
-from emotion_hub.serve.service import Service, Sight
+from emotion_hub.serve.responses import comparison_answer, predict_answer, predictions
+from emotion_hub.serve.schemas import (
+    CompareAnswer,
+    ExplainAnswer,
+    HealthAnswer,
+    LabelScore,
+    ModelsAnswer,
+    PredictAnswer,
+    ReadyAnswer,
+)
+from emotion_hub.serve.service import PreparedPhoto, Service
+from emotion_hub.version import __version__
 
 __all__ = ["photo_routes", "status_routes"]
 
@@ -40,10 +48,18 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         body = await service.body(request, gate)
         return partial(read, kind, body, request.headers.get("content-type", ""), request.query_params.multi_items())
 
-    def answers(sight: Sight, side: int, labels: Any = None) -> list[Any]:
-        return predictions(sight.lanes[side].predictor, sight.faces, sight.prepared[side], sight.batched[side], sight.timings, labels)
+    def answers(sight: PreparedPhoto, side: int, labels: Any = None) -> list[Any]:
+        return predictions(
+            sight.lanes[side].predictor, sight.faces, sight.prepared[side], sight.batched[side], sight.timings, labels
+        )
 
-    @router.post("/predict", summary="Every face's expression", response_model=PredictAnswer, responses=asked, openapi_extra=photo_body(PredictRequest, {}))
+    @router.post(
+        "/predict",
+        summary="Every face's expression",
+        response_model=PredictAnswer,
+        responses=asked,
+        openapi_extra=photo_body(PredictRequest, {}),
+    )
     async def predict(request: Request) -> Response:
         ask = await reader(PredictRequest, request, service.photos)
         async with service.photos.admit() as ticket:
@@ -53,7 +69,11 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         return JSONResponse(predict_answer(sight.lanes[0].predictor.name, sight.size, faces, sight.timings))
 
     @router.post(
-        "/compare", summary="Two models on the same faces", response_model=CompareAnswer, responses=asked, openapi_extra=photo_body(CompareRequest, {})
+        "/compare",
+        summary="Two models on the same faces",
+        response_model=CompareAnswer,
+        responses=asked,
+        openapi_extra=photo_body(CompareRequest, {}),
     )
     async def compare(request: Request) -> Response:
         ask = await reader(CompareRequest, request, service.photos)
@@ -61,7 +81,11 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         async with service.photos.admit() as ticket:
             await service.models.ready()
             sight = await service.see(ticket, record_of(request), ask, names)
-        faces = comparison_answer([lane.predictor for lane in sight.lanes], sight.prepared, [answers(sight, side, sight.asked.labels) for side in (0, 1)])
+        faces = comparison_answer(
+            [lane.predictor for lane in sight.lanes],
+            sight.prepared,
+            [answers(sight, side, sight.asked.labels) for side in (0, 1)],
+        )
         return JSONResponse({"width": sight.size[0], "height": sight.size[1], "faces": faces})
 
     @router.post(
@@ -69,7 +93,7 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         summary="Why the model said it of the largest face",
         response_model=ExplainAnswer,
         responses=refused(400, 404, 408, 413, 415, 422, 501, 503, 504),
-        openapi_extra=photo_body(ExplainRequest, {"method": "gradcam", "scoring": "none"}),
+        openapi_extra=photo_body(ExplainRequest, {"method": "gradcam", "metrics": "none"}),
     )
     async def explain(request: Request) -> Response:
         ask = await reader(ExplainRequest, request, service.explanations)
@@ -81,7 +105,9 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         """In the Inference API's shape every wrong request is a 400."""
         try:
             service.models.check(name)  # before the body is read
-            ask = partial(read_request, await service.body(request, service.photos), request.headers.get("content-type", ""))
+            ask = partial(
+                read_request, await service.body(request, service.photos), request.headers.get("content-type", "")
+            )
             async with service.photos.admit() as ticket:
                 await service.models.ready()
                 sight = await service.see(ticket, record_of(request), ask, lambda _: [name])
@@ -92,13 +118,19 @@ def photo_routes(service: Service, *, locked: bool) -> APIRouter:
         best = ranked(sight.batched[0].logits[0], sight.lanes[0].predictor.labels, sight.asked) if sight.faces else []
         return JSONResponse(best)
 
-    hub: dict[str, Any] = {"response_model": list[LabelScore], "openapi_extra": inference_body(), "tags": ["Inference API"]}
+    hub: dict[str, Any] = {
+        "response_model": list[LabelScore],
+        "openapi_extra": inference_body(),
+        "tags": ["Inference API"],
+    }
 
     @router.post("/", summary="The default model's answer", responses=refused(400, 408, 413, 503, 504), **hub)
     async def root(request: Request) -> Response:
         return await infer(request, None)
 
-    @router.post("/models/{name:path}", summary="One model's answer", responses=refused(400, 404, 408, 413, 503, 504), **hub)
+    @router.post(
+        "/models/{name:path}", summary="One model's answer", responses=refused(400, 404, 408, 413, 503, 504), **hub
+    )
     async def model(name: str, request: Request) -> Response:
         return await infer(request, name)
 
@@ -109,7 +141,9 @@ def status_routes(service: Service, *, locked: bool) -> APIRouter:
     """The routes that say how the server is."""
     router = APIRouter(tags=["Status"])
 
-    @router.get("/models", summary="The served models", response_model=ModelsAnswer, responses=refusals(503, locked=locked))
+    @router.get(
+        "/models", summary="The served models", response_model=ModelsAnswer, responses=refusals(503, locked=locked)
+    )
     async def models() -> Response:
         if not service.models.is_ready:
             raise service.models.not_ready()
@@ -120,7 +154,9 @@ def status_routes(service: Service, *, locked: bool) -> APIRouter:
     async def health() -> Response:
         return JSONResponse({"status": "ok", "version": __version__})
 
-    @router.get("/ready", summary="Whether the models are loaded and warm", response_model=ReadyAnswer, responses=refusals(503))
+    @router.get(
+        "/ready", summary="Whether the models are loaded and warm", response_model=ReadyAnswer, responses=refusals(503)
+    )
     async def ready() -> Response:
         if not service.models.is_ready:
             raise service.models.not_ready()
@@ -128,14 +164,19 @@ def status_routes(service: Service, *, locked: bool) -> APIRouter:
 
     text = {200: {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}}
 
-    @router.get("/metrics", summary="Counts for Prometheus", response_class=Response, responses={**refusals(locked=locked), **text})
+    @router.get(
+        "/metrics",
+        summary="Counts for Prometheus",
+        response_class=Response,
+        responses={**refusals(locked=locked), **text},
+    )
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
     return router
 
 
-def _described(lane: Lane) -> dict[str, Any]:
+def _described(lane: ServedModel) -> dict[str, Any]:
     report = checkpoint_summary(lane.source) if lane.source in embedded_checkpoints() else {}
     return {
         "name": lane.name,

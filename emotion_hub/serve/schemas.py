@@ -40,12 +40,18 @@ class FacePrediction(_Answer):
     label_id: int = Field(ge=0, description="Its position among the labels.")
     confidence: float = Field(ge=0, le=1, description="Its probability.")
     probs: dict[str, float] = Field(description="The probability of each expression; they sum to 1.")
-    left_out: dict[str, float] = Field(default_factory=dict, description="The model's probability of each expression that `labels` leaves out.")
-    bbox: list[int] = Field(min_length=4, max_length=4, description="left, top, right, bottom in pixels of the upright picture.")
+    left_out: dict[str, float] = Field(
+        default_factory=dict, description="The model's probability of each expression that `labels` leaves out."
+    )
+    bbox: list[int] = Field(
+        min_length=4, max_length=4, description="left, top, right, bottom in pixels of the upright picture."
+    )
     score: float | None = Field(description="The detector's score; null when the whole picture was taken.")
     detector: str | None = Field(description="What found the face; null when the whole picture was taken.")
     model: str = Field(description="Which model answered.")
-    timings: dict[str, float] = Field(description="Milliseconds: decode, detect, preprocess, inference (a share of the batch), total.")
+    timings: dict[str, float] = Field(
+        description="Milliseconds: decode, detect, preprocess, inference (a share of the batch), total."
+    )
 
 
 class FaceAnswer(FacePrediction):
@@ -53,7 +59,9 @@ class FaceAnswer(FacePrediction):
 
     predictions: dict[str, float] = Field(description="The same as probs.")
     predicted_class: str = Field(description="The same as label.")
-    processing_time: float = Field(ge=0, description="Seconds from the picture's bytes to this answer, without waiting: timings.total / 1000.")
+    processing_time: float = Field(
+        ge=0, description="Seconds from the picture's bytes to this answer, without waiting: timings.total / 1000."
+    )
 
 
 class PredictAnswer(_Answer):
@@ -89,7 +97,9 @@ class ComparedFace(_Answer):
 
     bbox: list[int] = Field(min_length=4, max_length=4)
     agree: bool = Field(description="Whether both name the same expression.")
-    distance: float = Field(ge=0, description="Total variation between the two distributions: 0 equal, 1 nothing shared.")
+    distance: float = Field(
+        ge=0, description="Total variation between the two distributions: 0 equal, 1 nothing shared."
+    )
     ratios: dict[str, float] = Field(description="How many times longer the second took, by step.")
     native48: ComparedSide
     upscale224: ComparedSide
@@ -113,7 +123,9 @@ class ExplainAnswer(_Answer):
     confidence: float = Field(ge=0, le=1, description="The model's probability of the target.")
     milliseconds: float = Field(ge=0)
     parameters: dict[str, Any] = Field(description="What the method ran with.")
-    scores: dict[str, Any] = Field(description="What was measured of the map, such as deletion, insertion and the regions' shares.")
+    scores: dict[str, Any] = Field(
+        description="What was measured of the map, such as deletion, insertion and the regions' shares."
+    )
     empty: bool = Field(description="Whether nothing in the face speaks for the target.")
     size: list[int] = Field(description="Height and width of the network's input.")
     bbox: list[int] = Field(min_length=4, max_length=4)

@@ -15,29 +15,29 @@ from fastapi import Request
 from emotion_hub.errors import InputError
 from emotion_hub.explainers import METHODS, explain_face
 from emotion_hub.predictor import EmotionPredictor, locate
-from emotion_hub.serve.admission import Gate, Ticket
-from emotion_hub.serve.answers import Found, Prepared, found, plain_numbers, png_base64, prepare
 from emotion_hub.serve.batching import Batched
 from emotion_hub.serve.bodies import MOST, Bodies
 from emotion_hub.serve.config import ServeConfig
+from emotion_hub.serve.limits import Gate, Ticket
 from emotion_hub.serve.metrics import Metrics
-from emotion_hub.serve.models import Lane, Models
-from emotion_hub.serve.observe import Record, record_of
+from emotion_hub.serve.models import Models, ServedModel
+from emotion_hub.serve.request_log import Record, record_of
 from emotion_hub.serve.requests import ExplainRequest
+from emotion_hub.serve.responses import Found, Prepared, found, plain_numbers, png_base64, prepare
 from emotion_hub.serve.threads import DaemonPool
 
-__all__ = ["Service", "Sight"]
+__all__ = ["PreparedPhoto", "Service"]
 
 #: The side in pixels of the picture that shows an explanation.
 OVERLAY = 224
 
 
 @dataclass(frozen=True)
-class Sight:
+class PreparedPhoto:
     """A photo that was looked at: what was `asked`, its size, its faces, and for each lane the prepared faces and their logits."""
 
     asked: Any
-    lanes: tuple[Lane, ...]
+    lanes: tuple[ServedModel, ...]
     size: tuple[int, int]
     faces: tuple[Found, ...]
     timings: Mapping[str, float]
@@ -53,7 +53,9 @@ class Service:
         self.models = Models(models, default, config, self.metrics, lambda: self._preparing > 0)
         reject = self.metrics.rejection
         self.photos = Gate(config.queue, config.timeout, "requests", reject)
-        self.explanations = Gate(config.explain_at_once + config.explain_queue, config.explain_timeout, "explanations", reject)
+        self.explanations = Gate(
+            config.explain_at_once + config.explain_queue, config.explain_timeout, "explanations", reject
+        )
         self.bodies = Bodies(config.max_body, config.queue, config.body_timeout, reject)
         for name, gate in (("photos", self.photos), ("explanations", self.explanations)):
             self.metrics.watch(name, lambda gate=gate: gate.inside, gate.limit)
@@ -88,22 +90,33 @@ class Service:
         gate.check()
         return await self.bodies.read(request, record_of(request))
 
-    async def see(self, ticket: Ticket, record: Record, ask: Callable[[], Any], names: Callable[[Any], Sequence[str | None]]) -> Sight:
+    async def see(
+        self, ticket: Ticket, record: Record, ask: Callable[[], Any], names: Callable[[Any], Sequence[str | None]]
+    ) -> PreparedPhoto:
         """The photo decoded, its faces found and sent through the networks `names` gives for what `ask` reads. Raises what both raise, and ImageError."""
         self.start()
         came = time.perf_counter()
         with self._lock:
             self._preparing += 1
-        future: Future[tuple[Sight, list[Future[Batched] | None]]] = self._pools["photos"].submit(ticket.work(self._look), ticket, record, came, ask, names)
+        future: Future[tuple[PreparedPhoto, list[Future[Batched] | None]]] = self._pools["photos"].submit(
+            ticket.work(self._look), ticket, record, came, ask, names
+        )
         future.add_done_callback(self._looked)
         sight, pending = await ticket.wait(future)
         batched = await asyncio.gather(*(ticket.wait(each) for each in pending))
         if batched:
             record.stages["collect"] = max(each.waited for each in batched)
             record.stages["inference"] = sum(each.a_face for each in batched) * len(sight.faces)
-        return Sight(**{**vars(sight), "batched": tuple(batched) or (None,) * len(sight.lanes)})
+        return PreparedPhoto(**{**vars(sight), "batched": tuple(batched) or (None,) * len(sight.lanes)})
 
-    def _look(self, ticket: Ticket, record: Record, came: float, ask: Callable[[], Any], names: Callable[[Any], Sequence[str | None]]) -> tuple[Any, Any]:
+    def _look(
+        self,
+        ticket: Ticket,
+        record: Record,
+        came: float,
+        ask: Callable[[], Any],
+        names: Callable[[Any], Sequence[str | None]],
+    ) -> tuple[Any, Any]:
         """Runs in a thread of the pool. The decoded photo lives no longer than this call, so there are never more of them than threads."""
         record.stages["wait"] = (time.perf_counter() - came) * 1000
         asked = ask()
@@ -114,8 +127,10 @@ class Service:
         prepared = tuple(prepare(scene.faces, lane.predictor) for lane in lanes)
         record.stages |= {**scene.timings, "preprocess": sum(sum(each.milliseconds) for each in prepared)}
         ticket.check()
-        pending = [lane.batcher.submit(each.rows) for lane, each in zip(lanes, prepared, strict=True)] if scene.faces else []
-        return Sight(asked, lanes, scene.photo.size, found(scene.faces), dict(scene.timings), prepared), pending
+        pending = (
+            [lane.batcher.submit(each.rows) for lane, each in zip(lanes, prepared, strict=True)] if scene.faces else []
+        )
+        return PreparedPhoto(asked, lanes, scene.photo.size, found(scene.faces), dict(scene.timings), prepared), pending
 
     def _looked(self, _: Future[Any]) -> None:
         with self._lock:
@@ -138,7 +153,9 @@ class Service:
         scene = locate(asked.image, lane.predictor.detector, whole=asked.whole)
         record.faces, record.stages = len(scene.faces), {**record.stages, **scene.timings}
         if not scene.faces:
-            raise InputError(f"no face was found in the {scene.photo.width}x{scene.photo.height} picture; send whole=true to take all of it as the face")
+            raise InputError(
+                f"no face was found in the {scene.photo.width}x{scene.photo.height} picture; send whole=true to take all of it as the face"
+            )
 
         def still_wanted(_: float) -> None:
             ticket.check()
@@ -148,7 +165,9 @@ class Service:
         given = {"samples": asked.samples, "seed": asked.seed}
         takes = METHODS[asked.method].options
         if asked.samples is not None and asked.method != "lime":
-            raise InputError(f"samples={asked.samples}: LIME draws samples, {METHODS[asked.method].title} does not; leave it out")
+            raise InputError(
+                f"samples={asked.samples}: LIME draws samples, {METHODS[asked.method].title} does not; leave it out"
+            )
         options = {name: value for name, value in given.items() if name in takes and value is not None}
         still_wanted(0.0)
         explanation = explain_face(
@@ -157,7 +176,7 @@ class Service:
             asked.method,
             asked.target,
             versus=asked.versus,
-            scoring=asked.scoring,
+            metrics=asked.metrics,
             progress=still_wanted,
             **options,
         )

@@ -6,10 +6,10 @@ from html import escape
 
 import gradio as gr
 
-from emotion_hub import __version__
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.detectors import default_detector
 from emotion_hub.ui.choices import embedded_role
+from emotion_hub.version import __version__
 
 __all__ = ["NOTICE", "about_tab", "checkpoint_cards", "detector_line"]
 

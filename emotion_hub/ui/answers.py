@@ -18,7 +18,16 @@ from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.photo import PhotoInput
 from emotion_hub.ui.render import message
 
-__all__ = ["READING", "answer_field", "answer_of_photo", "empty_on_change", "json_of", "of_photo", "photo_number", "session_of"]
+__all__ = [
+    "READING",
+    "answer_field",
+    "answer_of_photo",
+    "empty_on_change",
+    "json_of",
+    "of_photo",
+    "photo_number",
+    "session_of",
+]
 
 READING = message("Looking at the new photo.")
 
@@ -67,7 +76,9 @@ def session_of(request: gr.Request | None) -> str:
     return getattr(request, "session_hash", None) or ""
 
 
-def answer_of_photo(jobs: Jobs, number: int, request: gr.Request | None, compute: Callable[[], tuple[str, Sequence[Mapping[str, Any]]]]) -> Any:
+def answer_of_photo(
+    jobs: Jobs, number: int, request: gr.Request | None, compute: Callable[[], tuple[str, Sequence[Mapping[str, Any]]]]
+) -> Any:
     """The value of an answer field, or `gr.skip()` where a newer photo came meanwhile: an old value would replace the newer one's, and hide it."""
     session = session_of(request)
     jobs.newest(session, number)
@@ -76,7 +87,11 @@ def answer_of_photo(jobs: Jobs, number: int, request: gr.Request | None, compute
 
 
 def empty_on_change(
-    photo: PhotoInput, number: gr.Number, fields: Mapping[gr.HTML, tuple[str, str]], raw: gr.JSON | None = None, cancels: Sequence[Any] = ()
+    photo: PhotoInput,
+    number: gr.Number,
+    fields: Mapping[gr.HTML, tuple[str, str]],
+    raw: gr.JSON | None = None,
+    cancels: Sequence[Any] = (),
 ) -> None:
     """Number each new or removed photo and empty `fields` and `raw`, in the browser alone. Call it before other events of `photo`: they run in their order.
 
@@ -90,7 +105,14 @@ def empty_on_change(
 
 def json_of(answer: gr.HTML, photo: PhotoInput, raw: gr.JSON) -> None:
     """Let `raw` hold the JSON of the answer that `answer` shows."""
-    answer.change(None, [answer], [raw], js=_script(_JSON, photo, field=answer.elem_id), api_visibility="private", show_progress="hidden")
+    answer.change(
+        None,
+        [answer],
+        [raw],
+        js=_script(_JSON, photo, field=answer.elem_id),
+        api_visibility="private",
+        show_progress="hidden",
+    )
 
 
 def _script(text: str, photo: PhotoInput, **values: Any) -> str:

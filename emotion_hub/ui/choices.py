@@ -103,11 +103,19 @@ def _operators(text: str, variable: str, role: str | None) -> Choice:
     name = folder.resolve().name  # pages show this name and not where the folder is
     if folder.is_dir():
         if name in embedded_checkpoints():
-            return replace(trusted, name=f"folder {name}", problem=f"the folder has the name of the embedded checkpoint {name!r}; rename it")
+            return replace(
+                trusted,
+                name=f"folder {name}",
+                problem=f"the folder has the name of the embedded checkpoint {name!r}; rename it",
+            )
         return replace(trusted, name=name, folder=folder.resolve())
     if match := _HUB_ID.fullmatch(text):
         return replace(trusted, repo_id=match["id"], revision=match["revision"])
-    return replace(trusted, name=name, problem=f"it is no folder, no embedded checkpoint ({', '.join(embedded_checkpoints())}) and not {_FORMS}")
+    return replace(
+        trusted,
+        name=name,
+        problem=f"it is no folder, no embedded checkpoint ({', '.join(embedded_checkpoints())}) and not {_FORMS}",
+    )
 
 
 def parse(text: str) -> Choice:
@@ -144,10 +152,16 @@ def _folder(text: str) -> Path:
     """The folder inside the opened directory; the refusal is the same whether the folder exists or not, so that nobody learns it."""
     opened = _opened()
     if opened is None:
-        raise CheckpointError(f"folders of this server are not open to its visitors; start the app with {FOLDERS_VARIABLE} set to the directory of your models")
+        raise CheckpointError(
+            f"folders of this server are not open to its visitors; start the app with {FOLDERS_VARIABLE} set to the directory of your models"
+        )
     folder = (opened / text).resolve()  # an absolute text stands for itself, and links are followed
     if not folder.is_relative_to(opened):
-        raise CheckpointError(f"{text!r} is not inside the directory that {FOLDERS_VARIABLE} names; move the folder there, or name its parent")
+        raise CheckpointError(
+            f"{text!r} is not inside the directory that {FOLDERS_VARIABLE} names; move the folder there, or name its parent"
+        )
     if not folder.is_dir():
-        raise CheckpointError(f"no folder {text!r} in the directory that {FOLDERS_VARIABLE} names; it has {', '.join(folder_choices()[:8]) or 'no checkpoint'}")
+        raise CheckpointError(
+            f"no folder {text!r} in the directory that {FOLDERS_VARIABLE} names; it has {', '.join(folder_choices()[:8]) or 'no checkpoint'}"
+        )
     return folder

@@ -8,13 +8,13 @@ import gradio as gr
 
 from emotion_hub.checkpoints import checkpoint_summary
 from emotion_hub.errors import EmotionHubError
-from emotion_hub.prediction import Comparison
-from emotion_hub.predictor import Scene, compare_scene
+from emotion_hub.predictor import DetectedPhoto, compare_scene
 from emotion_hub.preprocess import FILTERS
+from emotion_hub.results import Comparison
 from emotion_hub.ui.answers import READING, answer_field, answer_of_photo, empty_on_change, json_of, photo_number
 from emotion_hub.ui.choices import ROLES, embedded_default
 from emotion_hub.ui.jobs import Jobs
-from emotion_hub.ui.models import Served, shared_pool
+from emotion_hub.ui.models import ChosenModel, shared_pool
 from emotion_hub.ui.photo import example_photos, photo_input, scene_of
 from emotion_hub.ui.picker import answers_note, model_picker
 from emotion_hub.ui.predict import NO_FACE, NO_PHOTO, REFUSED, WAITING
@@ -29,7 +29,9 @@ REPEATS = 5
 _JOBS = Jobs()
 
 
-def _answers(scene: Scene, small: Served, large: Served, upsample: str, **options: int) -> list[Comparison]:
+def _answers(
+    scene: DetectedPhoto, small: ChosenModel, large: ChosenModel, upsample: str, **options: int
+) -> list[Comparison]:
     upscale = large.model.predictor.with_upsample(upsample)
     return compare_scene(scene, native48=small.model.predictor, upscale224=upscale, **options)
 
@@ -90,7 +92,9 @@ def _filter_of(model: str | None) -> dict[str, Any]:
 
 def compare_tab() -> None:
     """Build the tab inside the current Blocks."""
-    trained = checkpoint_summary(embedded_default("upscale224"))["preprocess"]["upsample"]  # until the model that answers is known
+    trained = checkpoint_summary(embedded_default("upscale224"))["preprocess"][
+        "upsample"
+    ]  # until the model that answers is known
     with gr.Row():
         with gr.Column(scale=2, min_width=260):
             photo = photo_input("compare-photo")
@@ -112,7 +116,10 @@ def compare_tab() -> None:
                 raw = gr.JSON(show_label=False, elem_id="compare-json")
             number = photo_number()
     inputs = [photo, upsample, whole]
-    everything, options = [*inputs, small.model, large.model, number], {"concurrency_id": "networks", "trigger_mode": "always_last"}
+    everything, options = (
+        [*inputs, small.model, large.model, number],
+        {"concurrency_id": "networks", "trigger_mode": "always_last"},
+    )
     empty_on_change(photo, number, {answer: (WAITING, READING)}, raw)
     triggers = [run.click, photo.change, upsample.change, whole.change]
     gr.on(triggers, _compare, everything, answer, api_visibility="private", **options)

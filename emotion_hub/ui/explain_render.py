@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from emotion_hub.explainers import METHODS, Explanation, scores
+from emotion_hub.explainers import METHODS, Explanation, metrics
 from emotion_hub.explainers.overlay import colour_bar, overlay, sheet
 from emotion_hub.ui.render import data_url
 
@@ -60,7 +60,10 @@ def _row(name: str, row: Sequence[Explanation]) -> str:
 def _map(explanation: Explanation) -> str:
     title = METHODS[explanation.method].title
     alt = f"{title} map of {explanation.model} for {explanation.target}"
-    rows = "".join(f'<dt title="{escape(how)}">{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value, how in scores.describe(explanation.scores))
+    rows = "".join(
+        f'<dt title="{escape(how)}">{escape(name)}</dt><dd>{escape(value)}</dd>'
+        for name, value, how in metrics.describe(explanation.scores)
+    )
     reading = escape(METHODS[explanation.method].summary)
     note = '<p class="eh-flat">Nothing in this face speaks for it.</p>' if explanation.empty else ""
     return (
@@ -75,15 +78,23 @@ def _regions(explanation: Explanation) -> str:
     shares = explanation.scores.get("regions")
     if not shares or explanation.empty:
         return ""
-    shown = {"eyes and brows": shares["eyes"] + shares["brows"], "mouth": shares["mouth"], "background": shares["background"]}
-    return '<p class="eh-soft">' + ", ".join(f"{name} {share:.0%}" for name, share in shown.items()) + " of the relevance</p>"
+    shown = {
+        "eyes and brows": shares["eyes"] + shares["brows"],
+        "mouth": shares["mouth"],
+        "background": shares["background"],
+    }
+    return (
+        '<p class="eh-soft">'
+        + ", ".join(f"{name} {share:.0%}" for name, share in shown.items())
+        + " of the relevance</p>"
+    )
 
 
 def _agreement(row: Sequence[Explanation]) -> str:
     """The mean over all pairs of methods."""
     if len(row) < 2:
         return ""
-    table = scores.agreement(row)
+    table = metrics.agreement(row)
     pairs = [table[i][j] for i in range(len(row)) for j in range(i) if table[i][j] is not None]
     if not pairs:
         return ""
@@ -92,7 +103,7 @@ def _agreement(row: Sequence[Explanation]) -> str:
 
 
 def _legend(explanations: Sequence[Explanation]) -> str:
-    readings = {name: how for explanation in explanations for name, _, how in scores.describe(explanation.scores)}
+    readings = {name: how for explanation in explanations for name, _, how in metrics.describe(explanation.scores)}
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(how)}</dd>" for name, how in readings.items())
     bar = f'<span class="eh-bar"><span>no relevance</span><img src="{data_url(colour_bar(160))}" alt=""><span>strongest</span></span>'
     caution = "A map says which pixels the network used, not whether it was right to."

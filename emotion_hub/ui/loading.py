@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, WEIGHTS_FILE, download_file, embedded_checkpoints, file_hash
+from emotion_hub.checkpoints import (
+    CONFIG_FILE,
+    REPORT_FILE,
+    WEIGHTS_FILE,
+    download_file,
+    embedded_checkpoints,
+    file_hash,
+)
 from emotion_hub.errors import CheckpointError, ConfigError, EmotionHubError, InputError
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 from emotion_hub.preprocess import PreprocessConfig
@@ -108,12 +115,20 @@ def _public_files(choice: Choice, report: Callable[[str], None]) -> Path:
 def _listing(choice: Choice) -> tuple[dict[str, int] | None, str]:
     """({file: bytes}, commit) of a public repository, None for the first when the Hub is out of reach; raises CheckpointError when it refuses."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        OfflineModeIsEnabled,
+        RevisionNotFoundError,
+    )
 
     try:
         info = HfApi(token=False).model_info(choice.repo_id, revision=choice.revision, files_metadata=True, timeout=ASK)
     except RevisionNotFoundError as error:
-        raise CheckpointError(f"the Hub has no revision {choice.revision!r} of {choice.repo_id}; check the branch, tag or commit") from error
+        raise CheckpointError(
+            f"the Hub has no revision {choice.revision!r} of {choice.repo_id}; check the branch, tag or commit"
+        ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status >= 500 or status == 429:
@@ -126,7 +141,9 @@ def _listing(choice: Choice) -> tuple[dict[str, int] | None, str]:
     except (OSError, HTTPError, OfflineModeIsEnabled):
         return None, ""
     if info.gated:
-        raise CheckpointError(f"{choice.repo_id} is gated; this demo opens no gated repository for visitors. Load it in Python, with your token")
+        raise CheckpointError(
+            f"{choice.repo_id} is gated; this demo opens no gated repository for visitors. Load it in Python, with your token"
+        )
     return {file.rfilename: file.size or 0 for file in info.siblings or []}, str(info.sha)
 
 
@@ -144,9 +161,14 @@ def _refuse_more_weights_than_the_file_holds(config: Path, size: int, at: str) -
     import torch
 
     with torch.device("meta"):
-        numbers = sum(tensor.numel() for tensor in create_model(wanted.model, len(wanted.labels), **wanted.options).state_dict().values())
+        numbers = sum(
+            tensor.numel()
+            for tensor in create_model(wanted.model, len(wanted.labels), **wanted.options).state_dict().values()
+        )
     if 2 * numbers > size:  # two bytes each at least: no smaller type is loaded
-        raise CheckpointError(f"{at} configures a network of {numbers:,} numbers, and its {WEIGHTS_FILE} has only {size:,} bytes; they do not belong together")
+        raise CheckpointError(
+            f"{at} configures a network of {numbers:,} numbers, and its {WEIGHTS_FILE} has only {size:,} bytes; they do not belong together"
+        )
 
 
 def _optional(repo_id: str, name: str, commit: str, cache: Path | None, token: bool | None, local: bool) -> None:
@@ -182,7 +204,9 @@ def _report(folder: Path, labels: list[str]) -> dict[str, Any]:
     if found.get("sha256") != file_hash(folder / WEIGHTS_FILE):
         return {}
     if found.get("labels", labels) != labels:
-        raise CheckpointError(f"{REPORT_FILE} measured these weights with labels {found['labels']}, {CONFIG_FILE} has {labels}; one of them was edited")
+        raise CheckpointError(
+            f"{REPORT_FILE} measured these weights with labels {found['labels']}, {CONFIG_FILE} has {labels}; one of them was edited"
+        )
     return {key: found[key] for key in ("accuracy", "n", "split") if isinstance(found.get(key), int | float | str)}
 
 
@@ -194,8 +218,14 @@ def _public_cache() -> Path:
 
 def _make_room(cache: Path, wanted: int, keep: str) -> None:
     """Delete the repositories fetched longest ago until the new one fits."""
-    folders = sorted((f for f in cache.glob("models--*") if f.name != f"models--{keep.replace('/', '--')}"), key=lambda f: f.stat().st_mtime)
-    used = {folder: sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and not f.is_symlink()) for folder in folders}
+    folders = sorted(
+        (f for f in cache.glob("models--*") if f.name != f"models--{keep.replace('/', '--')}"),
+        key=lambda f: f.stat().st_mtime,
+    )
+    used = {
+        folder: sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and not f.is_symlink())
+        for folder in folders
+    }
     while folders and sum(used.values()) + wanted > MAX_DISK:
         shutil.rmtree(folders[0], ignore_errors=True)
         used.pop(folders.pop(0))

@@ -26,7 +26,11 @@ def card_html(status: Status, note: str = "") -> str:
         return message(note or status.problem or status.doing, kind="error" if status.problem else "info")
     model = status.model
     rows = "".join(f"<dt>{escape(key)}</dt><dd>{value}</dd>" for key, value in facts(model).items())
-    card = f'<details class="eh-cardtext"><summary>Its card</summary>{safe_markdown(model.card)}</details>' if model.card.strip() else ""
+    card = (
+        f'<details class="eh-cardtext"><summary>Its card</summary>{safe_markdown(model.card)}</details>'
+        if model.card.strip()
+        else ""
+    )
     head = message(note, kind="error") if note else ""
     return f'{head}<section class="eh-model" data-model="{escape(model.name)}" data-revision="{escape(model.revision or "")}"><dl>{rows}</dl>{card}</section>'
 

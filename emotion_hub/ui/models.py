@@ -18,7 +18,7 @@ from emotion_hub.errors import CheckpointError, EmotionHubError
 from emotion_hub.ui.choices import Choice, embedded_default, folder_choices, operators_choices, parse
 from emotion_hub.ui.loading import LoadedModel, load
 
-__all__ = ["ModelPool", "Served", "Status", "shared_pool"]
+__all__ = ["ChosenModel", "ModelPool", "Status", "shared_pool"]
 
 #: Visitors' models kept in memory at once, loads that may wait, loads given up on that may still run.
 KEEP, WAITING, STUCK = 3, 8, 2
@@ -46,7 +46,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Served:
+class ChosenModel:
     """The model that answers, and, where it is not the one that was chosen, a note that names both and the reason."""
 
     model: LoadedModel
@@ -91,7 +91,9 @@ class ModelPool:
             try:
                 choice = self.operators.get(name) or parse(name)
                 if len(self._queue) >= WAITING:
-                    raise CheckpointError(f"{len(self._queue)} other models wait to be loaded; try {choice.name} again in a minute")
+                    raise CheckpointError(
+                        f"{len(self._queue)} other models wait to be loaded; try {choice.name} again in a minute"
+                    )
             except EmotionHubError as error:
                 return Status(name, problem=str(error))
             status = self._states[name] = Status(name, doing="waiting for its turn", since=time.monotonic())
@@ -112,15 +114,17 @@ class ModelPool:
         if status.model:
             return status.model
         raise CheckpointError(
-            f"{name} cannot be used: {status.problem}" if status.problem else f"{name} is still loading ({status.doing}); ask again in a moment"
+            f"{name} cannot be used: {status.problem}"
+            if status.problem
+            else f"{name} is still loading ({status.doing}); ask again in a moment"
         )
 
-    def serve(self, name: str | None, role: str | None = None) -> Served:
+    def serve(self, name: str | None, role: str | None = None) -> ChosenModel:
         """Who answers for a choice now: the model, or the embedded one of the role with a note. On a side of a comparison, models of that side only."""
         name = str(name or self.default(role or "native48")).strip()
         status = self.request(name)
         if status.model and role in (None, status.model.role):
-            return Served(status.model)
+            return ChosenModel(status.model)
         choice = self.operators.get(name)
         embedded = embedded_default(role or (choice and choice.role) or "native48")
         answers = self._embedded(embedded).model
@@ -132,7 +136,7 @@ class ModelPool:
         else:
             where = f" (named by {choice.variable})" if choice and choice.variable else ""
             note = f"{name}{where} cannot be used: {status.problem}. {embedded} answers instead."
-        return Served(answers, note)
+        return ChosenModel(answers, note)
 
     def _embedded(self, name: str) -> Status:
         with self._changed:
@@ -153,7 +157,14 @@ class ModelPool:
                 choice = self._queue.pop(0)
                 self._stuck = [thread for thread in self._stuck if thread.is_alive()]
                 if len(self._stuck) >= STUCK:
-                    self._settle(choice, Status(choice.name, problem="the Hub does not answer; earlier downloads still hang", since=time.monotonic()))
+                    self._settle(
+                        choice,
+                        Status(
+                            choice.name,
+                            problem="the Hub does not answer; earlier downloads still hang",
+                            since=time.monotonic(),
+                        ),
+                    )
                     continue
             thread = threading.Thread(target=self._load, args=(choice,), name=f"model {choice.name}", daemon=True)
             thread.start()
@@ -161,7 +172,14 @@ class ModelPool:
             if thread.is_alive():
                 with self._changed:
                     self._stuck.append(thread)
-                    self._settle(choice, Status(choice.name, problem=f"it took longer than {LIMIT:.0f} seconds to load", since=time.monotonic()))
+                    self._settle(
+                        choice,
+                        Status(
+                            choice.name,
+                            problem=f"it took longer than {LIMIT:.0f} seconds to load",
+                            since=time.monotonic(),
+                        ),
+                    )
 
     def _load(self, choice: Choice) -> None:
         mine = threading.current_thread()
@@ -178,9 +196,13 @@ class ModelPool:
             status = Status(choice.name, model, since=time.monotonic())
         except EmotionHubError as error:
             status = Status(choice.name, problem=str(error).rstrip("."), since=time.monotonic())
-        except Exception as error:  # a visitor's file must not end the thread that loads for all; the log has the whole of it
+        except (
+            Exception
+        ) as error:  # a visitor's file must not end the thread that loads for all; the log has the whole of it
             logger.exception("loading %s failed", choice.name)
-            status = Status(choice.name, problem=f"it could not be loaded ({type(error).__name__})", since=time.monotonic())
+            status = Status(
+                choice.name, problem=f"it could not be loaded ({type(error).__name__})", since=time.monotonic()
+            )
         with self._changed:
             if mine not in self._stuck:  # what was given up on is not used when it comes after all
                 self._settle(choice, status)
@@ -189,7 +211,11 @@ class ModelPool:
         """Note where a model stands; the lock is held. Beyond KEEP, the visitors' model that was asked for longest ago is let go."""
         self._states[choice.name] = status
         if status.model:
-            visitors = [n for n, s in self._states.items() if s.model and n not in self.operators and n not in embedded_checkpoints()]
+            visitors = [
+                n
+                for n, s in self._states.items()
+                if s.model and n not in self.operators and n not in embedded_checkpoints()
+            ]
             for name in visitors[: max(0, len(visitors) - KEEP)]:
                 del self._states[name]
         failed = [n for n, s in self._states.items() if s.problem and n not in self.operators]

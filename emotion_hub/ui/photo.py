@@ -17,7 +17,7 @@ from PIL import Image
 from emotion_hub.errors import ImageError
 from emotion_hub.examples import EXAMPLES, ExamplePhoto
 from emotion_hub.images import MAX_BYTES, load_image
-from emotion_hub.predictor import Scene, locate
+from emotion_hub.predictor import DetectedPhoto, locate
 
 __all__ = ["PhotoInput", "example_photos", "photo_input", "scene_of"]
 
@@ -47,7 +47,9 @@ class PhotoInput(gr.Image):
         try:
             return base64.b64decode(payload.url.partition(",")[2], validate=True)
         except binascii.Error as error:
-            raise gr.Error("the data URL's base64 cannot be read; send the whole file, encoded once", print_exception=False) from error
+            raise gr.Error(
+                "the data URL's base64 cannot be read; send the whole file, encoded once", print_exception=False
+            ) from error
 
     def move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
         """As gradio's, without downloads: an address in a request would make this server fetch it, whole, for anybody."""
@@ -62,14 +64,18 @@ class PhotoInput(gr.Image):
 
 def _refuse_address(url_or_file_path: str | Path | None) -> None:
     if url_or_file_path is not None and "://" in str(url_or_file_path):
-        raise gr.Error("this server downloads nothing; send the picture itself, with handle_file(path)", print_exception=False)
+        raise gr.Error(
+            "this server downloads nothing; send the picture itself, with handle_file(path)", print_exception=False
+        )
 
 
-def scene_of(photo: str | bytes, whole: bool) -> Scene:
+def scene_of(photo: str | bytes, whole: bool) -> DetectedPhoto:
     """The uploaded photo and its faces; raises ImageError for what is no picture, or is gone already."""
     if isinstance(photo, str):
         try:
-            with Path(photo).open("rb") as file:  # bytes, since messages name a path's file, and gradio chooses that name
+            with Path(photo).open(
+                "rb"
+            ) as file:  # bytes, since messages name a path's file, and gradio chooses that name
                 photo = file.read(MAX_BYTES + 1)
         except OSError:  # swept a moment ago; what the system says names the server's folders
             raise ImageError(DELETED) from None
@@ -117,7 +123,9 @@ def example_photos(photo: PhotoInput) -> None:
 
 def _served(example: ExamplePhoto, photo: PhotoInput) -> Any:
     """The value of the photo field for the example: its file in gradio's cache, out of reach of the sweep of uploads."""
-    return processing_utils.move_files_to_cache(photo.postprocess(example.path), photo, postprocess=True, keep_in_cache=True)
+    return processing_utils.move_files_to_cache(
+        photo.postprocess(example.path), photo, postprocess=True, keep_in_cache=True
+    )
 
 
 @lru_cache(maxsize=len(EXAMPLES))

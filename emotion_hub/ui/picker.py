@@ -43,13 +43,19 @@ class ModelPicker:
             look.then(unless_waiting, [self.waiting, *inputs], outputs, api_visibility="private", **options)
 
 
-def model_picker(label: str, elem_id: str, *, role: str | None = None, first: Sequence[str] = (), value: str | None = None) -> ModelPicker:
+def model_picker(
+    label: str, elem_id: str, *, role: str | None = None, first: Sequence[str] = (), value: str | None = None
+) -> ModelPicker:
     """Build a picker inside the current Blocks. `role` keeps it to one side of a comparison; `first` are choices that are no models.
 
     Choosing a model starts to load it, and nothing waits for that: a timer looks on while it loads, and at the page's start.
     """
     pool = shared_pool()
-    names = [name for name in pool.names() if role is None or pool.operators.get(name) is None or pool.operators[name].role in (None, role)]
+    names = [
+        name
+        for name in pool.names()
+        if role is None or pool.operators.get(name) is None or pool.operators[name].role in (None, role)
+    ]
     model = gr.Dropdown(
         [*first, *names],
         value=value or pool.default(role or "native48"),
@@ -68,7 +74,10 @@ def model_picker(label: str, elem_id: str, *, role: str | None = None, first: Se
 
     options = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     outputs = [card, timer, waiting]
-    looks = [event(look, model, outputs, **options) for event in (model.change, timer.tick, gr.context.Context.root_block.load)]
+    looks = [
+        event(look, model, outputs, **options)
+        for event in (model.change, timer.tick, gr.context.Context.root_block.load)
+    ]
     return ModelPicker(model, card, waiting, looks)
 
 

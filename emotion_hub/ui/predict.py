@@ -35,15 +35,19 @@ def predict_html(photo: str | bytes | None, model: str | None, whole: bool) -> t
     try:
         scene = scene_of(photo, whole)
         served = shared_pool().serve(model)
-        faces = served.model.predictor.predict_scenes([scene])[0]
+        faces = served.model.predictor.predict_detected([scene])[0]
     except EmotionHubError as error:
         return message(str(error), kind="error", title=REFUSED), []
     if not faces:
         return message(NO_FACE, title=f"{scene.photo.width}×{scene.photo.height} pixels, no face."), []
-    return answers_note(served.note) + prediction_cards(scene.photo, faces, side=served.model.role), [face.to_dict() for face in faces]
+    return answers_note(served.note) + prediction_cards(scene.photo, faces, side=served.model.role), [
+        face.to_dict() for face in faces
+    ]
 
 
-def _predict(photo: str | bytes | None, model: str | None, whole: bool, number: int, request: gr.Request | None = None) -> Any:
+def _predict(
+    photo: str | bytes | None, model: str | None, whole: bool, number: int, request: gr.Request | None = None
+) -> Any:
     """The value of the answer field for the photo of this number."""
     return answer_of_photo(_JOBS, number, request, lambda: predict_html(photo, model, whole))
 
@@ -54,7 +58,7 @@ def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dic
         raise gr.Error(NO_PHOTO, print_exception=False)
     try:
         predictor = shared_pool().get(model, API_WAIT).predictor
-        return [face.to_dict() for face in predictor.predict_scenes([scene_of(photo, whole)])[0]]
+        return [face.to_dict() for face in predictor.predict_detected([scene_of(photo, whole)])[0]]
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -76,7 +80,14 @@ def predict_tab() -> None:
     inputs = [photo, picker.model, whole]
     options = {"concurrency_id": "networks", "trigger_mode": "always_last"}
     empty_on_change(photo, number, {answer: (WAITING, READING)}, raw)
-    gr.on([run.click, photo.change, whole.change], _predict, [*inputs, number], answer, api_visibility="private", **options)
+    gr.on(
+        [run.click, photo.change, whole.change],
+        _predict,
+        [*inputs, number],
+        answer,
+        api_visibility="private",
+        **options,
+    )
     picker.settled(_predict, [*inputs, number], [answer], **options)
     json_of(answer, photo, raw)
     gr.Button(visible=False).click(

@@ -9,7 +9,7 @@ from html import escape
 
 from PIL import Image, ImageDraw, ImageFont
 
-from emotion_hub.prediction import Comparison, Pipeline, Prediction
+from emotion_hub.results import ComparedSide, Comparison, Prediction
 
 __all__ = ["comparison_cards", "message", "photo_with_boxes", "prediction_cards"]
 
@@ -39,7 +39,11 @@ def data_url(image: Image.Image, image_format: str = "PNG") -> str:
 def photo_with_boxes(photo: Image.Image, predictions: Sequence[Prediction]) -> str:
     """The photo with each face boxed, numbered and labelled; the largest face is number 1."""
     scale = min(1.0, SHOWN_SIDE / max(photo.size))
-    shown = photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    shown = photo.resize(
+        (max(1, round(photo.width * scale)), max(1, round(photo.height * scale))),
+        Image.Resampling.LANCZOS,
+        reducing_gap=3.0,
+    )
     draw = ImageDraw.Draw(shown)
     width = max(2, round(max(shown.size) / 300))
     font = ImageFont.load_default(max(13, round(max(shown.size) / 30)))
@@ -48,12 +52,26 @@ def photo_with_boxes(photo: Image.Image, predictions: Sequence[Prediction]) -> s
         colour = _BOX_FIRST if number == 1 else _BOX
         draw.rectangle((left - width, top - width, right + width, bottom + width), outline="#10202c", width=2 * width)
         draw.rectangle((left, top, right, bottom), outline=colour, width=width)
-        _tag(draw, f"{number} {face.label}" if len(predictions) > 1 else face.label, (left, top), font, colour, shown.size)
+        _tag(
+            draw,
+            f"{number} {face.label}" if len(predictions) > 1 else face.label,
+            (left, top),
+            font,
+            colour,
+            shown.size,
+        )
     names = ", ".join(f"face {i}: {face.label}" for i, face in enumerate(predictions, 1))
     return f'<img class="eh-photo" src="{data_url(shown, "JPEG")}" alt="{escape(f"The photo with boxes; {names}")}">'
 
 
-def _tag(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int], font: ImageFont.ImageFont, colour: str, size: tuple[int, int]) -> None:
+def _tag(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    corner: tuple[int, int],
+    font: ImageFont.ImageFont,
+    colour: str,
+    size: tuple[int, int],
+) -> None:
     """The label above its box, or inside where there is no room."""
     x0, y0, x1, y1 = draw.textbbox((0, 0), text, font=font)
     width, height = x1 - x0 + 10, y1 - y0 + 8
@@ -65,10 +83,18 @@ def _tag(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int], font: Im
 
 def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction], *, side: str = "native48") -> str:
     """The boxed photo, a card of probability bars for each face in the colour of the network's side, and the times."""
-    cards = "".join(_card(i, face, many=len(predictions) > 1, side=side) for i, face in enumerate(predictions[:MAX_CARDS]))
-    more = message(f"{len(predictions) - MAX_CARDS} smaller faces are boxed above without bars.") if len(predictions) > MAX_CARDS else ""
+    cards = "".join(
+        _card(i, face, many=len(predictions) > 1, side=side) for i, face in enumerate(predictions[:MAX_CARDS])
+    )
+    more = (
+        message(f"{len(predictions) - MAX_CARDS} smaller faces are boxed above without bars.")
+        if len(predictions) > MAX_CARDS
+        else ""
+    )
     first = predictions[0].timings
-    total = first["decode"] + first["detect"] + sum(p.timings["preprocess"] + p.timings["inference"] for p in predictions)
+    total = (
+        first["decode"] + first["detect"] + sum(p.timings["preprocess"] + p.timings["inference"] for p in predictions)
+    )
     steps = {
         "decode": first["decode"],
         "find faces": first["detect"],
@@ -82,7 +108,9 @@ def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction], *, s
 
 def _card(index: int, face: Prediction, *, many: bool, side: str) -> str:
     title = f"Face {index + 1}: {face.label}" if many else face.label
-    bars = "".join(_bar(index, face.model, label, p, top=label == face.label, side=side) for label, p in face.probs.items())
+    bars = "".join(
+        _bar(index, face.model, label, p, top=label == face.label, side=side) for label, p in face.probs.items()
+    )
     return (
         f'<section class="eh-card" data-face="{index}" data-label="{escape(face.label)}"><h3>{escape(title)}'
         f'<span class="eh-confidence">{face.confidence:.1%}</span></h3><div class="eh-bars">{bars}</div></section>'
@@ -100,11 +128,13 @@ def _bar(index: int, model: str, label: str, p: float, *, top: bool, side: str =
 def comparison_cards(comparisons: Sequence[Comparison], upsample: str, *, left_out: int = 0) -> str:
     """For each face: what both pipelines saw, both distributions on one chart, whether they agree, what each costs."""
     cards = "".join(_comparison(i, c, upsample, many=len(comparisons) > 1) for i, c in enumerate(comparisons))
-    return cards + (message(f"{left_out} smaller faces are left out here; the Predict tab boxes them all.") if left_out else "")
+    return cards + (
+        message(f"{left_out} smaller faces are left out here; the Predict tab boxes them all.") if left_out else ""
+    )
 
 
 def _comparison(index: int, pair: Comparison, upsample: str, *, many: bool) -> str:
-    sides: Mapping[str, Pipeline] = {"native48": pair.native48, "upscale224": pair.upscale224}
+    sides: Mapping[str, ComparedSide] = {"native48": pair.native48, "upscale224": pair.upscale224}
     heading = f"<h3>Face {index + 1}</h3>" if many else ""
     return (
         f'<section class="eh-card eh-compare" data-face="{index}" data-agree="{str(pair.agree).lower()}">{heading}{_verdict(pair)}'
@@ -123,7 +153,7 @@ def _verdict(pair: Comparison) -> str:
     return f'<p class="eh-verdict {kind}">{text}; their distributions differ by {pair.distance:.0%} of the probability.</p>'
 
 
-def _view(name: str, side: Pipeline, upsample: str) -> str:
+def _view(name: str, side: ComparedSide, upsample: str) -> str:
     size, mode = side.prepared.width, side.prepared.mode
     filtered = f", {upsample}" if name == "upscale224" else ""
     what = f"{size}×{size} pixels, {'one gray channel' if mode == 'L' else f'three equal channels{filtered}'}"
@@ -137,13 +167,21 @@ def _view(name: str, side: Pipeline, upsample: str) -> str:
     )
 
 
-def _grouped_chart(index: int, sides: Mapping[str, Pipeline]) -> str:
+def _grouped_chart(index: int, sides: Mapping[str, ComparedSide]) -> str:
     """Two bars a label, one colour a pipeline."""
     labels = list(dict.fromkeys(label for side in sides.values() for label in side.prediction.probs))
     groups = []
     for label in labels:
         bars = "".join(
-            _bar(index, name, label, side.prediction.probs.get(label, 0.0), top=label == side.prediction.label, side=name, named=i == 0)
+            _bar(
+                index,
+                name,
+                label,
+                side.prediction.probs.get(label, 0.0),
+                top=label == side.prediction.label,
+                side=name,
+                named=i == 0,
+            )
             for i, (name, side) in enumerate(sides.items())
         )
         groups.append(f'<div class="eh-group">{bars}</div>')
@@ -157,8 +195,18 @@ def _cost_table(pair: Comparison) -> str:
         ("input, float32", _kib(small.input_bytes), _kib(large.input_bytes), large.input_bytes / small.input_bytes),
     ]
     for step, name in (("preprocess", "preprocessing"), ("inference", "inference")):
-        rows.append((name, f"{small.prediction.timings[step]:.2f} ms", f"{large.prediction.timings[step]:.2f} ms", pair.ratio(step)))
-    body = "".join(f'<tr><th scope="row">{name}</th><td>{a}</td><td>{b}</td><td data-ratio="{name}">{ratio:.1f}×</td></tr>' for name, a, b, ratio in rows)
+        rows.append(
+            (
+                name,
+                f"{small.prediction.timings[step]:.2f} ms",
+                f"{large.prediction.timings[step]:.2f} ms",
+                pair.ratio(step),
+            )
+        )
+    body = "".join(
+        f'<tr><th scope="row">{name}</th><td>{a}</td><td>{b}</td><td data-ratio="{name}">{ratio:.1f}×</td></tr>'
+        for name, a, b, ratio in rows
+    )
     head = '<tr><td></td><th scope="col">native48</th><th scope="col">upscale224</th><th scope="col">ratio</th></tr>'
     return f'<table class="eh-costs"><thead>{head}</thead><tbody>{body}</tbody></table>'
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from emotion_hub.video.analysis import analyse_video
 from emotion_hub.video.frames import DEFAULT_RATE, VIDEO_SUFFIXES, Frame, VideoInfo, probe_video, read_frames
 from emotion_hub.video.smoothing import DEFAULT_SECONDS, Smoother
-from emotion_hub.video.timeline import Sighting, Timeline
+from emotion_hub.video.timeline import Timeline, TrackedFace
 from emotion_hub.video.tracking import Tracker
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "DEFAULT_SECONDS",
     "VIDEO_SUFFIXES",
     "Frame",
-    "Sighting",
     "Smoother",
     "Timeline",
+    "TrackedFace",
     "Tracker",
     "VideoInfo",
     "analyse_video",

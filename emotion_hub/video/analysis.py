@@ -16,7 +16,7 @@ from emotion_hub.predictor import EmotionPredictor, locate
 from emotion_hub.video.annotate import AnnotatedVideo, draw_sightings
 from emotion_hub.video.frames import DEFAULT_RATE, Frame, probe_video, read_frames
 from emotion_hub.video.smoothing import DEFAULT_SECONDS, Smoother
-from emotion_hub.video.timeline import Sighting, Timeline
+from emotion_hub.video.timeline import Timeline, TrackedFace
 from emotion_hub.video.tracking import Tracker
 
 __all__ = ["analyse_video"]
@@ -46,7 +46,7 @@ def analyse_video(
     frames = read_frames(path, rate)
     info = probe_video(path)
     tracker, smoother = Tracker(max_gap=max_gap), Smoother(smoothing)
-    sightings: list[Sighting] = []
+    sightings: list[TrackedFace] = []
     count, last, damage = 0, 0.0, None
     plan = min(rate or info.rate or 25.0, info.rate or math.inf)
     with contextlib.ExitStack() as stack:
@@ -63,10 +63,22 @@ def analyse_video(
                 raise
             damage = str(error)
             log.warning("%s", damage)
-    return Timeline(Path(path).name, predictor.name, predictor.classes.labels, rate, smoothing, count, last, tuple(sightings), damage)
+    return Timeline(
+        Path(path).name,
+        predictor.name,
+        predictor.classes.labels,
+        rate,
+        smoothing,
+        count,
+        last,
+        tuple(sightings),
+        damage,
+    )
 
 
-def _see(frame: Frame, predictor: EmotionPredictor, tracker: Tracker, smoother: Smoother, whole: bool) -> list[Sighting]:
+def _see(
+    frame: Frame, predictor: EmotionPredictor, tracker: Tracker, smoother: Smoother, whole: bool
+) -> list[TrackedFace]:
     """The faces of one frame, in the order of their tracks."""
     faces = locate(frame.image, predictor.detector, whole=whole).faces
     tracks = tracker.update(frame.time, [face.bbox for face in faces])  # also without a face: time goes on
@@ -77,12 +89,20 @@ def _see(frame: Frame, predictor: EmotionPredictor, tracker: Tracker, smoother: 
     found = []
     for face, track, raw in zip(faces, tracks, probs, strict=True):
         smooth = smoother.update(track, frame.time, raw)
-        found.append(_sighting(frame, face, track, dict(zip(labels, _floats(raw), strict=True)), dict(zip(labels, _floats(smooth), strict=True))))
+        found.append(
+            _sighting(
+                frame,
+                face,
+                track,
+                dict(zip(labels, _floats(raw), strict=True)),
+                dict(zip(labels, _floats(smooth), strict=True)),
+            )
+        )
     return sorted(found, key=lambda sighting: sighting.track)
 
 
-def _sighting(frame: Frame, face: Face, track: int, raw: dict[str, float], smooth: dict[str, float]) -> Sighting:
-    return Sighting(frame.index, frame.time, track, face.bbox, raw, smooth, face.score, face.detector)
+def _sighting(frame: Frame, face: Face, track: int, raw: dict[str, float], smooth: dict[str, float]) -> TrackedFace:
+    return TrackedFace(frame.index, frame.time, track, face.bbox, raw, smooth, face.score, face.detector)
 
 
 def _floats(values: np.ndarray) -> list[float]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from emotion_hub.drawing import Box, colour_of, draw_boxes
 from emotion_hub.errors import InputError, missing_extra
-from emotion_hub.video.timeline import Sighting
+from emotion_hub.video.timeline import TrackedFace
 
 __all__ = ["AnnotatedVideo", "draw_sightings"]
 
@@ -21,9 +21,11 @@ __all__ = ["AnnotatedVideo", "draw_sightings"]
 _CLOCK = Fraction(1, 1000)
 
 
-def draw_sightings(image: Image.Image, sightings: Sequence[Sighting]) -> Image.Image:
+def draw_sightings(image: Image.Image, sightings: Sequence[TrackedFace]) -> Image.Image:
     """A copy of the upright RGB frame with a box and a line of text per face."""
-    return draw_boxes(image, [Box(s.bbox, f"{s.track}: {s.label} {s.smooth[s.label]:.0%}", colour_of(s.track)) for s in sightings])
+    return draw_boxes(
+        image, [Box(s.bbox, f"{s.track}: {s.label} {s.smooth[s.label]:.0%}", colour_of(s.track)) for s in sightings]
+    )
 
 
 class AnnotatedVideo:
@@ -56,7 +58,9 @@ class AnnotatedVideo:
     def add(self, image: Image.Image, time: float) -> None:
         """Append a frame shown from `time` (seconds) on; the first one decides the size, others are fitted to it."""
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "23", "preset": "veryfast"})
+            self._stream = self._container.add_stream(
+                "libx264", rate=self._rate, options={"crf": "23", "preset": "veryfast"}
+            )
             self._stream.width, self._stream.height = (max(2, side - side % 2) for side in image.size)
             self._stream.pix_fmt = "yuv420p"
             self._stream.codec_context.time_base = _CLOCK
@@ -69,7 +73,9 @@ class AnnotatedVideo:
         frame.pts, frame.time_base = self._last, _CLOCK
         self._container.mux(self._stream.encode(frame))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if kind is None and self._stream is not None:
                 self._container.mux(self._stream.encode())

@@ -68,7 +68,9 @@ def probe_video(path: str | Path) -> VideoInfo:
             raise VideoError(f"{shown} holds no frame; export the video again")
         width, height = _upright(frame, stream, shown).size
         rate = float(stream.average_rate) if stream.average_rate else None
-        return VideoInfo(width, height, stream.codec_context.name, _declared(container, stream), stream.frames or None, rate)
+        return VideoInfo(
+            width, height, stream.codec_context.name, _declared(container, stream), stream.frames or None, rate
+        )
 
 
 def read_frames(path: str | Path, rate: float | None = DEFAULT_RATE) -> Iterator[Frame]:
@@ -93,7 +95,11 @@ def _taken(path: str | Path, rate: float | None) -> Iterator[Frame]:
             time = frame.time + offset if frame.time is not None else (0.0 if last is None else last + step)
             if last is not None and time < last:
                 if last - time > _OUT_OF_ORDER * step:  # parts that were joined, each with a clock of its own
-                    log.warning("%s: its timestamps start again after %.2f s; what follows is timed on from there", shown, last - first)
+                    log.warning(
+                        "%s: its timestamps start again after %.2f s; what follows is timed on from there",
+                        shown,
+                        last - first,
+                    )
                     offset += last + step - time
                     time = last + step
                 else:
@@ -103,7 +109,9 @@ def _taken(path: str | Path, rate: float | None) -> Iterator[Frame]:
             if (since := time - first) + 1e-6 < due:
                 continue
             if taken == MAX_FRAMES:
-                raise VideoError(f"{shown} gives more than {MAX_FRAMES} frames; take fewer a second (now {rate or 'all'}), or cut the video into parts")
+                raise VideoError(
+                    f"{shown} gives more than {MAX_FRAMES} frames; take fewer a second (now {rate or 'all'}), or cut the video into parts"
+                )
             yield Frame(taken, since, _upright(frame, stream, shown))
             taken += 1
             if rate is not None:
@@ -113,7 +121,9 @@ def _taken(path: str | Path, rate: float | None) -> Iterator[Frame]:
         declared = _declared(container, stream)
         ended = max(last, last - first)  # a container's length may count from 0 where its first frame comes later
         if declared is not None and declared - ended > max(_CUT_SECONDS, _CUT_SHARE * declared) + step:
-            raise VideoError(f"{shown} is cut short: it says {declared:.1f} s and ends at {ended:.1f} s; download or export it again")
+            raise VideoError(
+                f"{shown} is cut short: it says {declared:.1f} s and ends at {ended:.1f} s; download or export it again"
+            )
 
 
 @contextmanager
@@ -129,10 +139,14 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, Any, str]]:
         try:
             container = av.open(file, options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"})
         except (av.error.FFmpegError, IndexError, ValueError) as error:
-            raise VideoError(f"{shown} cannot be read as a video ({_reason(error)}); give an MP4, MOV, MKV, WebM, AVI, MPEG or Ogg file") from error
+            raise VideoError(
+                f"{shown} cannot be read as a video ({_reason(error)}); give an MP4, MOV, MKV, WebM, AVI, MPEG or Ogg file"
+            ) from error
         with container:
             if not container.streams.video:
-                raise VideoError(f"{shown} has no picture, only {', '.join(s.type for s in container.streams) or 'nothing'}; give a video")
+                raise VideoError(
+                    f"{shown} has no picture, only {', '.join(s.type for s in container.streams) or 'nothing'}; give a video"
+                )
             stream = container.streams.video[0]
             if stream.codec_context is None:
                 raise VideoError(f"{shown} is written in a codec that is not known here; convert it to H.264")
@@ -163,13 +177,19 @@ def _upright(frame: Any, stream: Any, shown: str) -> Image.Image:
     shape = float(stream.sample_aspect_ratio or 1) or 1.0
     width, height = max(1, round(frame.width * shape)), frame.height
     _check_size(width, height, shown)
-    pixels = frame.to_ndarray(format="rgb24", width=width, height=height) if width != frame.width else frame.to_ndarray(format="rgb24")
+    pixels = (
+        frame.to_ndarray(format="rgb24", width=width, height=height)
+        if width != frame.width
+        else frame.to_ndarray(format="rgb24")
+    )
     return Image.fromarray(np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)))
 
 
 def _check_size(width: int, height: int, shown: str) -> None:
     if width * height > MAX_PIXELS:
-        raise VideoError(f"{shown} has frames of {width}x{height} = {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS // 10**6}. Scale it down")
+        raise VideoError(
+            f"{shown} has frames of {width}x{height} = {width * height / 1e6:.0f} megapixels; the limit is {MAX_PIXELS // 10**6}. Scale it down"
+        )
 
 
 def _declared(container: Any, stream: Any) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from emotion_hub.errors import InputError
 
-__all__ = ["Sighting", "Timeline"]
+__all__ = ["Timeline", "TrackedFace"]
 
 #: A colour each by position in the label set; matplotlib's own cycle, which has ten.
 _COLOURS = "C{}"
@@ -22,7 +22,7 @@ _MAX_PANELS = 12
 
 
 @dataclass(frozen=True)
-class Sighting:
+class TrackedFace:
     """A face in a frame: `time` in seconds, `bbox` xyxy in pixels of the upright frame, `raw` and `smooth` probabilities by label."""
 
     frame: int
@@ -69,13 +69,13 @@ class Timeline:
     smoothing: float
     frames: int
     duration: float
-    sightings: tuple[Sighting, ...] = field(repr=False)
+    sightings: tuple[TrackedFace, ...] = field(repr=False)
     damage: str | None = None
 
     @cached_property
-    def tracks(self) -> dict[int, tuple[Sighting, ...]]:
+    def tracks(self) -> dict[int, tuple[TrackedFace, ...]]:
         """{track id: its sightings}, ids in the order the faces appeared."""
-        found: dict[int, list[Sighting]] = {}
+        found: dict[int, list[TrackedFace]] = {}
         for sighting in self.sightings:
             found.setdefault(sighting.track, []).append(sighting)
         return {track: tuple(rows) for track, rows in sorted(found.items())}
@@ -86,7 +86,9 @@ class Timeline:
         for track, rows in self.tracks.items():
             led = [row.label for row in rows]
             shares = {label: led.count(label) / len(led) for label in self.labels if label in led}
-            tracks.append({"track": track, "begin": rows[0].time, "end": rows[-1].time, "frames": len(rows), "shares": shares})
+            tracks.append(
+                {"track": track, "begin": rows[0].time, "end": rows[-1].time, "frames": len(rows), "shares": shares}
+            )
         fields = ("video", "model", "rate", "smoothing", "frames", "duration", "damage")
         return {**{name: getattr(self, name) for name in fields}, "labels": list(self.labels), "tracks": tracks}
 

@@ -68,7 +68,9 @@ class Tracker:
 
         if not self._tracks or not boxes:
             return {}
-        shares = np.array([[max(overlap(t.box, box), overlap(t.expected(time), box)) for box in boxes] for t in self._tracks])
+        shares = np.array(
+            [[max(overlap(t.box, box), overlap(t.expected(time), box)) for box in boxes] for t in self._tracks]
+        )
         shares[shares < self.min_overlap] = 0.0  # else two bad pairs could outweigh a good one
         ids = {}
         for row, column in zip(*linear_sum_assignment(shares, maximize=True), strict=True):

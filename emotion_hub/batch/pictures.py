@@ -1,0 +1,116 @@
+"""Sources of pictures: names and contents in a fixed order, read when they are needed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from emotion_hub.errors import ImageError, ImageTooLargeError
+from emotion_hub.images import MAX_BYTES, ImageSource
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Picture",
+    "Source",
+    "broken",
+    "file_stamp",
+    "is_image_name",
+    "read_file",
+    "read_member",
+    "shown_name",
+]
+
+#: File names that are taken for pictures inside folders and archives: the formats of emotion_hub.images.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture: its name in the source, its content or a function that reads it, and its seconds in a video."""
+
+    source: str
+    content: ImageSource | Callable[[], ImageSource]
+    time: float | None = None
+
+    def read(self) -> ImageSource:
+        """What `load_image` takes. Raises ImageError for content that cannot be read."""
+        return self.content() if callable(self.content) else self.content
+
+
+class Source(Protocol):
+    """Pictures in an order that stays the same. `identity` (JSON types) changes when the pictures do."""
+
+    identity: dict[str, Any]
+
+    def count(self) -> int | None:
+        """How many pictures there are; None where only a pass over them tells."""
+        ...
+
+    def pictures(self, start: int = 0) -> Iterator[Picture]:
+        """The pictures from position `start` on."""
+        ...
+
+
+def broken(name: str, reason: str) -> Picture:
+    """A picture that is known to be unreadable: `read` raises ImageError with the reason."""
+
+    def fail() -> ImageSource:
+        raise ImageError(reason)
+
+    return Picture(name, fail)
+
+
+def shown_name(name: str | os.PathLike[str]) -> str:
+    """The name as text that any file format can store; bytes of a name that are no UTF-8 are written as \\xNN."""
+    return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a path ends like a picture and no part of it is hidden (macOS adds "._" copies of every file to archives)."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not any(
+        part.startswith(".") and part not in (".", "..") for part in name.split("/")
+    )
+
+
+def read_member(file: Any, name: str, size: int) -> bytes:
+    """The bytes of an archive's member, never more than the limit: what its header says of the size may be a lie."""
+    data = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
+    if size > MAX_BYTES or len(data) > MAX_BYTES:
+        raise ImageTooLargeError(
+            f"{name!r} unpacks to more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG"
+        )
+    return data
+
+
+def read_file(path: str) -> bytes | Path:
+    """The file's bytes; the path of what is not there or over the limit, for the decoder to say why.
+
+    Raises ImageError for a pipe, folder or device: the decoder would wait for a pipe that nobody writes to. These are the system calls themselves: for a
+    48-pixel PNG, pathlib and buffered files would cost as much as decoding it.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError):  # ValueError: a zero byte in the path
+        return Path(path)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(
+                f"{path[:200]!r} is no regular file but a pipe, folder or device; save the picture to a file"
+            )
+        if status.st_size > MAX_BYTES:
+            return Path(path)
+        data = os.read(handle, status.st_size)
+        return data if len(data) == status.st_size else Path(path)
+    finally:
+        os.close(handle)
+
+
+def file_stamp(path: Path) -> list[int]:
+    """Size in bytes and time of change in nanoseconds: what differs when a file was changed."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

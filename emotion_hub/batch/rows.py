@@ -1,0 +1,120 @@
+"""Rows of a result, independent of the file format: one per face and model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["PROB", "Counts", "FoundFace", "ModelRows", "ReadPicture", "ResultPart", "label_columns"]
+
+#: What the name of a probability's column starts with.
+PROB = "prob_"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """Where a face is, xyxy in pixels of the upright full-size picture, and how it was found."""
+
+    bbox: tuple[int, int, int, int]
+    score: float | None
+    detector: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPicture:
+    """One picture after reading: its size and faces, and per preprocessing the faces' gray planes, uint8 (F, S, S); or an error."""
+
+    source: str
+    position: int
+    time: float | None
+    width: int | None = None
+    height: int | None = None
+    faces: tuple[FoundFace, ...] = ()
+    planes: tuple[np.ndarray, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRows:
+    """A model's probabilities for the faces of a part: float32, (faces, labels), faces in the pictures' order."""
+
+    name: str
+    checkpoint: str | None
+    labels: tuple[str, ...]
+    probs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pictures and faces of a part or a result; `faceless` pictures had no face, `errors` could not be read."""
+
+    pictures: int = 0
+    faces: int = 0
+    faceless: int = 0
+    errors: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.pictures + other.pictures,
+            self.faces + other.faces,
+            self.faceless + other.faceless,
+            self.errors + other.errors,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPart:
+    """Consecutive pictures and what each model says of their faces."""
+
+    pictures: Sequence[ReadPicture]
+    models: Sequence[ModelRows]
+
+    def counts(self) -> Counts:
+        errors = sum(picture.error is not None for picture in self.pictures)
+        found = [len(picture.faces) for picture in self.pictures]
+        return Counts(len(found), sum(found), found.count(0) - errors, errors)
+
+    def faces(self) -> list[tuple[ReadPicture, int, FoundFace | None]]:
+        """(picture, number of the face, face), ordered; a picture without a face occurs once, with None."""
+        return [
+            (picture, number, face) for picture in self.pictures for number, face in enumerate(picture.faces or (None,))
+        ]
+
+    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Dicts of JSON types with the keys `columns`, ordered by picture, face and model; missing values are None.
+
+        A probability is the Python float with the fewest digits that is the same float32: 0.1 and not 0.10000000149011612.
+        """
+        empty = dict.fromkeys(columns)
+        answers = [_answers(model) for model in self.models]
+        names = [{"model": model.name, "checkpoint": model.checkpoint} for model in self.models]
+        for picture, number, face in self.faces():
+            shared = {
+                **empty,
+                "source": picture.source,
+                "picture": picture.position,
+                "time": picture.time,
+                "width": picture.width,
+                "height": picture.height,
+            }
+            shared |= {"faces": None if picture.error is not None else len(picture.faces), "error": picture.error}
+            if face is not None:
+                shared |= {"face": number, "bbox": list(face.bbox), "score": face.score, "detector": face.detector}
+            for name, answer in zip(names, answers, strict=True):
+                yield {**shared, **name, **next(answer)} if face is not None else {**shared, **name}
+
+
+def label_columns(labels: Sequence[Sequence[str]]) -> list[str]:
+    """The probability columns for models with these label sets: the union of their labels, in order of first occurrence."""
+    return [PROB + name for name in dict.fromkeys(name for one in labels for name in one)]
+
+
+def _answers(model: ModelRows) -> Iterator[dict[str, Any]]:
+    """Per face the columns that differ between models."""
+    names = [PROB + label for label in model.labels]
+    ids = model.probs.argmax(axis=1).tolist() if len(model.probs) else []
+    for number, digits in zip(ids, model.probs.astype(np.float32).astype(str), strict=True):
+        yield {"label": model.labels[number], "label_id": number, **dict(zip(names, map(float, digits), strict=True))}

@@ -1,0 +1,198 @@
+"""Pictures to parts of a result: threads read them and find faces, networks take the faces in batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emotion_hub.batch.photos import scan
+from emotion_hub.batch.pictures import Picture
+from emotion_hub.batch.prefetch import ahead
+from emotion_hub.batch.rows import ModelRows, ReadPicture, ResultPart
+from emotion_hub.detectors import FaceDetector
+from emotion_hub.errors import EmotionHubError, InputError
+from emotion_hub.predictor import EmotionPredictor
+
+__all__ = ["Scorer", "load_models", "model_hash"]
+
+log = logging.getLogger(__name__)
+
+#: With reduced decoding, how many pixels per pixel of the prepared face a face must keep along each side.
+OVERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How pictures become rows. `hashes` are the models' checkpoints, where known; without `detector` each picture is taken as one face.
+
+    `workers` threads read pictures and find faces, up to `in_flight` batches are in the networks at once. JPEG files are decoded at a reduced size where
+    their faces allow it (see `photos.scan`), unless `full_decode` is set. Holds no state between calls.
+    """
+
+    models: tuple[EmotionPredictor, ...]
+    hashes: tuple[str | None, ...]
+    batch_size: int = 64
+    detector: FaceDetector | None = None
+    workers: int = 1
+    in_flight: int = 1
+    full_decode: bool = False
+
+    def parts(self, pictures: Iterable[Picture], start: int, size: int) -> Iterator[ResultPart]:
+        """The rows of each `size` pictures, of which the first has position `start`.
+
+        Batches end with a part, so a part's numbers do not depend on what was scored before it: resuming changes no bit of them. While the last
+        batches of a part are in the networks, the next one is started.
+        """
+        numbered = ((position, picture) for position, picture in enumerate(pictures, start))
+        with ThreadPoolExecutor(self.in_flight) as pool, closing(ahead(numbered, self._read, self.workers)) as read:
+            waiting, part = None, _Part(self, pool)
+            for picture in read:
+                part.add(picture)
+                if len(part.pictures) == size:
+                    if waiting is not None:
+                        yield waiting.finish()
+                    waiting, part = part, _Part(self, pool)
+            for last in (waiting, part):
+                if last is not None and last.pictures:
+                    yield last.finish()
+
+    @cached_property
+    def preprocessors(self) -> list[Any]:
+        """Each preprocessing once, however many models share it."""
+        return list({model.preprocessor.config: model.preprocessor for model in self.models}.values())
+
+    @cached_property
+    def min_face(self) -> int | None:
+        """The side in pixels that a face must have in a photo of reduced size; None where photos are decoded in full."""
+        configs = [preprocessor.config for preprocessor in self.preprocessors]
+        return None if self.full_decode else OVERSAMPLING * max(config.face_size or config.size for config in configs)
+
+    def _read(self, numbered: tuple[int, Picture]) -> ReadPicture:
+        """Decode, find faces, prepare them. Whatever fails for one picture becomes its row's error; a fault of the setup (EmotionHubError) is raised."""
+        position, picture = numbered
+        name = (picture.source, position, picture.time)
+        try:
+            photo = scan(picture.read(), self.detector, self.min_face)
+            planes = tuple(_planes(preprocessor, photo.crops) for preprocessor in self.preprocessors)
+        except InputError as error:
+            return ReadPicture(*name, error=str(error))
+        except EmotionHubError:
+            raise
+        except Exception as error:  # one picture must not end a run of many, and would again when it is resumed
+            log.warning("%s", picture.source, exc_info=error)
+            return ReadPicture(*name, error=f"{type(error).__name__}: {error}")
+        return ReadPicture(*name, photo.width, photo.height, photo.faces, planes)
+
+
+class _Part:
+    """A part in progress: planes are released as soon as a batch of them went through its network."""
+
+    def __init__(self, scorer: Scorer, pool: ThreadPoolExecutor) -> None:
+        self.scorer = scorer
+        self.pictures: list[ReadPicture] = []
+        self.queues = [_ModelQueue(model, scorer.batch_size, pool, 2 * scorer.in_flight) for model in scorer.models]
+        self.feeds = [
+            next(i for i, p in enumerate(scorer.preprocessors) if p.config == model.preprocessor.config)
+            for model in scorer.models
+        ]
+
+    def add(self, picture: ReadPicture) -> None:
+        if picture.faces:
+            for queue, feed in zip(self.queues, self.feeds, strict=True):
+                queue.add(picture.planes[feed])
+            picture = replace(picture, planes=())
+        self.pictures.append(picture)
+
+    def finish(self) -> ResultPart:
+        names = zip(self.scorer.models, self.scorer.hashes, self.queues, strict=True)
+        return ResultPart(
+            self.pictures,
+            [
+                ModelRows(model.name, checkpoint, model.classes.labels, queue.finish())
+                for model, checkpoint, queue in names
+            ],
+        )
+
+
+class _ModelQueue:
+    """One network's batches of one part; at most `depth` of them are in flight."""
+
+    def __init__(self, model: EmotionPredictor, batch_size: int, pool: ThreadPoolExecutor, depth: int) -> None:
+        self.model, self.batch_size, self.pool, self.depth = model, batch_size, pool, depth
+        self.waiting: list[np.ndarray] = []
+        self.probs: list[Future[np.ndarray]] = []
+
+    def add(self, planes: np.ndarray) -> None:
+        self.waiting.extend(planes)
+        while len(self.waiting) >= self.batch_size:
+            self._submit(self.waiting[: self.batch_size])
+            del self.waiting[: self.batch_size]
+
+    def finish(self) -> np.ndarray:
+        """float32, (faces, labels)."""
+        if self.waiting:
+            self._submit(self.waiting)
+        return (
+            np.concatenate([one.result() for one in self.probs])
+            if self.probs
+            else np.empty((0, len(self.model.classes)), np.float32)
+        )
+
+    def _submit(self, planes: list[np.ndarray]) -> None:
+        if len(self.probs) >= self.depth:
+            self.probs[-self.depth].result()
+        self.probs.append(self.pool.submit(self._run, np.stack(planes)))
+
+    def _run(self, planes: np.ndarray) -> np.ndarray:
+        logits = self.model.backend.logits(self.model.preprocessor.normalise(planes))
+        return self.model.probs(logits).astype(np.float32)
+
+
+def load_models(
+    names: Sequence[str | Path | EmotionPredictor], backends: Sequence[str], workers: int
+) -> tuple[tuple[EmotionPredictor, ...], int]:
+    """The predictors, those given by name on the backends at their positions, and how many batches may be in them at once.
+
+    ONNX Runtime gets one thread per call and `workers` calls at once: threads that share a call wait for each other whenever a core is busy decoding.
+    Torch's threads belong to the process, so its calls run one after another, as do those of predictors that were passed in.
+    """
+    models = []
+    for name, backend in zip(names, backends, strict=True):
+        models.append(
+            name
+            if isinstance(name, EmotionPredictor)
+            else EmotionPredictor.from_pretrained(name, backend=backend, threads=1)
+        )
+    serial = any(isinstance(name, EmotionPredictor) for name in names) or any(
+        model.backend_name == "torch" for model in models
+    )
+    return tuple(models), 1 if serial else workers
+
+
+def model_hash(model: EmotionPredictor) -> str | None:
+    """SHA-256 over a model's weights; None for a backend that does not tell."""
+    if (known := getattr(model.backend, "weights", None)) is not None:
+        return known
+    if (classifier := getattr(model.backend, "classifier", None)) is None:
+        return None
+    from emotion_hub.onnx.export import weights_hash
+
+    return weights_hash(classifier)
+
+
+def _planes(preprocessor: Any, faces: Sequence[Any]) -> np.ndarray:
+    """uint8, (F, S, S): the gray levels of the prepared faces; where there are three channels, they are equal."""
+    side = preprocessor.config.size
+    planes = np.empty((len(faces), side, side), np.uint8)
+    for plane, face in zip(planes, faces, strict=True):
+        pixels = np.asarray(preprocessor.prepare(face.image))
+        plane[...] = pixels if pixels.ndim == 2 else pixels[..., 0]
+    return planes

@@ -1,0 +1,86 @@
+"""The Inference API's image classification: bytes or JSON in, a list of {"label", "score"} out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from emotion_hub.backends import finite_logits
+from emotion_hub.errors import InputError, shown
+from emotion_hub.images import ImageSource
+from emotion_hub.interop.json_bodies import decode_base64, load_json
+from emotion_hub.labels import LabelSet
+from emotion_hub.predictor import softmax
+
+__all__ = ["FUNCTIONS", "InferenceRequest", "ranked", "read_request"]
+
+#: What may turn logits into scores; `none` returns the logits.
+FUNCTIONS = ("softmax", "sigmoid", "none")
+
+_PARAMETERS = ("top_k", "function_to_apply", "whole")
+
+
+@dataclass(frozen=True)
+class InferenceRequest:
+    """One picture and how to answer: the `top_k` best labels (None: all), the function behind their scores, whether the picture is a face already."""
+
+    image: ImageSource
+    top_k: int | None = None
+    function_to_apply: str = "softmax"
+    whole: bool = False
+
+    @classmethod
+    def of(cls, inputs: Any, parameters: Any = None) -> InferenceRequest:
+        """The request for `inputs` (bytes, base64 text, a PIL image) and `parameters`; raises InputError naming what is wrong."""
+        if isinstance(inputs, str):
+            try:
+                inputs = decode_base64(inputs)
+            except InputError as error:
+                raise InputError(f"inputs {error}") from error
+        if inputs is None:
+            raise InputError('there is no picture; send its bytes, or {"inputs": base64, "parameters": {...}}')
+        parameters = {} if parameters is None else parameters
+        if not isinstance(parameters, Mapping):
+            raise InputError(f"parameters={shown(parameters)}: an object with {', '.join(_PARAMETERS)}")
+        if unknown := sorted(set(parameters) - set(_PARAMETERS)):
+            raise InputError(f"no parameter {', '.join(map(shown, unknown[:5]))}; there are {', '.join(_PARAMETERS)}")
+        given = {key: value for key, value in parameters.items() if value is not None}
+        top_k, function, whole = (
+            given.get("top_k"),
+            given.get("function_to_apply", "softmax"),
+            given.get("whole", False),
+        )
+        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+            raise InputError(f"top_k={shown(top_k)}: a whole number of at least 1")
+        if function not in FUNCTIONS:
+            raise InputError(f"function_to_apply={shown(function)}; choose from {', '.join(FUNCTIONS)}")
+        if not isinstance(whole, bool):
+            raise InputError(f"whole={shown(whole)}: true or false")
+        return cls(inputs, top_k, function, whole)
+
+
+def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
+    """The request in an HTTP body: JSON where the content type says so, else the picture itself. Raises InputError."""
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        return InferenceRequest.of(body or None)
+    values = load_json(body)
+    if not isinstance(values, Mapping):
+        raise InputError(
+            f'the body is a JSON {type(values).__name__}; send {{"inputs": base64, "parameters": {{...}}}}'
+        )
+    if not isinstance(values.get("inputs"), str):
+        raise InputError(f"inputs={shown(values.get('inputs'))}: the picture as base64 text")
+    return InferenceRequest.of(values["inputs"], values.get("parameters"))
+
+
+def ranked(logits: np.ndarray, labels: LabelSet, request: InferenceRequest) -> list[dict[str, Any]]:
+    """[{"label", "score"}], the best first, from one face's logits, (num_classes,); raises CheckpointError for logits that are not finite."""
+    values = finite_logits(logits).astype(np.float64)
+    scores = {"softmax": softmax, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "none": lambda x: x}[
+        request.function_to_apply
+    ](values)
+    best = np.argsort(-scores, kind="stable")[: request.top_k]
+    return [{"label": labels.labels[i], "score": float(scores[i])} for i in best]

@@ -1,0 +1,152 @@
+"""The API reference at /docs: one HTML page made from the OpenAPI document, with nothing from another host.
+
+FastAPI's own page loads Swagger UI, 1.9 MB of scripts and styles, from a CDN: without internet it stays empty. This page can be read without scripts; docs.js
+adds a form to each operation that sends a request and shows the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from emotion_hub.serve.docs.schema_tables import field_table, prose, table, type_html
+from emotion_hub.serve.docs.try_it import KEY_HEADER, curl_commands, try_form
+from emotion_hub.serve.request_log import REQUEST_ID
+
+__all__ = ["docs_page"]
+
+
+def docs_page(document: Mapping[str, Any], base_url: str, *, model: str, locked: bool, demo: bool) -> str:
+    """The page as HTML. Addresses in it are relative to /docs, so that it works behind a proxy that adds a path; curl examples call `base_url`.
+
+    `model` stands for {name} in examples; `locked`: the server wants its key; `demo`: there is one at /demo.
+    """
+    info, base = document["info"], base_url.rstrip("/")
+    operations = [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    links = ['<a href="openapi.json">openapi.json</a>', *(['<a href="demo/">demo</a>'] if demo else [])]
+    parts = [
+        f"<header><h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>",
+        f"<p>{prose(info['description'])}</p><p>Every answer has the header <code>{REQUEST_ID}</code>. HEAD works wherever GET does.</p>",
+        f"<p>{' · '.join(links)}</p>",
+        _key_note() if locked else "",
+        "</header><main><nav aria-label='Operations'>",
+        table(("", "path", "about"), (_index_row(*each) for each in operations)),
+        "</nav>",
+        *(_operation(base, model, *each) for each in operations),
+        "<h2>Types</h2>",
+        *(_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
+        "</main>",
+    ]
+    return _PAGE.format(title=escape(info["title"]), body="\n".join(parts))
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/docs.css">
+<script src="docs/docs.js" defer></script>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def _key_note() -> str:
+    return (
+        f"<p class='note'>Requests need the server's API key: <code>{escape(KEY_HEADER)}</code>, or the header <code>X-API-Key</code>. "
+        "Forms on this page send what the browser's dialog was given.</p>"
+    )
+
+
+def _index_row(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    yield _method(method)
+    yield f'<a href="#{_anchor(path, method)}"><code>{escape(path)}</code></a>'
+    yield prose(operation["summary"])
+
+
+def _operation(base: str, model: str, path: str, method: str, operation: Mapping[str, Any]) -> str:
+    called = base + path.replace("{name}", model)
+    commands = "".join(
+        f"<figure>{f'<figcaption>{escape(what)}</figcaption>' if what else ''}<pre><code>{escape(command)}</code></pre></figure>"
+        for what, command in curl_commands(called, method, operation)
+    )
+    parts = [
+        f'<section class="operation" id="{_anchor(path, method)}"><h2>{_method(method)} <code>{escape(path)}</code></h2>',
+        f"<p>{prose(operation['summary'])}</p>",
+        commands,
+        try_form(path, method, operation, {"name": model}),
+        _request(operation),
+        _parameters(operation),
+        "<h3>Answers</h3>",
+        table(("status", "type", "about"), _answers(operation)),
+        "</section>",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _request(operation: Mapping[str, Any]) -> str:
+    """Content types with the same fields share a table."""
+    content = operation.get("requestBody", {}).get("content", {})
+    files = [kind for kind, body in content.items() if body["schema"].get("format") == "binary"]
+    objects = [kind for kind in content if kind not in files]
+    parts = [f"<h4><code>{escape(kind)}</code></h4>{field_table(content[kind]['schema'])}" for kind in objects]
+    if files:
+        parts.append(
+            f"<h4>{', '.join(f'<code>{escape(kind)}</code>' for kind in files)}</h4><p>The picture's file itself.</p>"
+        )
+    return f"<h3>Request body</h3>{''.join(parts)}" if parts else ""
+
+
+def _parameters(operation: Mapping[str, Any]) -> str:
+    """Query options repeat the form's fields, which the table of the body has already."""
+    given = operation.get("parameters", ())
+    in_path, in_query = ([each for each in given if each["in"] == place] for place in ("path", "query"))
+    parts = []
+    if in_path:
+        rows = (
+            (
+                f"<code>{escape(each['name'])}</code> <b>required</b>",
+                type_html(each["schema"]),
+                prose(each.get("description", "")),
+            )
+            for each in in_path
+        )
+        parts.append(f"<h3>Path</h3>{table(('parameter', 'type', 'about'), rows)}")
+    if in_query:
+        names = ", ".join(f"<code>{escape(each['name'])}</code>" for each in in_query)
+        parts.append(f"<h3>Query</h3><p>{names}: as in the form. A field of the body takes precedence.</p>")
+    return "".join(parts)
+
+
+def _answers(operation: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for status, answer in operation["responses"].items():
+        kinds = [type_html(body["schema"]) for body in answer.get("content", {}).values()]
+        headers = "".join(
+            f" Header <code>{escape(name)}</code>." for name in answer.get("headers", {}) if name != REQUEST_ID
+        )
+        yield f"<code>{escape(str(status))}</code>", ", ".join(kinds), prose(answer["description"]) + headers
+
+
+def _schema(name: str, schema: Mapping[str, Any]) -> str:
+    about = prose(schema.get("description", ""))
+    return f'<section class="schema" id="schema-{escape(name)}"><h3>{escape(name)}</h3><p>{about}</p>{field_table(schema)}</section>'
+
+
+def _method(method: str) -> str:
+    return f'<span class="method {escape(method)}">{escape(method.upper())}</span>'
+
+
+def _anchor(path: str, method: str) -> str:
+    """Such as post-models-name."""
+    return "-".join([method, *(part.strip("{}") for part in path.split("/") if part)])

@@ -1,0 +1,92 @@
+"""HTML of JSON schemas: a type in words, and a table with a row per field. Every text is escaped."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+__all__ = ["field_table", "prose", "table", "type_html"]
+
+_LINK = '<a href="#schema-{0}">{0}</a>'
+
+
+def prose(text: str) -> str:
+    """Text in which `code` stands between backticks, as FastAPI's descriptions have it."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are HTML already."""
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def field_table(schema: Mapping[str, Any]) -> str:
+    """The fields of an object; those of an object inside it follow under its name and a dot."""
+    return table(("field", "type", "about"), _rows(schema, ""))
+
+
+def type_html(schema: Mapping[str, Any]) -> str:
+    """The type in words, such as "list of FaceAnswer" with a link, "integer, 10 to 5000" or "text or null"."""
+    if "$ref" in schema:
+        return _LINK.format(escape(schema["$ref"].rpartition("/")[2]))
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(type_html(each) for each in schema["anyOf"]))
+    if "enum" in schema:
+        return " | ".join(f"<code>{escape(json.dumps(value))}</code>" for value in schema["enum"])
+    kind = schema.get("type", "any")
+    if isinstance(kind, list):
+        return " or ".join(type_html({**schema, "type": each}) for each in kind)
+    return _WORDS.get(kind, lambda _: escape(kind))(schema)
+
+
+def _rows(schema: Mapping[str, Any], inside: str) -> Iterable[tuple[str, str, str]]:
+    required = schema.get("required", ())
+    for name, field in schema.get("properties", {}).items():
+        about = [prose(field["description"])] if "description" in field else []
+        if "default" in field:
+            about.append(f"Default: <code>{escape(json.dumps(field['default']))}</code>.")
+        mark = " <b>required</b>" if name in required else ""
+        yield f"<code>{escape(inside + name)}</code>{mark}", type_html(field), " ".join(about)
+        yield from _rows(field, f"{inside}{name}.")
+
+
+def _text(schema: Mapping[str, Any]) -> str:
+    if schema.get("format") == "binary":
+        return "file"
+    if schema.get("contentEncoding") == "base64":
+        return "base64 text"
+    least, most = schema.get("minLength"), schema.get("maxLength")
+    return f"text, {least or 0} to {most} characters" if most else "text"
+
+
+def _number(schema: Mapping[str, Any]) -> str:
+    kind, least, most = schema["type"], schema.get("minimum"), schema.get("maximum")
+    if least is None:
+        return kind
+    return f"{kind}, at least {least:.10g}" if most is None else f"{kind}, {least:.10g} to {most:.10g}"
+
+
+def _list(schema: Mapping[str, Any]) -> str:
+    least, most = schema.get("minItems"), schema.get("maxItems")
+    count = f"{least} " if least is not None and least == most else ""
+    return f"list of {count}{type_html(schema.get('items', {}))}"
+
+
+def _object(schema: Mapping[str, Any]) -> str:
+    values = schema.get("additionalProperties")
+    return f"object of {type_html(values)}" if isinstance(values, dict) and values else "object"
+
+
+_WORDS = {
+    "string": _text,
+    "integer": _number,
+    "number": _number,
+    "array": _list,
+    "object": _object,
+    "boolean": lambda _: "true or false",
+}

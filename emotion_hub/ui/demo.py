@@ -1,0 +1,67 @@
+"""The page of the demo: `build_demo()` makes it, `launch_options()` says how to serve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from emotion_hub.images import MAX_BYTES
+from emotion_hub.ui.about import NOTICE, about_tab, detector_line
+from emotion_hub.ui.compare import compare_tab
+from emotion_hub.ui.explain import explain_tab
+from emotion_hub.ui.models import shared_pool
+from emotion_hub.ui.predict import predict_tab
+from emotion_hub.ui.upload_limits import UploadLimits
+
+__all__ = ["build_demo", "launch_options"]
+
+#: Seconds between two sweeps of the temporary files, and the age at which they go.
+SWEEP, AGE = 60, 240
+
+#: Requests that may wait, and that run at once.
+QUEUE, AT_ONCE = 32, 2
+
+_HERE = Path(__file__).parent
+
+
+def build_demo() -> gr.Blocks:
+    """The page with its queue set; launch it with `launch_options()`. The operator's models begin to load, and nothing waits for them."""
+    shared_pool().start()
+    with gr.Blocks(title="emotion_hub", analytics_enabled=False, delete_cache=(SWEEP, AGE)) as demo:
+        gr.HTML(
+            '<header class="eh-header"><h1>emotion_hub</h1><p>Which expression does this face show? One network reads the native '
+            "48-pixel face, another the same face upscaled to 224 pixels.</p></header>"
+        )
+        gr.HTML(f'<div class="eh-note eh-notice">{NOTICE.format(minutes=(SWEEP + AGE) // 60)}</div>', elem_id="notice")
+        with gr.Tab("Predict", id="predict"):
+            predict_tab()
+        with gr.Tab("Compare", id="compare"):
+            compare_tab()
+        with gr.Tab("Explain", id="explain"):
+            explain_tab()
+        with gr.Tab("About", id="about"):
+            about_tab()
+        gr.HTML(f'<p class="eh-foot">{detector_line()}</p>', elem_id="detector")
+    demo.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE)
+    return demo
+
+
+def launch_options() -> dict[str, Any]:
+    """Keyword arguments for `Blocks.launch`: look and limits. Address and port stay with gradio's environment variables."""
+    fonts = ["ui-sans-serif", "system-ui", "sans-serif"]
+    return {
+        "theme": gr.themes.Soft(
+            primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"]
+        ),
+        "css_paths": _HERE / "style.css",
+        "max_file_size": MAX_BYTES,
+        "footer_links": ["api"],
+        "run_history": False,  # gradio would keep photos and answers in the visitor's browser
+        "app_kwargs": {"middleware": [Middleware(UploadLimits)]},
+        "show_error": False,  # the texts of gr.Error are shown all the same; those of other exceptions, which a mounted demo would show, are not
+        "share": False,
+        "ssr_mode": False,
+    }

@@ -1,0 +1,1 @@
+"""Fake servers and drawn data for the tests."""

@@ -1,0 +1,1 @@
+"""Data sets: reading, duplicates, audits, splits, augmentation."""

@@ -1,0 +1,62 @@
+"""How fast a network answers on this machine, one thread."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from emotion_hub.models.classifier import EmotionClassifier
+from training.evaluation.machine import hardware
+
+__all__ = ["latency", "machine", "speed"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread inside, as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def latency(model: EmotionClassifier, batch_size: int, seconds: float = 1.0, least: int = 5) -> float:
+    """The median milliseconds of a forward pass of `batch_size` faces on one CPU thread, over `seconds` and at least `least` passes after two to warm up."""
+    config = model.config.preprocess
+    pixels = torch.from_numpy(
+        np.random.default_rng(0).standard_normal(
+            (batch_size, config.channels, config.size, config.size), dtype=np.float32
+        )
+    )
+    times: list[float] = []
+    model.eval()
+    with one_thread(), torch.inference_mode():
+        for _ in range(2):
+            model(pixels)
+        end = time.perf_counter() + seconds
+        while len(times) < least or time.perf_counter() < end:
+            begun = time.perf_counter()
+            model(pixels)
+            times.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(times)
+
+
+def speed(model: EmotionClassifier, seconds: float = 1.0) -> dict[str, float]:
+    """{"latency_ms": of one face, "images_per_second": in batches of 64}, the network alone, one CPU thread."""
+    return {
+        "latency_ms": latency(model, 1, seconds),
+        "images_per_second": 64_000 / latency(model, 64, seconds, least=3),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """`training.evaluation.machine.hardware`, threads used and torch's version."""
+    return {**hardware(), "threads": 1, "torch": torch.__version__}

@@ -1,0 +1,199 @@
+"""A training run's settings, read from a TOML file under `training/runs/`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emotion_hub.errors import ConfigError
+from emotion_hub.labels import FER2013, LABEL_SETS, LabelSet
+from emotion_hub.models.classifier import ClassifierConfig
+from emotion_hub.preprocess import PreprocessConfig
+from training.data.augment import Augmentation
+from training.data.duplicates import THRESHOLD
+from training.data.faces import near_threshold
+
+__all__ = ["Recipe", "load_recipe"]
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("cosine", "step", "plateau", "constant")
+STARTS = (None, "pretrained", "torchvision-mobilenetv2", "checkpoint")
+DTYPES = ("bfloat16", "float16", "float32")
+SELECTIONS = ("accuracy", "macro_f1")
+CLASS_WEIGHTS = (None, "inverse")
+
+#: Counts, and the least each may be.
+WHOLE = {"epochs": 1, "batch_size": 1, "step_epochs": 1, "freeze_epochs": 0, "patience": 0, "seed": 0}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, beside the data and the machine.
+
+    `preprocess` is what is saved with the checkpoint. `train_size` prepares the training faces at another side than the saved one;
+    `sizes`, pairs of (share of the training, side), lets the side change on the way (progressive resizing). `init` names starting weights, a
+    file given on the command line: "pretrained" (ImageNet, in torchvision's or timm's keys) or "checkpoint" (an earlier run).
+
+    `lr` is the peak rate; `backbone_lr` sets another one for everything but the head (discriminative rates), and `freeze_epochs` keeps
+    the backbone still at first. `schedule` follows a linear warm-up of `warmup_epochs`: "cosine" to zero, "step" (times `gamma` every
+    `step_epochs`) or "constant"; "plateau" (times `gamma` in the third epoch running without gain in `select`) begins at the peak, without a
+    warm-up. `decay_all` also decays biases and norms, as a plain optimiser does.
+
+    Targets are the labels, mixed with the share `ferplus` of FER+ votes and the share `distill` of the teachers' probabilities, smoothed by
+    `label_smoothing`. `mixup` and `cutmix` are the alphas of their beta distributions; with both on, every batch draws one. `patience` epochs without
+    a gain of `min_gain` in the validation score `select` end the run; 0 never does. `ema_decay` 0 keeps the plain weights.
+
+    Training images with a correlation of at least `near` with an evaluation image are left out (training.data.faces); 0, kept as None, looks for none.
+    """
+
+    name: str
+    model: str
+    preprocess: PreprocessConfig
+    epochs: int
+    lr: float
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    options: dict[str, Any] = field(default_factory=dict)
+    label_set: str = FER2013.name
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    weight_decay: float = 5e-4
+    decay_all: bool = False
+    schedule: str = "cosine"
+    warmup_epochs: float = 1.0
+    step_epochs: int = 8
+    gamma: float = 0.5
+    backbone_lr: float | None = None
+    freeze_epochs: int = 0
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.1
+    class_weights: str | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ferplus: float = 0.0
+    distill: float = 0.0
+    ema_decay: float = 0.999
+    select: str = "accuracy"
+    patience: int = 0
+    min_gain: float = 0.0
+    dtype: str = "bfloat16"
+    near: float | None = THRESHOLD
+    train_size: int | None = None
+    sizes: tuple[tuple[float, int], ...] = ()
+    init: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", tuple((float(start), int(side)) for start, side in self.sizes))
+        _ = self.classifier  # an unknown network or preprocessing that does not fit it
+        choices = (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("dtype", DTYPES),
+            ("select", SELECTIONS),
+            ("class_weights", CLASS_WEIGHTS),
+        )
+        for name, known in choices:
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r}; choose from {', '.join(str(k) for k in known if k)}"
+                )
+        if self.init not in STARTS:
+            raise ConfigError(
+                f"init={self.init!r}; choose from {', '.join(map(repr, STARTS[1:]))}, or leave it out for random weights"
+            )
+        if not 0 <= self.ema_decay < 1 or not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"ema_decay={self.ema_decay}, label_smoothing={self.label_smoothing}: both lie from 0 to below 1"
+            )
+        for name, least in WHOLE.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"{name}={value!r}: a whole number, at least {least}")
+        for name, rate in (("lr", self.lr), ("backbone_lr", self.backbone_lr)):
+            if rate is not None and not rate > 0:
+                raise ConfigError(f"{name}={rate}: a rate is above 0; freeze_epochs keeps the backbone still")
+        if not 0 < self.gamma < 1:
+            raise ConfigError(f"gamma={self.gamma}: what a falling rate is multiplied by, above 0 and below 1")
+        object.__setattr__(self, "near", near_threshold(self.near))
+        for name in ("weight_decay", "warmup_epochs", "clip_norm", "mixup", "cutmix", "min_gain"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)}: 0 switches it off, below 0 means nothing")
+        if min(self.ferplus, self.distill) < 0 or self.ferplus + self.distill > 1:
+            raise ConfigError(
+                f"ferplus={self.ferplus}, distill={self.distill}: shares of the target, together at most 1"
+            )
+        starts = [start for start, _ in self.sizes]
+        if starts and (
+            starts[0] != 0
+            or starts != sorted(set(starts))
+            or starts[-1] >= 1
+            or min(side for _, side in self.sizes) < 8
+        ):
+            raise ConfigError(
+                f"sizes={self.sizes}: pairs of (share of the training, side of at least 8 pixels), rising from share 0 to below 1"
+            )
+
+    @property
+    def labels(self) -> LabelSet:
+        """The label set of the targets."""
+        if self.label_set not in LABEL_SETS:
+            raise ConfigError(f"label_set={self.label_set!r}; choose from {', '.join(LABEL_SETS)}")
+        return LABEL_SETS[self.label_set]
+
+    @property
+    def training_preprocess(self) -> PreprocessConfig:
+        """The preprocessing of the training images: the saved one, at `train_size` where it is set."""
+        return dataclasses.replace(self.preprocess, size=self.train_size) if self.train_size else self.preprocess
+
+    @property
+    def classifier(self) -> ClassifierConfig:
+        """The configuration of the checkpoint this recipe makes; raises ConfigError when its parts do not fit each other."""
+        return ClassifierConfig(self.model, self.labels.labels, preprocess=self.preprocess, options=self.options)
+
+    def side_at(self, epoch: int) -> int:
+        """The side of the training images in this epoch, counted from 0."""
+        started = [side for start, side in self.sizes if epoch >= start * self.epochs]
+        return started[-1] if started else self.training_preprocess.size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        values = {
+            **dataclasses.asdict(self),
+            "preprocess": self.preprocess.to_dict(),
+            "augmentation": dataclasses.asdict(self.augmentation),
+        }
+        return {
+            **values,
+            "sizes": [list(pair) for pair in self.sizes],
+            "augmentation": {**values["augmentation"], "erase_area": list(self.augmentation.erase_area)},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe a mapping describes; raises ConfigError naming unknown keys."""
+        values = dict(values)
+        known = [f.name for f in dataclasses.fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise ConfigError(f"unknown recipe key {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
+        values["preprocess"] = PreprocessConfig.from_dict(values["preprocess"])
+        strengths = values.get("augmentation", {})
+        if unknown := sorted(set(strengths) - {f.name for f in dataclasses.fields(Augmentation)}):
+            raise ConfigError(f"unknown augmentation {', '.join(map(repr, unknown))}")
+        values["augmentation"] = Augmentation(**strengths)
+        return cls(**values)
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """The recipe in a TOML file; raises ConfigError for a file that is missing or not TOML."""
+    try:
+        return Recipe.from_dict(tomllib.loads(Path(path).read_text()))
+    except FileNotFoundError:
+        raise ConfigError(f"no recipe at {path}; the recipes are the .toml files in training/runs/") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is not a recipe: {error}") from error

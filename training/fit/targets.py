@@ -1,0 +1,68 @@
+"""What each training image should answer: its label, softened by FER+ votes and by teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from emotion_hub.errors import ConfigError
+from emotion_hub.predictor import EmotionPredictor, softmax
+from training.data.faces import FaceSplit, vote_distribution
+from training.fit.recipe import Recipe
+
+__all__ = ["class_weights", "soft_targets", "teacher_probs"]
+
+
+def teacher_probs(
+    teachers: Sequence[EmotionPredictor], split: FaceSplit, indices: np.ndarray, batch_size: int = 64
+) -> np.ndarray:
+    """float32 (N, C): the teachers' mean probabilities for these images and their mirror images.
+
+    Knowledge distillation with fixed targets (Hinton et al. 2015, arXiv:1503.02531). Raises ConfigError when a teacher answers with other labels.
+    """
+    total = np.zeros((len(indices), len(split.label_set)), dtype=np.float64)
+    for teacher in teachers:
+        if teacher.labels.labels != split.label_set.labels:
+            raise ConfigError(
+                f"teacher {teacher.name} answers with {teacher.labels.labels}; the run's labels are {split.label_set.labels}"
+            )
+        for start in tqdm(range(0, len(indices), batch_size), desc=f"ask {teacher.name}", disable=None):
+            batch = teacher.preprocessor.batch([split.faces[i] for i in indices[start : start + batch_size]])
+            for view in (batch, np.ascontiguousarray(batch[..., ::-1])):
+                total[start : start + batch_size] += softmax(teacher.backend.logits(view))
+    return (total / (2 * len(teachers))).astype(np.float32)
+
+
+def soft_targets(split: FaceSplit, indices: np.ndarray, recipe: Recipe, taught: np.ndarray | None = None) -> np.ndarray:
+    """float32 (N, C), rows of sum 1: (1 - ferplus - distill) label + ferplus votes + distill teachers.
+
+    An image without a usable vote keeps its label for that share. Raises ConfigError when the recipe wants votes or teachers that are not there.
+    """
+    labels = np.eye(len(split.label_set), dtype=np.float32)[split.labels[indices]]
+    target = (1 - recipe.ferplus - recipe.distill) * labels
+    if recipe.ferplus:
+        if split.votes is None:
+            raise ConfigError(
+                f"recipe {recipe.name!r} mixes in FER+ votes (ferplus={recipe.ferplus}), but the data has no ferplus_votes column; set ferplus = 0"
+            )
+        votes, voted = vote_distribution(split.votes[indices], split.label_set)
+        target = target + recipe.ferplus * np.where(voted[:, None], votes, labels)
+    if recipe.distill:
+        if taught is None:
+            raise ConfigError(
+                f"recipe {recipe.name!r} learns from teachers (distill={recipe.distill}); name their checkpoints with --teacher"
+            )
+        target = target + recipe.distill * taught
+    return target.astype(np.float32)
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """float32 (C,): inverse frequency, scaled so that the mean over the images is 1; raises ConfigError for a class without images."""
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        raise ConfigError(
+            f"class_weights='inverse' needs images of every class; label_id {np.flatnonzero(counts == 0).tolist()} has none"
+        )
+    return (len(labels) / (classes * counts)).astype(np.float32)

@@ -1,0 +1,172 @@
+"""`transformers.Trainer` for faces: soft targets, MixUp and CutMix, discriminative rates, averaged weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+from transformers import EvalPrediction, Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from emotion_hub.errors import ConfigError
+from training.evaluation.metrics import accuracy, confusion, macro_f1
+from training.fit.callbacks import DONE_FILE, EmaCallback, RecordCallback
+from training.fit.optim import build_optimizer, rate_factor
+from training.fit.recipe import Recipe
+
+__all__ = ["FaceTrainer", "arguments", "last_complete_state", "measures", "mixers"]
+
+
+def arguments(recipe: Recipe, out: Path, report_to: str = "none", workers: int = 0) -> TrainingArguments:
+    """The recipe as transformers knows it; raises ConfigError for float16 without a GPU."""
+    cuda = torch.cuda.is_available()
+    if recipe.dtype == "float16" and not cuda:
+        raise ConfigError("dtype='float16' needs a GPU; use 'bfloat16' here")
+    return TrainingArguments(
+        output_dir=str(out / "state"),
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=256,
+        num_train_epochs=recipe.epochs,
+        learning_rate=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        lr_scheduler_type="reduce_lr_on_plateau" if recipe.schedule == "plateau" else "constant",
+        lr_scheduler_kwargs={"mode": "max", "factor": recipe.gamma, "patience": 2}
+        if recipe.schedule == "plateau"
+        else None,
+        max_grad_norm=recipe.clip_norm,
+        bf16=recipe.dtype == "bfloat16",
+        fp16=recipe.dtype == "float16",
+        use_cpu=not cuda,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        logging_strategy="epoch",
+        metric_for_best_model=recipe.select,
+        greater_is_better=True,
+        report_to=report_to,
+        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_num_workers=workers,
+        dataloader_persistent_workers=workers > 0,
+        dataloader_pin_memory=cuda,
+        ddp_find_unused_parameters=recipe.freeze_epochs > 0,
+        disable_tqdm=True,
+        log_level="error",
+    )
+
+
+def measures(prediction: EvalPrediction) -> dict[str, float]:
+    """Accuracy and macro F1, 0..1."""
+    matrix = confusion(prediction.label_ids, prediction.predictions)
+    return {"accuracy": float(accuracy(matrix)), "macro_f1": float(macro_f1(matrix))}
+
+
+def mixers(recipe: Recipe) -> list[nn.Module]:
+    """MixUp (Zhang et al. 2018, arXiv:1710.09412) and CutMix (Yun et al. 2019, arXiv:1905.04899) as torchvision has them, where the recipe asks for them."""
+    return [kind(alpha=alpha) for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix)) if alpha]
+
+
+def last_complete_state(out: Path) -> Path | None:
+    """The newest state folder that was written to its end; a kill while saving leaves the one before."""
+    folder = out / "state"
+    while folder.is_dir() and (found := get_last_checkpoint(str(folder))):
+        if (Path(found) / DONE_FILE).is_file():
+            return Path(found)
+        Path(found).rename(folder / f"cut-short-{Path(found).name.rsplit('-', 1)[1]}")
+    return None
+
+
+class FaceTrainer(Trainer):
+    """A Trainer whose loss takes soft targets and mixes batches, and which measures and keeps the averaged weights."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        steps_per_epoch: int,
+        weights: torch.Tensor | None = None,
+        ema: EmaCallback | None = None,
+        record: RecordCallback | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(compute_metrics=measures, **kwargs)
+        self.recipe, self.steps_per_epoch, self.ema, self.record = recipe, steps_per_epoch, ema, record
+        if ema:
+            ema.average.to(self.args.device)  # the network alone was moved there
+        self.class_weights, self.mixers = weights, mixers(recipe)
+        self.loss_is_scaled_for_ga = False
+
+    def get_train_dataloader(self) -> DataLoader:
+        self.args.dataloader_drop_last = True  # for training alone: a last batch of one image has no batch statistics
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.args.dataloader_drop_last = False
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            self.optimizer = build_optimizer(self.model if model is None else model, self.recipe)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        if self.recipe.schedule == "plateau":
+            return super().create_scheduler(num_training_steps, optimizer)
+        if self.lr_scheduler is None:
+
+            def factor(step: int) -> float:
+                return rate_factor(step, num_training_steps, self.steps_per_epoch, self.recipe)
+
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        return self.lr_scheduler
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        pixels, labels = inputs["pixel_values"], inputs["labels"]
+        smoothing, weights = 0.0, None
+        if model.training:
+            smoothing, weights = self.recipe.label_smoothing, self.class_weights
+            if self.mixers:
+                mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
+                pixels, labels = mixer(pixels, labels)
+        logits = model(pixels.to(memory_format=torch.channels_last)).float()
+        if weights is not None:
+            weights = weights.to(logits.device)
+        loss = nn.functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The averaged weights' measures, where there is an average."""
+        if self.ema is None:
+            return super().evaluate(*args, **kwargs)
+        training, self.model = self.model, self.ema.module
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self.model = training
+
+    def prediction_step(self, *args: Any, **kwargs: Any) -> Any:
+        with self.accelerator.autocast():
+            return super().prediction_step(*args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        tensors = self.accelerator.unwrap_model(self.model).state_dict() if state_dict is None else state_dict
+        super()._save(output_dir, {k: v.contiguous() for k, v in tensors.items()})  # safetensors refuses channels_last
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            for kept in filter(None, (self.ema, self.record)):
+                kept.save(folder)
+            (folder / DONE_FILE).touch()

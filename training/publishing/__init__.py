@@ -1,0 +1,1 @@
+"""Publishing: model cards, and the folders of repositories on the Hub."""

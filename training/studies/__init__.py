@@ -1,0 +1,1 @@
+"""Studies: each script stands beside the files it wrote."""

@@ -1,4 +1,7 @@
-"""HTTP: `create_app()` answers photos with predictions, comparisons and explanations, also in the shape of the Hub's Inference API."""
+"""HTTP server: predictions, comparisons and explanations of uploaded photos.
+
+`create_app()` is a FastAPI application; it also answers in the shape of the Hub's Inference API.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, the layers around them, and what starts and ends with the server."""
+"""The FastAPI application: routes, middleware, API key, startup and shutdown."""
 
 from __future__ import annotations
 
@@ -12,46 +12,72 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from emotion_hub.predictor import EmotionPredictor
-from emotion_hub.serve.auth import OPEN_PATHS, ApiKey
+from emotion_hub.serve.auth import EXEMPT_PATHS, ApiKeyMiddleware
 from emotion_hub.serve.config import ServeConfig
 from emotion_hub.serve.docs.routes import page_routes
-from emotion_hub.serve.error_responses import install_failures
-from emotion_hub.serve.head_requests import HeadAsGet
-from emotion_hub.serve.request_log import REQUEST_ID, Observe
+from emotion_hub.serve.error_responses import add_exception_handlers
+from emotion_hub.serve.head_requests import HeadMiddleware
+from emotion_hub.serve.request_log import REQUEST_ID, RequestLogMiddleware
 from emotion_hub.serve.routes import photo_routes, status_routes
 from emotion_hub.serve.service import Service
-from emotion_hub.serve.unread_bodies import CloseUnread
+from emotion_hub.serve.unread_bodies import UnreadBodyMiddleware
 from emotion_hub.version import __version__
 
 __all__ = ["create_app"]
 
-ABOUT = """Which expression does a face show? `POST /predict` with a photo answers; `POST /` and `POST /models/{name}` answer in the shape of the
-Hub's Inference API. Every refusal is `{"error": "why"}`; a 503 says in `Retry-After` when to come back. Pictures are not stored or logged."""
+DESCRIPTION = (
+    "Facial-expression recognition. `POST /predict` takes a photo and predicts the expression of every face; `POST /` "
+    "and `POST /models/{name}` answer in the shape of the Hub's Inference API. Every error response is "
+    '`{"error": "reason"}`; a 503 has the header `Retry-After`. Images are neither stored nor logged.'
+)
 
 
 def create_app(
     models: Mapping[str, EmotionPredictor] | None = None, default: str | None = None, config: ServeConfig | None = None
 ) -> FastAPI:
-    """The application for these predictors by name; without them for what `config.models` names, the embedded ones unless given.
+    """The application that serves `models`, predictors by name; without them it serves the models that `config` names.
 
-    `default` answers where a request names no model: native48, or the first. Models are loaded when the server starts, or for the first request; `/ready`
-    says when they are there. Raises InputError for a default that is not served.
+    `default` is the model for requests that name none: native48, or the first, unless it is given. Models are loaded
+    when the server starts, or at the first request; GET /ready reports when they are loaded. Raises InputError for a
+    default that is not served and ConfigError for two models with one name.
     """
     config = config or ServeConfig()
     service = Service(models, default, config)
-    locked = config.api_key is not None
+    requires_key = config.api_key is not None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         try:
             yield
-        finally:  # the server has answered whom it let in; the threads may still finish work that was given up
+        finally:  # all admitted requests are answered; threads may still run abandoned work
             await run_in_threadpool(service.close)
 
-    layers = [Middleware(CloseUnread), Middleware(Observe, metrics=service.metrics)]
+    # FastAPI's own pages at /docs and /redoc load scripts from another host; the page of page_routes does not
+    app = FastAPI(
+        title="emotion_hub",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        middleware=_middleware(service, config),
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    add_exception_handlers(app)
+    app.include_router(photo_routes(service, requires_key=requires_key))
+    app.include_router(status_routes(service, requires_key=requires_key))
+    app.include_router(page_routes(service, requires_key=requires_key))
+    if requires_key:
+        _document_key(app)
+    return app
+
+
+def _middleware(service: Service, config: ServeConfig) -> list[Middleware]:
+    """The middleware from the outermost to the innermost."""
+    middleware = [Middleware(UnreadBodyMiddleware), Middleware(RequestLogMiddleware, metrics=service.metrics)]
     if config.cors:
-        layers.append(
+        middleware.append(
             Middleware(
                 CORSMiddleware,
                 allow_origins=config.cors,
@@ -61,39 +87,22 @@ def create_app(
             )
         )
     if config.api_key is not None:
-        layers.append(Middleware(ApiKey, key=config.api_key, on_rejection=service.metrics.rejection))
-    layers.append(Middleware(HeadAsGet))
-    # FastAPI's own pages at /docs and /redoc load their scripts from another host; page_routes has a page that needs no internet
-    app = FastAPI(
-        title="emotion_hub",
-        version=__version__,
-        description=ABOUT,
-        lifespan=lifespan,
-        middleware=layers,
-        docs_url=None,
-        redoc_url=None,
-    )
-    app.state.service = service
-    install_failures(app)
-    app.include_router(photo_routes(service, locked=locked))
-    app.include_router(status_routes(service, locked=locked))
-    app.include_router(page_routes(service, locked=locked))
-    if locked:
-        _describe_key(app)
-    return app
+        middleware.append(Middleware(ApiKeyMiddleware, key=config.api_key, on_rejection=service.metrics.rejection))
+    middleware.append(Middleware(HeadMiddleware))
+    return middleware
 
 
-def _describe_key(app: FastAPI) -> None:
-    """Say in the OpenAPI document which operations want the key."""
-    plain = app.openapi
+def _document_key(app: FastAPI) -> None:
+    """Add to the OpenAPI document which operations require the API key."""
+    openapi_without_key = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = plain()
+        document = openapi_without_key()
         document.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
-            if path not in OPEN_PATHS:
+            if path not in EXEMPT_PATHS:
                 for operation in operations.values():
                     operation["security"] = [{"key": []}]
         return document
 
-    app.openapi = openapi
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents to extend the document

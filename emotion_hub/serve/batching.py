@@ -1,4 +1,7 @@
-"""Faces of several requests through one network at once: a collector thread a model."""
+"""Batching: run the faces of concurrent requests through a network together.
+
+Each model has one thread that collects faces and runs its backend.
+"""
 
 from __future__ import annotations
 
@@ -12,52 +15,59 @@ import numpy as np
 
 from emotion_hub.backends import Backend
 
-__all__ = ["Batched", "Batcher"]
+__all__ = ["BatchResult", "Batcher"]
 
 
 @dataclass(frozen=True)
-class Batched:
-    """A request's share of a batch: `logits`, float32 (N, num_classes), and milliseconds it `waited` and the network took `a_face`."""
+class BatchResult:
+    """One request's part of a batch: `logits`, float32 (N, num_classes), and times in milliseconds.
+
+    `queue_ms` is the time from submission to the start of the batch, `ms_per_face` the batch's time per face.
+    """
 
     logits: np.ndarray
-    waited: float
-    a_face: float
+    queue_ms: float
+    ms_per_face: float
 
 
 @dataclass
 class _Job:
-    rows: np.ndarray
-    came: float = field(default_factory=time.perf_counter)
-    future: Future[Batched] = field(default_factory=Future)
+    pixel_values: np.ndarray
+    submitted_at: float = field(default_factory=time.perf_counter)
+    future: Future[BatchResult] = field(default_factory=Future)
 
 
 class Batcher:
-    """Collects prepared faces for at most `wait` milliseconds, or until there are `limit`, and runs `backend` on them together.
+    """Collects prepared faces and runs `backend` on at most `max_faces` of them together.
 
-    A batch goes at once when `more_coming()` says that nobody is about to join. While a batch runs the next one gathers. Nothing
-    depends on an event loop, so requests of several loops and threads may share a batch.
+    A batch starts when it is full, after `max_wait` milliseconds, or as soon as `more_expected()` is false. The next
+    batch is collected while one runs. Requests of several threads and event loops can share a batch, because nothing
+    here depends on an event loop.
     """
 
     def __init__(
         self,
         backend: Backend,
-        limit: int,
-        wait: float,
+        max_faces: int,
+        max_wait: float,
         *,
-        more_coming: Callable[[], bool] = lambda: True,
+        more_expected: Callable[[], bool] = lambda: True,
         on_batch: Callable[[int, float], None] = lambda faces, seconds: None,
     ) -> None:
-        self._backend, self._limit, self._wait = backend, limit, wait / 1000
-        self._more_coming, self._on_batch = more_coming, on_batch
+        self._backend, self._max_faces, self._max_wait_seconds = backend, max_faces, max_wait / 1000
+        self._more_expected, self._on_batch = more_expected, on_batch
         self._jobs: list[_Job] = []
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, rows: np.ndarray) -> Future[Batched]:
-        """The answer to come for prepared faces, float32 (N, C, H, W) of at least one; cancelling it before its batch starts takes them out."""
-        job = _Job(rows)
+    def submit(self, pixel_values: np.ndarray) -> Future[BatchResult]:
+        """A future for the result of prepared faces, float32 (N, C, H, W) with N >= 1.
+
+        Cancelling the future before its batch starts removes the faces. Raises RuntimeError after `close`.
+        """
+        job = _Job(pixel_values)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
@@ -65,65 +75,65 @@ class Batcher:
             self._changed.notify_all()
         return job.future
 
-    def nudge(self) -> None:
-        """Look again whether more are coming."""
+    def recheck(self) -> None:
+        """Make the thread call `more_expected` again."""
         with self._changed:
             self._changed.notify_all()
 
     def close(self, timeout: float | None = None) -> None:
-        """Answer what waits, then end the thread; wait for that, at most `timeout` seconds."""
+        """Run the submitted jobs, then end the thread; waits for it for at most `timeout` seconds."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (jobs := self._collect()) is not None:
-            going = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if not going:
+        while (collected := self._collect()) is not None:
+            jobs = [job for job in collected if job.future.set_running_or_notify_cancel()]
+            if not jobs:
                 continue
-            begun = time.perf_counter()
+            started_at = time.perf_counter()
             try:
-                logits = self._logits(np.concatenate([job.rows for job in going]))
-            except Exception as error:  # the thread must outlive what one batch ran into; each request gets the error
-                for job in going:
+                logits = self._logits(np.concatenate([job.pixel_values for job in jobs]))
+            except Exception as error:  # the thread must survive a failed batch; each request gets the error
+                for job in jobs:
                     job.future.set_exception(error)
                 continue
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - started_at
             self._on_batch(len(logits), seconds)
-            ends = np.cumsum([len(job.rows) for job in going])
-            for job, part in zip(going, np.split(logits, ends[:-1]), strict=True):
-                job.future.set_result(Batched(part, (begun - job.came) * 1000, seconds * 1000 / len(logits)))
+            ends = np.cumsum([len(job.pixel_values) for job in jobs])
+            for job, part in zip(jobs, np.split(logits, ends[:-1]), strict=True):
+                queue_ms = (started_at - job.submitted_at) * 1000
+                job.future.set_result(BatchResult(part, queue_ms, seconds * 1000 / len(logits)))
 
     def _collect(self) -> list[_Job] | None:
-        """The next batch's jobs, None when closed and empty."""
+        """The jobs of the next batch; None if the batcher is closed and has no jobs left."""
         with self._changed:
             while not self._jobs and not self._closed:
                 self._changed.wait()
             if not self._jobs:
                 return None
-            until = self._jobs[0].came + self._wait
+            deadline = self._jobs[0].submitted_at + self._max_wait_seconds
             while (
                 not self._closed
-                and self._faces() < self._limit
-                and self._more_coming()
-                and (left := until - time.perf_counter()) > 0
+                and self._pending_faces() < self._max_faces
+                and self._more_expected()
+                and (remaining := deadline - time.perf_counter()) > 0
             ):
-                self._changed.wait(left)
+                self._changed.wait(remaining)
             count, faces = 0, 0
             for job in self._jobs:
-                faces += len(job.rows)
-                if count and faces > self._limit:
+                faces += len(job.pixel_values)
+                if count and faces > self._max_faces:
                     break
                 count += 1
             taken, self._jobs = self._jobs[:count], self._jobs[count:]
             return taken
 
-    def _faces(self) -> int:
-        return sum(len(job.rows) for job in self._jobs)
+    def _pending_faces(self) -> int:
+        return sum(len(job.pixel_values) for job in self._jobs)
 
-    def _logits(self, rows: np.ndarray) -> np.ndarray:
-        """One photo of a crowd may hold more faces than a batch."""
-        return np.concatenate(
-            [self._backend.logits(rows[i : i + self._limit]) for i in range(0, len(rows), self._limit)]
-        )
+    def _logits(self, pixel_values: np.ndarray) -> np.ndarray:
+        """The logits of all faces; one photo may have more faces than a batch, which are then run in several parts."""
+        parts = range(0, len(pixel_values), self._max_faces)
+        return np.concatenate([self._backend.logits(pixel_values[i : i + self._max_faces]) for i in parts])

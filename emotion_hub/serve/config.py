@@ -1,4 +1,4 @@
-"""How the server runs: one frozen object, checked when it is made."""
+"""Server configuration: a frozen dataclass, validated when it is created."""
 
 from __future__ import annotations
 
@@ -12,23 +12,40 @@ from emotion_hub.images import MAX_BYTES
 
 __all__ = ["MAX_BODY", "ServeConfig"]
 
-#: The largest body: a picture in base64 with some JSON around it.
+#: Default size limit of a body in bytes: an image of the largest size in base64, and some JSON around it.
 MAX_BODY = MAX_BYTES * 4 // 3 + 4096
 
-#: Shorter keys can be tried out.
-SHORTEST_KEY = 8
+#: Minimum length of the API key; shorter keys can be guessed.
+MIN_KEY_LENGTH = 8
+
+#: Integer settings and their minimum.
+MINIMUMS = {"queue": 1, "batch": 1, "max_body": 1024, "explain_at_once": 1, "explain_queue": 0}
 
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """The server's settings; raises ConfigError for one that breaks its rule.
+    """The server's settings; raises ConfigError for a value that breaks its rule.
 
-    `models` are embedded names, folders or Hub ids (none: every embedded one), `default` answers where a request names no model (None: native48, or
-    the first). `backend` is one of `BACKENDS` or "auto" (None is the same), the default backend of each model. `queue` requests
-    are in the house at once, waiting or being worked on; `workers` threads decode and find faces (None: one a core). At most `batch` faces go through
-    a network together, collected for at most `batch_wait` milliseconds. `body_timeout` are the seconds a request's body may take to arrive, `timeout`
-    and `explain_timeout` those that its answer may take from then on; `explain_at_once` explanations run while `explain_queue` more wait. `max_body`
-    is in bytes. `cors` are the origins whose pages may call, none unless named.
+    Models:
+        models: embedded names, folders or Hub ids; empty for all embedded checkpoints.
+        default: the model for requests that name none; None for native48, or the first if native48 is not served.
+        backend: one of `BACKENDS` or "auto"; None is "auto", the default backend of each model.
+
+    Network:
+        host, port: the address to listen on; port 0 is any free port.
+        api_key: the key that requests must send; None for no key.
+        cors: origins whose web pages may call the server, or "*".
+
+    Limits:
+        queue: maximum number of requests in flight, waiting or running; others get 503.
+        workers: threads that decode images and detect faces; None for one per core.
+        batch: maximum number of faces per batch.
+        batch_wait: maximum time in milliseconds to collect a batch.
+        timeout, explain_timeout: deadline in seconds of a prediction and of an explanation, from the end of its body.
+        body_timeout: time in seconds in which a body must arrive.
+        max_body: maximum size of a body in bytes.
+        explain_at_once: explanations that run at the same time.
+        explain_queue: explanations that wait meanwhile.
     """
 
     models: tuple[str, ...] = ()
@@ -51,58 +68,55 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         for name in ("models", "cors"):
-            if isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name}={getattr(self, name)!r}: a sequence of strings, also for one of them")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if isinstance(value := getattr(self, name), str):
+                raise ConfigError(f"{name}={value!r}: a sequence of strings, also for a single one; use ({value!r},)")
+            object.__setattr__(self, name, tuple(value))
         if self.backend not in (None, AUTO, *BACKENDS):
             raise ConfigError(f"backend={self.backend!r}; choose from {', '.join((AUTO, *BACKENDS))}")
-        if not _whole(self.port) or not 0 <= self.port <= 65535:
+        if not _is_integer(self.port) or not 0 <= self.port <= 65535:
             raise ConfigError(f"port={self.port!r}: a whole number from 0 (any free port) to 65535")
-        for name, least in (
-            ("queue", 1),
-            ("batch", 1),
-            ("max_body", 1024),
-            ("explain_at_once", 1),
-            ("explain_queue", 0),
-        ):
-            if not _whole(value := getattr(self, name)) or value < least:
-                raise ConfigError(f"{name}={value!r}: a whole number of at least {least}")
-        if self.workers is not None and (not _whole(self.workers) or self.workers < 1):
-            raise ConfigError(f"workers={self.workers!r}: a whole number of at least 1, or None for one a core")
+        for name, minimum in MINIMUMS.items():
+            if not _is_integer(value := getattr(self, name)) or value < minimum:
+                raise ConfigError(f"{name}={value!r}: a whole number of at least {minimum}")
+        if self.workers is not None and (not _is_integer(self.workers) or self.workers < 1):
+            raise ConfigError(f"workers={self.workers!r}: a whole number of at least 1, or None for one per core")
         for name in ("timeout", "body_timeout", "explain_timeout"):
-            if not _number(value := getattr(self, name)) or not 0 < value < float("inf"):
-                raise ConfigError(f"{name}={value!r}: seconds, more than 0")
-        if not _number(self.batch_wait) or not 0 <= self.batch_wait <= 1000:
+            if not _is_number(value := getattr(self, name)) or not 0 < value < float("inf"):
+                raise ConfigError(f"{name}={value!r}: seconds, more than 0 and finite")
+        if not _is_number(self.batch_wait) or not 0 <= self.batch_wait <= 1000:
             raise ConfigError(f"batch_wait={self.batch_wait!r}: milliseconds from 0 to 1000")
-        if self.api_key is not None and (
-            len(self.api_key) < SHORTEST_KEY or not self.api_key.isascii() or not self.api_key.isprintable()
-        ):
-            raise ConfigError(
-                f"the API key has {len(self.api_key)} characters; give at least {SHORTEST_KEY}, printable ASCII, or none to let everyone in"
-            )
+        if self.api_key is not None:
+            _check_key(self.api_key)
         for origin in self.cors:
             _check_origin(origin)
 
     @property
     def threads(self) -> int:
-        """The number of threads that decode and find faces."""
+        """The number of threads that decode images and detect faces."""
         return self.workers or os.cpu_count() or 1
 
 
-def _whole(value: object) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: object) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _check_key(key: str) -> None:
+    """Raises ConfigError for a key that is too short or does not fit in a header; the message does not show the key."""
+    if len(key) < MIN_KEY_LENGTH or not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            f"the API key has {len(key)} characters; use at least {MIN_KEY_LENGTH} printable ASCII characters, "
+            "or None to serve without a key"
+        )
+
+
 def _check_origin(origin: str) -> None:
-    """An origin is what a browser sends: a scheme, a host and perhaps a port; a path would never match."""
+    """Raises ConfigError unless `origin` is written as browsers send it: scheme, host, perhaps a port, and no path."""
     if origin == "*":
         return
     parts = urlsplit(origin)
     if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":
-        raise ConfigError(
-            f"cors origin {origin!r}: write it as the browser does, like https://example.org, or * for every page"
-        )
+        raise ConfigError(f"cors origin {origin!r}: give scheme and host, like https://example.org, or * for all")

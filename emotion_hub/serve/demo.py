@@ -1,4 +1,4 @@
-"""The demo in the same process, with the limits it has on its own."""
+"""Mount the Gradio demo at /demo, with its upload limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from emotion_hub.serve.request_log import DEMO_PATH, Observe
+from emotion_hub.serve.request_log import DEMO_PATH, RequestLogMiddleware
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -21,31 +21,33 @@ __all__ = ["end_event_streams", "mount_demo", "mounted_demo"]
 
 
 def mount_demo(app: FastAPI, demo: gr.Blocks, options: Mapping[str, Any]) -> FastAPI:
-    """The app with `demo` at /demo; `options` are those of `Blocks.launch`, of which a mounted demo takes what `mount_gradio_app` knows.
+    """`app` with `demo` mounted at /demo; the app's API key protects the demo too.
 
-    Call it before the server starts. The app's API key guards the demo too.
+    `options` are those of `Blocks.launch`; the ones that `gradio.mount_gradio_app` takes are used. Call it before the
+    server starts.
     """
     import gradio as gr
 
-    known = inspect.signature(gr.mount_gradio_app).parameters
-    if not any(layer.cls is CORSMiddleware for layer in app.user_middleware):
-        # gradio answers every origin unless the app has this layer; without origins it allows none
-        inside = 1 + next((place for place, layer in enumerate(app.user_middleware) if layer.cls is Observe), -1)
-        app.user_middleware.insert(inside, Middleware(CORSMiddleware, allow_origins=()))
+    parameters = inspect.signature(gr.mount_gradio_app).parameters
+    if not any(middleware.cls is CORSMiddleware for middleware in app.user_middleware):
+        # gradio allows all origins unless the app has this middleware; without origins it allows none
+        log_position = next((i for i, m in enumerate(app.user_middleware) if m.cls is RequestLogMiddleware), -1)
+        app.user_middleware.insert(log_position + 1, Middleware(CORSMiddleware, allow_origins=()))
     return gr.mount_gradio_app(
-        app, demo, path=DEMO_PATH, **{name: value for name, value in options.items() if name in known}
+        app, demo, path=DEMO_PATH, **{name: value for name, value in options.items() if name in parameters}
     )
 
 
 def mounted_demo(app: Starlette) -> Any | None:
-    """The ASGI app that is mounted at /demo, None without one."""
+    """The ASGI app that is mounted at /demo; None without one."""
     return next((route.app for route in app.routes if isinstance(route, Mount) and route.path == DEMO_PATH), None)
 
 
 def end_event_streams(app: Starlette) -> None:
-    """End the streams that open pages of the demo hold for as long as they are shown; call it in the event loop when the server begins to stop.
+    """End the event streams of open demo pages; call it in the event loop when the server starts to stop.
 
-    gradio sets this event when a server stops that it started itself, not where it is mounted.
+    Each open page holds a stream for as long as it is shown. gradio sets this event when its own server stops, but not
+    when the demo is mounted in another app.
     """
     if (demo := mounted_demo(app)) is not None:
         demo.stop_event.set()

@@ -1,4 +1,8 @@
-"""Who may come in: a bounded number of requests, each with a time limit, whose places are free only when their work is over."""
+"""Admission control: at most N requests in flight, each with a deadline.
+
+A request stays in flight until its work is over, even if its client has already received a 504: a thread cannot be
+interrupted, and admitting other requests in its place would overload the server.
+"""
 
 from __future__ import annotations
 
@@ -13,133 +17,148 @@ from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 
-__all__ = ["Gate", "Ticket"]
+__all__ = ["AdmittedRequest", "RequestLimiter"]
 
 T = TypeVar("T")
 
-#: Seconds that a client is told to wait, at most.
-LONGEST_WAIT = 60
+#: Largest Retry-After in seconds.
+MAX_RETRY_AFTER = 60
+
+#: Weight of the newest value in the moving averages of durations.
+NEW_VALUE_WEIGHT = 0.1
 
 
-class Gate:
-    """At most `limit` requests inside, each for at most `timeout` seconds; `what` names them in messages."""
+class RequestLimiter:
+    """Admits at most `max_in_flight` requests at a time, each for at most `timeout` seconds; others get 503.
+
+    `kind` names the requests in messages; `on_rejection` is called with the reason of each rejection.
+    """
 
     def __init__(
-        self, limit: int, timeout: float, what: str, on_rejection: Callable[[str], None] = lambda reason: None
+        self,
+        max_in_flight: int,
+        timeout: float,
+        kind: str,
+        on_rejection: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        self.limit, self.timeout, self.what, self._on_rejection = limit, timeout, what, on_rejection
-        self.inside = 0
+        self.max_in_flight, self.timeout, self.kind, self._on_rejection = max_in_flight, timeout, kind, on_rejection
+        self.in_flight = 0
+        self.usual_work_seconds = 0.0
+        self._usual_request_seconds = 1.0
         self._lock = threading.Lock()
-        self._stay = 1.0
-        self.usual_work = 0.0
 
     @property
     def retry_after(self) -> int:
-        """Whole seconds after which a place is likely: what a request stayed lately."""
-        return max(1, min(LONGEST_WAIT, math.ceil(self._stay)))
+        """Whole seconds until a place is likely to be free: the average duration of recent requests."""
+        return max(1, min(MAX_RETRY_AFTER, math.ceil(self._usual_request_seconds)))
 
     @asynccontextmanager
-    async def admit(self) -> AsyncIterator[Ticket]:
-        """A place for one request, given up when the block and all the work it began are over.
+    async def admit(self) -> AsyncIterator[AdmittedRequest]:
+        """One admitted request. It stays in flight until the block and all work that it started are over.
 
-        Raises HTTPException: 503 with Retry-After when the house is full or the work was not begun in time, 504 when it was begun
-        and is not finished.
+        Raises HTTPException: 503 with Retry-After if the maximum is reached or the work could not start in time, 504 if
+        the work started and did not finish in time.
         """
         with self._lock:
-            self.check()
-            self.inside += 1
-        ticket = Ticket(self)
+            self.check_capacity()
+            self.in_flight += 1
+        admitted = AdmittedRequest(self)
         try:
-            async with asyncio.timeout(self.timeout) as limit:
-                yield ticket
-        except (TimeoutError, _TooLateError) as error:
-            if isinstance(error, TimeoutError) and not limit.expired():
+            async with asyncio.timeout(self.timeout) as deadline:
+                yield admitted
+        except (TimeoutError, _DeadlineError) as error:
+            if isinstance(error, TimeoutError) and not deadline.expired():
                 raise
-            if not ticket.begun:
-                raise self.refuse(
-                    "late", f"{self.timeout:g} s passed before the work could begin; try again in {self.retry_after} s"
-                ) from None
+            if not admitted.started:
+                text = f"the work could not start within {self.timeout:g} s; try again in {self.retry_after} s"
+                raise self.unavailable("late", text) from None
             self._on_rejection("timeout")
-            raise HTTPException(
-                504, f"the answer took longer than {self.timeout:g} s; send a smaller picture, or try again later"
-            ) from None
+            text = f"the request took longer than {self.timeout:g} s; send a smaller image, or try again later"
+            raise HTTPException(504, text) from None
         finally:
-            ticket.leave()
+            admitted.release()
 
-    def check(self) -> None:
-        """Raises the HTTPException 503 of a full house."""
-        if self.inside >= self.limit:
-            raise self.refuse(
-                "full",
-                f"the queue for {self.what} is full, {self.limit} of {self.limit}; try again in {self.retry_after} s",
+    def check_capacity(self) -> None:
+        """Raises HTTPException 503 if the maximum number of requests is in flight."""
+        if self.in_flight >= self.max_in_flight:
+            count = f"{self.max_in_flight} of {self.max_in_flight}"
+            raise self.unavailable(
+                "full", f"the queue for {self.kind} is full, {count}; try again in {self.retry_after} s"
             )
 
-    def refuse(self, reason: str, text: str) -> HTTPException:
-        """The 503 to raise, counted."""
+    def unavailable(self, reason: str, text: str) -> HTTPException:
+        """The HTTPException 503 to raise; counts the rejection under `reason`."""
         self._on_rejection(reason)
         return HTTPException(503, text, {"Retry-After": str(self.retry_after)})
 
-    def left(self, stayed: float) -> None:
-        """One place is free again."""
+    def record_end(self, seconds: float) -> None:
+        """Note that a request ended, `seconds` after it was admitted."""
         with self._lock:
-            self.inside -= 1
-            self._stay += 0.1 * (stayed - self._stay)
+            self.in_flight -= 1
+            self._usual_request_seconds += NEW_VALUE_WEIGHT * (seconds - self._usual_request_seconds)
 
-    def worked(self, seconds: float) -> None:
-        """Note what one piece of work took: later ones begin only while that is left of their time, though never more than half of it."""
+    def record_work(self, seconds: float) -> None:
+        """Note how long one piece of work took.
+
+        Work starts only if the average of these durations is left before the deadline. Each duration counts as at most
+        half of the timeout, so that slow work alone never stops all later work from starting.
+        """
         with self._lock:
-            self.usual_work += 0.1 * (min(seconds, self.timeout / 2) - self.usual_work)
+            self.usual_work_seconds += NEW_VALUE_WEIGHT * (min(seconds, self.timeout / 2) - self.usual_work_seconds)
 
 
-class Ticket:
-    """One request's place. It stays taken while a thread still works for the request, also when the client was told that time is up."""
+class AdmittedRequest:
+    """One request in flight and its deadline. It stays in flight while a thread works for it, even after a 504."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate, self.begun = gate, False
-        self._came = time.monotonic()
-        self._holds = 1
+    def __init__(self, limiter: RequestLimiter) -> None:
+        self.limiter, self.started = limiter, False
+        self._admitted_at = time.monotonic()
+        self._references = 1
         self._lock = threading.Lock()
 
     @property
     def remaining(self) -> float:
-        """Seconds left of the time limit."""
-        return self.gate.timeout - (time.monotonic() - self._came)
+        """Seconds left before the deadline."""
+        return self.limiter.timeout - (time.monotonic() - self._admitted_at)
 
     def work(self, function: Callable[..., T]) -> Callable[..., T]:
-        """The function for a pool's thread: what has not begun when too little time is left never begins, since it would be cut off half done."""
+        """`function`, wrapped for a thread pool: it does not start if it would probably miss the deadline."""
 
-        def begin(*args: Any) -> T:
-            if self.remaining < self.gate.usual_work:
-                raise _TooLateError
-            self.begun = True
-            begun = time.monotonic()
+        def run(*args: Any) -> T:
+            if self.remaining < self.limiter.usual_work_seconds:
+                raise _DeadlineError
+            self.started = True
+            started_at = time.monotonic()
             try:
                 return function(*args)
             finally:
-                self.gate.worked(time.monotonic() - begun)
+                self.limiter.record_work(time.monotonic() - started_at)
 
-        return begin
+        return run
 
-    def check(self) -> None:
-        """Raises when time is up, to end work that nobody waits for any more."""
+    def check_deadline(self) -> None:
+        """Raises after the deadline, to end work whose result nobody waits for any more."""
         if self.remaining <= 0:
-            raise _TooLateError
+            raise _DeadlineError
 
     async def wait(self, future: Future[T]) -> T:
-        """The future's result; the place stays taken until it is done. Giving up cancels it, which helps where it has not started."""
+        """The result of `future`; the request stays in flight until the future is done.
+
+        Cancelling the wait cancels the future, which has an effect only if its work has not started.
+        """
         with self._lock:
-            self._holds += 1
-        future.add_done_callback(lambda _: self.leave())
+            self._references += 1
+        future.add_done_callback(lambda _: self.release())
         return await asyncio.wrap_future(future)
 
-    def leave(self) -> None:
-        """Let go once; the place is free when everyone has."""
+    def release(self) -> None:
+        """Release one reference; the request is no longer in flight when all are released."""
         with self._lock:
-            self._holds -= 1
-            last = self._holds == 0
-        if last:
-            self.gate.left(time.monotonic() - self._came)
+            self._references -= 1
+            is_last = self._references == 0
+        if is_last:
+            self.limiter.record_end(time.monotonic() - self._admitted_at)
 
 
-class _TooLateError(Exception):
-    """The work would not be over in time."""
+class _DeadlineError(Exception):
+    """The work would not finish, or did not finish, before the deadline."""

@@ -1,4 +1,7 @@
-"""The networks that are served, by name: loaded and run once in a thread of their own while the server already answers that it is alive."""
+"""Served models: loading and warm-up in a thread, lookup by name.
+
+The server already answers GET /health while the models load.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -29,19 +33,19 @@ __all__ = ["Models", "ServedModel"]
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a client may ask again while the models load.
-LOADING = 5
+#: Retry-After in seconds while the models load.
+RETRY_AFTER_LOADING = 5
 
-#: Seconds that closing waits for running batches, at most; their daemon threads end by themselves.
-CLOSING = 0.5
+#: Maximum time in seconds that `close` waits for running batches; their daemon threads end by themselves.
+CLOSE_TIMEOUT = 0.5
 
-#: Larger than what is taken as a ready-made face, so that warming up runs the detector.
-WARM = (96, 96)
+#: Width and height of the warm-up image: larger than a face crop that skips detection, so that the detector runs too.
+WARM_UP_SIZE = (96, 96)
 
 
 @dataclass
 class ServedModel:
-    """One served network: its predictor, the batcher before it, and where it was loaded from."""
+    """One served model: its predictor, its batcher, and the name, folder or Hub id that it was loaded from."""
 
     name: str
     predictor: EmotionPredictor
@@ -50,162 +54,175 @@ class ServedModel:
 
     @property
     def backend(self) -> str:
-        """What runs it, as `EmotionPredictor.backend_name`."""
+        """The name of its backend, as `EmotionPredictor.backend_name`."""
         return self.predictor.backend_name
 
 
 class Models:
-    """The lanes by name. `start` begins to load, `ready` waits for it."""
+    """The served models by name. `start` starts to load them, `ready` waits until they are loaded."""
 
     def __init__(
         self,
-        given: Mapping[str, EmotionPredictor] | None,
+        predictors: Mapping[str, EmotionPredictor] | None,
         default: str | None,
         config: ServeConfig,
         metrics: Metrics,
-        more_coming: Callable[[], bool],
+        more_expected: Callable[[], bool],
     ) -> None:
-        """Raises InputError for a default that is none of the models and ConfigError for two of one name; nothing is loaded yet."""
-        self._config, self._metrics, self._more_coming = config, metrics, more_coming
-        self._given = None if given is None else dict(given)
-        self._sources = {} if given is not None else _sources(config.models)
-        self.names = tuple(self._sources if given is None else given)
-        wanted = default or config.default
-        self.default = wanted or ("native48" if "native48" in self.names or not self.names else self.names[0])
+        """Serve `predictors`, or without them the models that `config` names; nothing is loaded yet.
+
+        Raises InputError for a default that is not served and ConfigError for two models with one name.
+        """
+        self._config, self._metrics, self._more_expected = config, metrics, more_expected
+        self._predictors = None if predictors is None else dict(predictors)
+        self._sources = _sources(config.models) if predictors is None else {}
+        self.names = tuple(self._sources if predictors is None else predictors)
+        self.default = default or config.default or self._usual_default()
         if self.default not in self.names:
-            raise InputError(f"default={self.default!r} is none of the models {', '.join(self.names) or '(none)'}")
+            names = ", ".join(self.names) or "(none)"
+            raise InputError(f"default={self.default!r} is not a served model; choose from {names}")
         self.on_failure: Callable[[], None] = lambda: None
         self.failure: Exception | None = None
-        self.lanes: dict[str, ServedModel] = {}
-        self._loaded: Future[None] | None = None
+        self.loaded: dict[str, ServedModel] = {}
+        self._loading: Future[None] | None = None
         self._lock = threading.Lock()
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model is loaded and has run once."""
-        return self._loaded is not None and self._loaded.done() and self.failure is None
+        """Whether every model is loaded and warmed up."""
+        return self._loading is not None and self._loading.done() and self.failure is None
 
     def start(self) -> None:
-        """Begin to load, unless that has begun."""
-        with self._lock:
-            if self._loaded is not None:
-                return
-            self._loaded, self.failure = Future(), None
-            self._loaded.set_running_or_notify_cancel()  # a client that gives up waiting cannot cancel it
-        threading.Thread(target=self._load, args=(self._loaded,), name="models", daemon=True).start()
+        """Start to load the models, unless loading has started."""
+        self._start()
 
     async def ready(self) -> None:
-        """Wait until the models are there; raises HTTPException 503 when they could not be loaded."""
-        self.start()
-        if not self._loaded.done():
-            await asyncio.shield(asyncio.wrap_future(self._loaded))
+        """Wait until the models are loaded; raises HTTPException 503 if they could not be loaded."""
+        loading = self._start()
+        if not loading.done():
+            await asyncio.shield(asyncio.wrap_future(loading))
         if self.failure is not None:
             raise self.not_ready()
 
     def not_ready(self) -> HTTPException:
-        """The 503 for whoever asks too early, or in vain."""
+        """The HTTPException 503 for requests while the models load, or after loading failed."""
         text = (
-            "the models are being loaded"
+            f"the models are loading; try again in {RETRY_AFTER_LOADING} s"
             if self.failure is None
-            else "the models could not be loaded; the server's log says why"
+            else "the models could not be loaded; see the server's log for the reason"
         )
-        return HTTPException(503, text, {"Retry-After": str(LOADING)})
+        return HTTPException(503, text, {"Retry-After": str(RETRY_AFTER_LOADING)})
 
-    def check(self, name: str | None) -> str:
-        """The name that is asked for, or the default one, loaded or not; raises HTTPException 404 for another."""
-        if (wanted := self.default if name is None else name) not in self.names:
-            raise HTTPException(404, f"no model {shown(wanted)}; there are {', '.join(self.names)}")
-        return wanted
+    def resolve_name(self, name: str | None) -> str:
+        """`name`, or the default for None, loaded or not; raises HTTPException 404 for a model that is not served."""
+        resolved = self.default if name is None else name
+        if resolved not in self.names:
+            raise HTTPException(404, f"no model {shown(resolved)}; choose from {', '.join(self.names)}")
+        return resolved
 
-    def lane(self, name: str | None) -> ServedModel:
-        """The lane of that name, or the default one; raises HTTPException 404 for another. Call it when `ready`."""
-        return self.lanes[self.check(name)]
+    def get(self, name: str | None) -> ServedModel:
+        """The model of that name, or the default for None; raises HTTPException 404. Call it after `ready`."""
+        return self.loaded[self.resolve_name(name)]
 
-    def nudge(self) -> None:
-        """Let every batcher look again whether more are coming."""
-        for lane in self.lanes.values():
-            lane.batcher.nudge()
+    def recheck_batches(self) -> None:
+        """Make every batcher check again whether more faces are expected."""
+        for model in self.loaded.values():
+            model.batcher.recheck()
 
     def close(self) -> None:
-        """Answer what waits and end the threads; `start` begins anew. What still loads is not waited for and given up when it is there."""
+        """Run the submitted batches and end the threads; `start` loads the models again.
+
+        Models that are still loading are not waited for; they are closed when they are loaded.
+        """
         with self._lock:
-            self._loaded = None
-            lanes, self.lanes = self.lanes, {}
-        _close(lanes)
+            self._loading = None
+            models, self.loaded = self.loaded, {}
+        _close(models)
         self._metrics.ready(False)
 
-    def _load(self, loaded: Future[None]) -> None:
-        lanes: dict[str, ServedModel] = {}
+    def _usual_default(self) -> str:
+        return "native48" if "native48" in self.names or not self.names else self.names[0]
+
+    def _start(self) -> Future[None]:
+        with self._lock:
+            if self._loading is not None:
+                return self._loading
+            loading: Future[None] = Future()
+            loading.set_running_or_notify_cancel()  # so that a client that disconnects cannot cancel it
+            self._loading, self.failure = loading, None
+        threading.Thread(target=self._load, args=(loading,), name="models", daemon=True).start()
+        return loading
+
+    def _load(self, loading: Future[None]) -> None:
+        models: dict[str, ServedModel] = {}
         try:
             for name in self.names:
                 predictor = self._predictor(name)
-                predictor.predict(_photo(), whole=True)
-                (predictor.detector or default_detector()).detect(Image.new("RGB", WARM))
-                lanes[name] = ServedModel(name, predictor, self._batcher(name, predictor), self._sources.get(name))
+                predictor.predict(_warm_up_file(), whole=True)
+                (predictor.detector or default_detector()).detect(Image.new("RGB", WARM_UP_SIZE))
+                models[name] = ServedModel(name, predictor, self._batcher(name, predictor), self._sources.get(name))
             with self._lock:
-                if self._loaded is loaded:
-                    self.lanes, lanes = lanes, {}
+                if self._loading is loading:
+                    self.loaded, models = models, {}
                     self._metrics.ready(True)
-        except Exception as error:  # whatever it is, /ready must say so and the process must not look healthy
+        except Exception as error:  # after any exception /ready must report the failure
             self.failure = error
             log.error("the models could not be loaded", exc_info=error)
             self.on_failure()
         finally:
-            _close(lanes)  # those that nobody took over
-            loaded.set_result(None)
+            _close(models)  # those that `close` was called for while they loaded
+            loading.set_result(None)
 
     def _predictor(self, name: str) -> EmotionPredictor:
-        if self._given is not None:
-            return _called(name, self._given[name])
-        source = self._sources[name]
-        return _load(name, source, self._config.backend or AUTO)
+        if self._predictors is not None:
+            return _renamed(self._predictors[name], name)
+        return _load_predictor(name, self._sources[name], self._config.backend or AUTO)
 
     def _batcher(self, name: str, predictor: EmotionPredictor) -> Batcher:
-        count = lambda faces, seconds: self._metrics.batch(name, faces, seconds)  # noqa: E731
         return Batcher(
             predictor.backend,
             self._config.batch,
             self._config.batch_wait,
-            more_coming=self._more_coming,
-            on_batch=count,
+            more_expected=self._more_expected,
+            on_batch=partial(self._metrics.batch, name),
         )
 
 
-def _close(lanes: Mapping[str, ServedModel]) -> None:
-    last = time.monotonic() + CLOSING
-    for lane in lanes.values():
-        lane.batcher.close(max(0.0, last - time.monotonic()))
+def _close(models: Mapping[str, ServedModel]) -> None:
+    deadline = time.monotonic() + CLOSE_TIMEOUT
+    for model in models.values():
+        model.batcher.close(max(0.0, deadline - time.monotonic()))
 
 
 def _sources(models: tuple[str, ...]) -> dict[str, str]:
-    """{name: source}: a folder is called by its last part, so that no path of this machine is shown to clients."""
+    """{name: source}. A folder's name is the last part of its path, so that clients do not see local paths."""
     if not models:
         return {name: name for name in embedded_checkpoints()}
-    named: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for source in models:
-        local = source not in embedded_checkpoints() and Path(source).is_dir()
-        name = Path(source).resolve().name if local else source
-        if name in named:
-            raise ConfigError(f"two models are called {name!r}; give each folder another name")
-        named[name] = source
-    return named
+        is_folder = source not in embedded_checkpoints() and Path(source).is_dir()
+        name = Path(source).resolve().name if is_folder else source
+        if name in sources:
+            raise ConfigError(f"two models are named {name!r}; rename one of the folders")
+        sources[name] = source
+    return sources
 
 
-def _photo() -> bytes:
-    """A file, so that Pillow has its decoders ready."""
+def _warm_up_file() -> bytes:
+    """A PNG file, so that Pillow imports its decoders."""
     buffer = io.BytesIO()
-    Image.new("RGB", WARM).save(buffer, "PNG")
+    Image.new("RGB", WARM_UP_SIZE).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _called(name: str, predictor: EmotionPredictor) -> EmotionPredictor:
-    """The same predictor under the name clients know it by; its own may be a path of this machine."""
+def _renamed(predictor: EmotionPredictor, name: str) -> EmotionPredictor:
+    """A copy of the predictor with the name that clients use; its own name may be a local path."""
     renamed = copy.copy(predictor)
     renamed.name = name
     return renamed
 
 
-def _load(name: str, source: str, backend: str) -> EmotionPredictor:
+def _load_predictor(name: str, source: str, backend: str) -> EmotionPredictor:
     if source in embedded_checkpoints():
         return embedded_predictor(source, backend)  # shared with the demo in this process
     predictor = EmotionPredictor.from_pretrained(source, backend=backend)

@@ -1,209 +1,233 @@
-"""What may be asked, field by field: the same objects read a request and describe it in the OpenAPI document."""
+"""Request models of /predict, /compare and /explain; parsing of bodies.
+
+The pydantic models validate a request, and `docs.openapi` describes the request with their JSON schema.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
 from starlette.exceptions import HTTPException
 
 from emotion_hub.errors import InputError, shown
 from emotion_hub.explainers import METHODS, METRICS
+from emotion_hub.explainers.registry import Option, public_options
 from emotion_hub.interop.json_bodies import decode_base64, load_json
 from emotion_hub.labels import LABEL_SETS, LabelSet, label_set
 from emotion_hub.serve.forms import read_form
 
-__all__ = ["MAX_SAMPLES", "RAW_TYPES", "CompareRequest", "ExplainRequest", "PredictRequest", "read"]
+__all__ = [
+    "IMAGE_TYPES",
+    "CompareRequest",
+    "ExplainRequest",
+    "PhotoRequest",
+    "PredictRequest",
+    "parse_request",
+]
 
-#: LIME's samples a request may ask for.
-MAX_SAMPLES = 5000
+#: Content types of a body that is the image file itself.
+IMAGE_TYPES = ("application/octet-stream", "image/*")
+
+#: Maximum number of wrong fields that one message lists.
+MAX_LISTED = 5
+
+#: Rules of pydantic's errors whose own message does not name the accepted values.
+RULES = {"bool_type": "use true or false"}
 
 
-#: Content types of a body that is the picture itself.
-RAW_TYPES = ("application/octet-stream", "image/*")
-
-R = TypeVar("R")
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value or len(value) > 200:
-        raise InputError(f"{name}={shown(value)}: a text of 1 to 200 characters")
-    return value
-
-
-def _flag(name: str, value: Any) -> bool:
+def _parse_flag(value: Any) -> Any:
+    """The boolean of a form's or query's text; other values unchanged, for pydantic to check."""
     words = {"true": True, "1": True, "false": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, str) or value.lower() not in words:
-        raise InputError(f"{name}={shown(value)}: true or false")
-    return words[value.lower()]
+    return words.get(value.lower(), value) if isinstance(value, str) else value
 
 
-def _count(least: int, most: int) -> Callable[[str, Any], int]:
-    def read(name: str, value: Any) -> int:
-        number = (
-            int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
-        )
-        if isinstance(number, float) and number.is_integer():  # JSON knows one kind of number: 3.0 is 3
-            number = int(number)
-        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-            raise InputError(f"{name}={shown(value)}: a whole number from {least} to {most}")
-        return number
-
-    return read
+def _parse_integer(value: Any) -> Any:
+    """The integer of a form's or query's digits, or of 3.0, since JSON has one type of number; others unchanged."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _choice(options: Sequence[str]) -> Callable[[str, Any], str]:
-    def read(name: str, value: Any) -> str:
-        if value not in tuple(options):
-            raise InputError(f"{name}={shown(value)}; choose from {', '.join(options)}")
-        return value
-
-    return read
-
-
-def _labels(name: str, value: Any) -> LabelSet:
-    """A known set's name, or expressions, which the answer then uses as they are spelled."""
+def _parse_labels(value: Any) -> LabelSet:
     if not isinstance(value, str | list):
         raise InputError(
-            f"{name}={shown(value)}: one of {', '.join(LABEL_SETS)}, or expressions separated by commas (in JSON also a list)"
+            f"labels={shown(value)}: one of {', '.join(LABEL_SETS)}, or labels separated by commas "
+            "(in JSON also a list)"
         )
     return label_set(value)
 
 
-def _option(
-    read: Callable[[str, Any], Any],
-    about: str,
-    schema: Mapping[str, Any],
-    default: Any = None,
-    in_json: Mapping[str, Any] | None = None,
-) -> Any:
-    """A field of a request: how its value is read, and how the OpenAPI document describes it; `in_json` is another type it may have there."""
-    described = {**schema, "description": about} | ({} if default is None else {"default": default})
-    return dataclasses.field(default=default, metadata={"read": read, "schema": described, "in_json": in_json})
+_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 200}
+_NAME_LIST_SCHEMA = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Flag = Annotated[bool, BeforeValidator(_parse_flag)]
+Labels = Annotated[
+    LabelSet, PlainValidator(_parse_labels), WithJsonSchema({"anyOf": [_NAME_SCHEMA, _NAME_LIST_SCHEMA]})
+]
+if TYPE_CHECKING:  # type checkers do not accept a computed Literal
+    MethodName = str
+    MetricsName = str
+else:
+    MethodName = Literal[tuple(METHODS)]
+    MetricsName = Literal[tuple(METRICS)]
+
+_LABELS = (
+    f"The labels to predict: {' or '.join(LABEL_SETS)}, or names separated by commas such as "
+    "`angry,fearful,happy,neutral,sad,surprised`. The probabilities of other labels are dropped, and the rest is "
+    "rescaled to a sum of 1."
+)
 
 
-#: What `labels` may be, in the OpenAPI document.
-_NAMES = f"""Answer over these expressions: {" or ".join(LABEL_SETS)}, or names separated by commas such as `angry,fearful,happy,neutral,sad,surprised`. \
-Probabilities of expressions left out are dropped and the rest adds up to 1 again."""
+class PhotoRequest(BaseModel):
+    """The fields that every request with a photo has. Unknown fields and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    image: bytes = Field(min_length=1, repr=False, description="The image file.")
+    whole: Flag = Field(False, description="Take the whole image as the face, without face detection.")
 
 
-_NAMED = {"type": "string", "minLength": 1, "maxLength": 200}
-_LISTED = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+class PredictRequest(PhotoRequest):
+    """The expression of every face, predicted by one model."""
+
+    model: Name | None = Field(None, description="The model that predicts; see GET /models.")
+    labels: Labels | None = Field(None, description=_LABELS)
 
 
-def _model(about: str) -> Any:
-    return _option(_text, about, {"type": "string", "minLength": 1, "maxLength": 200})
+class CompareRequest(PhotoRequest):
+    """The predictions of two models for the same faces."""
 
-
-def _whole() -> Any:
-    return _option(_flag, "Take the whole picture as the face; nothing is detected.", {"type": "boolean"}, False)
-
-
-@dataclass(frozen=True)
-class PredictRequest:
-    """Every face's expression by one model."""
-
-    image: bytes = dataclasses.field(repr=False)
-    model: str | None = _model("Which model answers; see GET /models.")
-    whole: bool = _whole()
-    labels: LabelSet | None = _option(_labels, _NAMES, _NAMED, in_json=_LISTED)  # noqa: RUF009  a field, not a value
-
-
-@dataclass(frozen=True)
-class CompareRequest:
-    """Two models' answers for the same faces."""
-
-    image: bytes = dataclasses.field(repr=False)
-    native48: str | None = _model("The model on the native 48-pixel face; native48 unless given.")
-    upscale224: str | None = _model("The model on the face upscaled to 224 pixels; upscale224 unless given.")
-    whole: bool = _whole()
-    labels: LabelSet | None = _option(_labels, _NAMES, _NAMED, in_json=_LISTED)  # noqa: RUF009  a field, not a value
-
-
-@dataclass(frozen=True)
-class ExplainRequest:
-    """Why a model gave the largest face a label."""
-
-    image: bytes = dataclasses.field(repr=False)
-    model: str | None = _model("Which model is explained; see GET /models.")
-    whole: bool = _whole()
-    method: str = _option(
-        _choice(tuple(METHODS)), "How to explain.", {"type": "string", "enum": list(METHODS)}, "gradcam"
+    native48: Name | None = Field(
+        None, description="The model on the native 48-pixel face; native48 unless it is given."
     )
-    target: str | None = _option(
-        _text,
-        "The expression to explain; the predicted one unless given.",
-        {"type": "string", "minLength": 1, "maxLength": 200},
+    upscale224: Name | None = Field(
+        None, description="The model on the face upscaled to 224 pixels; upscale224 unless it is given."
     )
-    versus: str | None = _option(
-        _text, "Explain why the target rather than this.", {"type": "string", "minLength": 1, "maxLength": 200}
-    )
-    samples: int | None = _option(
-        _count(10, MAX_SAMPLES), "LIME's samples.", {"type": "integer", "minimum": 10, "maximum": MAX_SAMPLES}
-    )
-    seed: int = _option(
-        _count(0, 2**32 - 1), "The seed of LIME and SHAP.", {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}, 0
-    )
-    metrics: str = _option(
-        _choice(METRICS),
-        "What is measured of the map; full takes longest.",
-        {"type": "string", "enum": list(METRICS)},
-        "fast",
+    labels: Labels | None = Field(None, description=_LABELS)
+
+
+class _ExplainRequest(PhotoRequest):
+    """The explanation of a model's prediction for the largest face."""
+
+    model: Name | None = Field(None, description="The model that is explained; see GET /models.")
+    method: MethodName = Field("gradcam", description="The explanation method.")
+    target: Name | None = Field(None, description="The expression to explain; the predicted one unless it is given.")
+    versus: Name | None = Field(None, description="Explain the target in contrast to this expression.")
+    metrics: MetricsName = Field("fast", description="The metrics of the map; full takes longest.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The method's options that the request gives; raises InputError for one that the method does not have."""
+        method = METHODS[self.method]
+        values = {name: getattr(self, name) for name in public_options()}
+        given = {name: value for name, value in values.items() if value is not None}
+        for name, value in given.items():
+            if name not in method.public_options:
+                raise InputError(f"{name}={shown(value)}: {method.title} has no option {name}; leave it out")
+        return given
+
+
+def _option_field(name: str, option: Option) -> tuple[Any, Any]:
+    """The type and the field of a method's option, as pydantic's `create_model` takes them."""
+    methods = ", ".join(method.title for method in METHODS.values() if name in method.public_options)
+    about = f"Option of {methods}: {option.summary}."
+    if isinstance(option.default, int):
+        kind: Any = Annotated[int, Field(ge=option.low, le=option.high), BeforeValidator(_parse_integer)]
+    else:
+        kind = Name
+    return kind | None, Field(None, description=about)
+
+
+_OPTION_FIELDS: dict[str, Any] = {name: _option_field(name, option) for name, option in public_options().items()}
+
+if TYPE_CHECKING:  # type checkers do not know the fields of a computed model
+    ExplainRequest = _ExplainRequest
+else:
+    ExplainRequest = create_model(
+        "ExplainRequest", __base__=_ExplainRequest, __doc__=_ExplainRequest.__doc__, **_OPTION_FIELDS
     )
 
 
-def read(kind: type[R], body: bytes, content_type: str, query: Sequence[tuple[str, str]] = ()) -> R:
-    """The request in a body: a multipart form, JSON, or the picture itself with the options in the query. A body's option goes before the query's.
+R = TypeVar("R", bound=PhotoRequest)
 
-    Raises HTTPException 400 for a body that cannot be read as what it says it is and 415 for another type, InputError for a field that is missing,
-    unknown or wrong.
+
+def parse_request(model: type[R], body: bytes, content_type: str, query: Sequence[tuple[str, str]] = ()) -> R:
+    """The request in a multipart form, in JSON, or in an image file with the options in the query.
+
+    An option of the body takes precedence over the query's. In JSON, null is the same as an option left out. Raises
+    HTTPException 400 for a body that its content type does not describe, 415 for another content type, and InputError
+    for a field that is missing, unknown or wrong.
     """
-    given: dict[str, Any] = {}
-    for name, value in query:
-        if name == "image" or name in given:
-            raise InputError(
-                "the picture belongs in the body"
-                if name == "image"
-                else f"the option {shown(name)} came twice; send it once"
-            )
-        given[name] = value
-    given |= _fields(body, content_type)
-    options = {field.name: field for field in dataclasses.fields(kind)}
-    if unknown := sorted(set(given) - set(options)):
-        raise InputError(f"no field {', '.join(shown(name) for name in unknown[:5])}; there are {', '.join(options)}")
-    image = given.pop("image", None)
-    if not image:
-        raise InputError(
-            "there is no picture; send it as the form's field image, or as base64 text in the JSON's image"
-        )
-    values = {name: options[name].metadata["read"](name, value) for name, value in given.items() if value is not None}
-    return kind(image=image, **values)
+    values: dict[str, Any] = {}
+    for name, text in query:
+        if name == "image":
+            raise InputError("the query has a field 'image'; send the image in the body")
+        if name in values:
+            raise InputError(f"the option {shown(name)} was sent twice; send it once")
+        values[name] = text
+    values |= _body_values(body, content_type)
+    given = {name: value for name, value in values.items() if value is not None or name not in model.model_fields}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise _input_error(model, given, error) from error
 
 
-def _fields(body: bytes, content_type: str) -> dict[str, Any]:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+def _input_error(model: type[PhotoRequest], values: Mapping[str, Any], error: ValidationError) -> InputError:
+    """The error that names each wrong field, its value and the rule."""
+    if unknown := sorted(set(values) - set(model.model_fields)):
+        field = "field" if len(unknown) == 1 else "fields"
+        names = ", ".join(shown(name) for name in unknown[:MAX_LISTED])
+        return InputError(f"unknown {field} {names}; the fields are {', '.join(model.model_fields)}")
+    if not values.get("image"):
+        return InputError("there is no image; send it as the form's field image, or as base64 text in the JSON's image")
+    texts = []
+    for problem in error.errors(include_url=False)[:MAX_LISTED]:
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):  # of _parse_labels; its message names the field
+            texts.append(str(cause))
+            continue
+        name = str(problem["loc"][0])
+        rule = RULES.get(problem["type"], problem["msg"][:1].lower() + problem["msg"][1:])
+        texts.append(f"{name}={shown(values[name])}: {rule}")
+    return InputError("; ".join(texts))
+
+
+def _body_values(body: bytes, content_type: str) -> dict[str, Any]:
+    """{field: value} of the body; `image` holds the bytes of the file."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
         try:
             form = read_form(body, content_type)
         except InputError as error:
             raise HTTPException(400, str(error)) from error
         image = form.pop("image", b"")
         return {"image": image, **{name: value.decode("utf-8", "replace") for name, value in form.items()}}
-    if kind == "application/json":
-        return _json_fields(body)
-    if kind == RAW_TYPES[0] or kind.startswith("image/"):
+    if media_type == "application/json":
+        return _json_values(body)
+    if media_type == IMAGE_TYPES[0] or media_type.startswith("image/"):
         return {"image": body}
     raise HTTPException(
         415,
-        f"the content type {shown(kind)} is not read here; send multipart/form-data, application/json or a picture's own type",
+        f"content type {shown(media_type)} is not supported; "
+        "send multipart/form-data, application/json or the image's own type",
     )
 
 
-def _json_fields(body: bytes) -> dict[str, Any]:
+def _json_values(body: bytes) -> dict[str, Any]:
     try:
         values = load_json(body)
     except InputError as error:
@@ -214,8 +238,8 @@ def _json_fields(body: bytes) -> dict[str, Any]:
     if image is None:
         return values
     if not isinstance(image, str):
-        raise InputError(f"image is a JSON {type(image).__name__}; send the picture as base64 text")
+        raise InputError(f"image is a JSON {type(image).__name__}; send the image as base64 text")
     try:
-        return {**values, "image": decode_base64(image)}
+        return {**values, "image": decode_base64(image, "image")}
     except InputError as error:
-        raise HTTPException(400, f"image {error}") from error
+        raise HTTPException(400, str(error)) from error

@@ -1,4 +1,7 @@
-"""From a photo to what is answered: faces prepared for one or two networks, their logits turned into predictions, those into JSON."""
+"""Response bodies: predictions and comparisons as JSON types.
+
+Also faces prepared for a network, and their predictions from the logits of a shared batch.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,23 @@ import numpy as np
 from PIL import Image
 
 from emotion_hub.faces import Face
-from emotion_hub.labels import LabelSet
 from emotion_hub.predictor import EmotionPredictor, softmax
 from emotion_hub.results import ComparedSide, Comparison, Prediction, with_total
-from emotion_hub.serve.batching import Batched
+from emotion_hub.serve.batching import BatchResult
 
 __all__ = [
-    "Found",
-    "Prepared",
-    "comparison_answer",
-    "found",
-    "plain_numbers",
+    "FaceLocation",
+    "PreparedFaces",
+    "comparison_rows",
+    "face_locations",
+    "nan_to_null",
     "png_base64",
-    "predict_answer",
+    "predict_response",
     "predictions",
-    "prepare",
+    "prepare_faces",
 ]
 
-#: What `/predict` answers for the largest face and for each one.
+#: The fields of the largest face in the response of /predict; null for a photo without a face.
 FACE_FIELDS = (
     "predictions",
     "predicted_class",
@@ -47,8 +49,8 @@ FACE_FIELDS = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """A face without its pixels: a request waiting for its batch keeps no photo in memory."""
+class FaceLocation:
+    """A face without its pixels, so that a request that waits for its batch keeps no photo in memory."""
 
     bbox: tuple[int, int, int, int]
     score: float | None
@@ -56,109 +58,116 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Faces ready for one network: `rows`, float32 (N, C, H, W), the same as `images`, and the milliseconds each took."""
+class PreparedFaces:
+    """Faces prepared for one network: `pixel_values`, float32 (N, C, H, W), the same as `images`, and times.
 
-    rows: np.ndarray
+    `milliseconds` has the preparation time of each face.
+    """
+
+    pixel_values: np.ndarray
     images: tuple[Image.Image, ...]
     milliseconds: tuple[float, ...]
 
 
-def found(faces: Sequence[Face]) -> tuple[Found, ...]:
-    """The faces without their pixels."""
-    return tuple(Found(face.bbox, face.score, face.detector) for face in faces)
+def face_locations(faces: Sequence[Face]) -> tuple[FaceLocation, ...]:
+    """The faces without their pixels, in the same order."""
+    return tuple(FaceLocation(face.bbox, face.score, face.detector) for face in faces)
 
 
-def prepare(faces: Sequence[Face], predictor: EmotionPredictor) -> Prepared:
+def prepare_faces(faces: Sequence[Face], predictor: EmotionPredictor) -> PreparedFaces:
     """The faces as the predictor's network takes them."""
-    images, rows, spent = [], [], []
+    images, arrays, milliseconds = [], [], []
     for face in faces:
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         images.append(predictor.preprocessor.prepare(face.image))
-        rows.append(predictor.preprocessor.to_array(images[-1]))
-        spent.append((time.perf_counter() - begun) * 1000)
-    return Prepared(np.stack(rows) if rows else predictor.preprocessor.batch([]), tuple(images), tuple(spent))
+        arrays.append(predictor.preprocessor.to_array(images[-1]))
+        milliseconds.append((time.perf_counter() - started_at) * 1000)
+    pixel_values = np.stack(arrays) if arrays else predictor.preprocessor.batch([])
+    return PreparedFaces(pixel_values, tuple(images), tuple(milliseconds))
 
 
 def predictions(
     predictor: EmotionPredictor,
-    faces: Sequence[Found],
-    prepared: Prepared,
-    batched: Batched | None,
+    faces: Sequence[FaceLocation],
+    prepared: PreparedFaces,
+    result: BatchResult,
     timings: Mapping[str, float],
-    labels: LabelSet | None = None,
 ) -> list[Prediction]:
-    """What `predictor.predict` gives, from logits that came out of a shared batch; over `labels` where they are given.
+    """What `predictor.predict` returns, from the logits of a shared batch.
 
-    Raises LabelError for labels that the network does not know.
+    `timings` are the milliseconds of "decode" and "detect".
     """
-    answers = []
+    rows = []
     for i, face in enumerate(faces):
-        probs = dict(zip(predictor.labels.labels, map(float, softmax(batched.logits[i])), strict=True))
-        spent = {**timings, "preprocess": prepared.milliseconds[i], "inference": batched.a_face}
-        answers.append(
-            Prediction.of(probs, predictor.name, spent, labels or predictor.answer_labels, **dataclasses.asdict(face))
+        probs = dict(zip(predictor.labels.labels, map(float, softmax(result.logits[i])), strict=True))
+        face_timings = {**timings, "preprocess": prepared.milliseconds[i], "inference": result.ms_per_face}
+        rows.append(
+            Prediction.of(probs, predictor.name, face_timings, predictor.answer_labels, **dataclasses.asdict(face))
         )
-    return answers
+    return rows
 
 
-def predict_answer(
+def predict_response(
     model: str, size: tuple[int, int], faces: Sequence[Prediction], timings: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The largest face's fields at the top and all faces under `faces`; without a face those fields are null and the list is empty."""
-    each = [_with_report_fields(face.to_dict()) for face in faces]
-    if each:
-        top = each[0]
+    """The JSON object of /predict: the fields of the largest face, the photo's size, and all faces under `faces`.
+
+    Without a face the fields are null and the list is empty. `size` is (width, height) in pixels, `timings` are
+    milliseconds.
+    """
+    rows = [_with_report_fields(face.to_dict()) for face in faces]
+    if rows:
+        top = rows[0]
     else:
-        spent = with_total(timings)
+        totals = with_total(timings)
         top = {name: None for name in FACE_FIELDS} | {
-            "processing_time": spent["total"] / 1000,
+            "processing_time": totals["total"] / 1000,
             "model": model,
-            "timings": spent,
+            "timings": totals,
         }
-    return {**top, "width": size[0], "height": size[1], "faces": each}
+    return {**top, "width": size[0], "height": size[1], "faces": rows}
 
 
 def _with_report_fields(face: Mapping[str, Any]) -> dict[str, Any]:
-    """A prediction's JSON after the four fields of the technical report's API, which repeat it under other names; seconds for milliseconds."""
-    named = {"predictions": face["probs"], "predicted_class": face["label"], "confidence": face["confidence"]}
-    return {**named, "processing_time": face["timings"]["total"] / 1000, **face}
+    """A prediction's JSON after the four fields of the technical report's API.
+
+    They repeat other fields under the report's names; `processing_time` is in seconds.
+    """
+    report = {"predictions": face["probs"], "predicted_class": face["label"], "confidence": face["confidence"]}
+    return {**report, "processing_time": face["timings"]["total"] / 1000, **face}
 
 
-def comparison_answer(
-    predictors: Sequence[EmotionPredictor], prepared: Sequence[Prepared], answers: Sequence[list[Prediction]]
+def comparison_rows(
+    predictors: Sequence[EmotionPredictor], prepared: Sequence[PreparedFaces], sides: Sequence[list[Prediction]]
 ) -> list[dict[str, Any]]:
-    """One object a face: both networks' predictions, whether they agree and how far apart they are."""
+    """One object per face: the predictions of both networks, whether they agree, and their distance."""
     rows = []
-    for i in range(len(answers[0])):
-        sides = []
-        for predictor, ready, found_here in zip(predictors, prepared, answers, strict=True):
+    for i in range(len(sides[0])):
+        compared = []
+        for predictor, faces, side in zip(predictors, prepared, sides, strict=True):
             config = predictor.preprocessor.config
-            sides.append(
-                ComparedSide(
-                    found_here[i],
-                    ready.images[i],
-                    predictor.backend.num_parameters,
-                    4 * config.channels * config.size**2,
-                )
-            )
-        rows.append(Comparison(*sides).to_dict())
+            input_bytes = 4 * config.channels * config.size**2
+            compared.append(ComparedSide(side[i], faces.images[i], predictor.backend.num_parameters, input_bytes))
+        rows.append(Comparison(*compared).to_dict())
     return rows
 
 
 def png_base64(image: Image.Image) -> str:
-    """The picture as a PNG file in base64 text."""
+    """The image as a PNG file in base64 text."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def plain_numbers(value: Any) -> Any:
-    """The same with null for what JSON has no number for, such as a score that is undefined for this map."""
+def nan_to_null(value: Any) -> Any:
+    """A copy of `value` as JSON types: NaN and infinity are None, NumPy numbers are Python numbers, tuples are lists.
+
+    A metric of a map, for example, may be undefined.
+    """
     if isinstance(value, Mapping):
-        return {key: plain_numbers(each) for key, each in value.items()}
+        return {key: nan_to_null(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain_numbers(each) for each in value]
+        return [nan_to_null(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,7 @@
-"""The answers as the OpenAPI document describes them; a test holds the real answers to these."""
+"""Response schemas for the OpenAPI document, as pydantic models.
+
+Tests validate real responses against them.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +10,34 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "CompareAnswer",
+    "CompareResponse",
     "ComparedFace",
     "ComparedSide",
-    "ErrorAnswer",
-    "ExplainAnswer",
-    "FaceAnswer",
+    "ErrorResponse",
+    "ExplainResponse",
     "FacePrediction",
-    "HealthAnswer",
+    "FaceResponse",
+    "HealthResponse",
     "LabelScore",
-    "ModelAnswer",
-    "ModelsAnswer",
-    "PredictAnswer",
-    "ReadyAnswer",
+    "ModelInfo",
+    "ModelsResponse",
+    "PredictResponse",
+    "ReadyResponse",
 ]
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class ErrorAnswer(_Answer):
-    """Why not."""
+class ErrorResponse(_Response):
+    """The reason of an error."""
 
-    error: str = Field(description="What came, the rule it broke and what to do.")
+    error: str = Field(description="The value that was refused, the rule, and the next step.")
 
 
-class FacePrediction(_Answer):
-    """One face's expression."""
+class FacePrediction(_Response):
+    """The predicted expression of one face."""
 
     label: str = Field(description="The most probable expression.")
     label_id: int = Field(ge=0, description="Its position among the labels.")
@@ -44,28 +47,31 @@ class FacePrediction(_Answer):
         default_factory=dict, description="The model's probability of each expression that `labels` leaves out."
     )
     bbox: list[int] = Field(
-        min_length=4, max_length=4, description="left, top, right, bottom in pixels of the upright picture."
+        min_length=4, max_length=4, description="left, top, right, bottom in pixels of the upright image."
     )
-    score: float | None = Field(description="The detector's score; null when the whole picture was taken.")
-    detector: str | None = Field(description="What found the face; null when the whole picture was taken.")
-    model: str = Field(description="Which model answered.")
+    score: float | None = Field(description="The detector's score; null if the whole image is the face.")
+    detector: str | None = Field(description="The detector that found the face; null if the whole image is the face.")
+    model: str = Field(description="The model that made the prediction.")
     timings: dict[str, float] = Field(
         description="Milliseconds: decode, detect, preprocess, inference (a share of the batch), total."
     )
 
 
-class FaceAnswer(FacePrediction):
-    """One face's expression, with the fields of the technical report's API, which repeat it under other names."""
+class FaceResponse(FacePrediction):
+    """The predicted expression of one face, with the fields of the technical report's API.
+
+    Those fields repeat others under different names.
+    """
 
     predictions: dict[str, float] = Field(description="The same as probs.")
     predicted_class: str = Field(description="The same as label.")
     processing_time: float = Field(
-        ge=0, description="Seconds from the picture's bytes to this answer, without waiting: timings.total / 1000."
+        ge=0, description="Seconds from the image's bytes to the prediction, without waiting: timings.total / 1000."
     )
 
 
-class PredictAnswer(_Answer):
-    """The largest face's fields, null without a face, and every face, largest first."""
+class PredictResponse(_Response):
+    """The fields of the largest face, null without a face, and all faces, largest first."""
 
     predictions: dict[str, float] | None
     predicted_class: str | None
@@ -80,69 +86,69 @@ class PredictAnswer(_Answer):
     detector: str | None
     model: str
     timings: dict[str, float]
-    width: int = Field(ge=1, description="Of the upright picture, in pixels.")
-    height: int = Field(ge=1, description="Of the upright picture, in pixels.")
-    faces: list[FaceAnswer] = Field(description="Every face, largest first; empty where there is none.")
+    width: int = Field(ge=1, description="Width of the upright image in pixels.")
+    height: int = Field(ge=1, description="Height of the upright image in pixels.")
+    faces: list[FaceResponse] = Field(description="All faces, largest first; empty if there is none.")
 
 
 class ComparedSide(FacePrediction):
-    """One model's answer and what the model costs."""
+    """The prediction of one of two models, and the model's size."""
 
-    parameters: int = Field(ge=0)
-    input_bytes: int = Field(ge=0, description="Of the network's input for one face, in float32.")
+    parameters: int = Field(ge=0, description="The network's number of parameters.")
+    input_bytes: int = Field(ge=0, description="Bytes of the network's input for one face, in float32.")
 
 
-class ComparedFace(_Answer):
-    """Two models on one face."""
+class ComparedFace(_Response):
+    """The predictions of two models for one face."""
 
     bbox: list[int] = Field(min_length=4, max_length=4)
-    agree: bool = Field(description="Whether both name the same expression.")
+    agree: bool = Field(description="Whether both models predict the same expression.")
     distance: float = Field(
-        ge=0, description="Total variation between the two distributions: 0 equal, 1 nothing shared."
+        ge=0, description="Total variation distance of the two distributions: 0 if equal, 1 if disjoint."
     )
-    ratios: dict[str, float] = Field(description="How many times longer the second took, by step.")
+    ratios: dict[str, float] = Field(description="Time of the second model divided by that of the first, per step.")
     native48: ComparedSide
     upscale224: ComparedSide
 
 
-class CompareAnswer(_Answer):
-    """Every face, largest first."""
+class CompareResponse(_Response):
+    """All faces, largest first."""
 
     width: int = Field(ge=1)
     height: int = Field(ge=1)
     faces: list[ComparedFace]
 
 
-class ExplainAnswer(_Answer):
-    """Why the model gave the largest face that score."""
+class ExplainResponse(_Response):
+    """The explanation of the prediction for the largest face."""
 
     method: str
     model: str
     target: str = Field(description="The expression that is explained.")
-    versus: str | None = Field(description="The one it is set against.")
+    versus: str | None = Field(description="The expression with which the target is contrasted.")
     confidence: float = Field(ge=0, le=1, description="The model's probability of the target.")
     milliseconds: float = Field(ge=0)
-    parameters: dict[str, Any] = Field(description="What the method ran with.")
+    parameters: dict[str, Any] = Field(description="The method's parameters.")
     scores: dict[str, Any] = Field(
-        description="What was measured of the map, such as deletion, insertion and the regions' shares."
+        description="Metrics of the map, such as deletion, insertion and the shares of the face's regions."
     )
-    empty: bool = Field(description="Whether nothing in the face speaks for the target.")
-    size: list[int] = Field(description="Height and width of the network's input.")
+    empty: bool = Field(description="Whether no part of the face supports the target.")
+    size: list[int] = Field(description="Height and width of the network's input in pixels.")
     bbox: list[int] = Field(min_length=4, max_length=4)
     width: int = Field(ge=1)
     height: int = Field(ge=1)
-    overlay: str = Field(description="The map over the face: a PNG file in base64.")
+    overlay: str = Field(description="The map drawn over the face: a PNG file in base64.")
 
 
-class LabelScore(_Answer):
-    """The Hub's shape of one label."""
+class LabelScore(_Response):
+    """One label and its score, in the shape of the Hub's Inference API."""
 
     label: str
     score: float
 
 
-class ModelAnswer(_Answer):
-    """One served model; the figures are those of its report, null where there is none."""
+class ModelInfo(_Response):
+    """One served model. The figures are from its evaluation report; they are null without one."""
 
     name: str
     backend: str
@@ -155,23 +161,23 @@ class ModelAnswer(_Answer):
     split: str | None
 
 
-class ModelsAnswer(_Answer):
-    """The served models, and the methods that explain them."""
+class ModelsResponse(_Response):
+    """The served models and the explanation methods."""
 
     default: str
-    models: list[ModelAnswer]
+    models: list[ModelInfo]
     methods: list[str]
 
 
-class HealthAnswer(_Answer):
-    """The process answers."""
+class HealthResponse(_Response):
+    """The process is running."""
 
     status: str
     version: str
 
 
-class ReadyAnswer(_Answer):
-    """The models are loaded and have run."""
+class ReadyResponse(_Response):
+    """The models are loaded and warmed up."""
 
     ready: bool
     models: list[str]

@@ -1,72 +1,101 @@
-"""What the routes share: the queues, the threads and the way of a photo through them."""
+"""Photo processing for the routes: decode, detect, batch, explain.
+
+Holds the request limits, the thread pools and the served models.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from fastapi import Request
 
 from emotion_hub.errors import InputError
-from emotion_hub.explainers import METHODS, explain_face
-from emotion_hub.predictor import EmotionPredictor, locate
-from emotion_hub.serve.batching import Batched
-from emotion_hub.serve.bodies import MOST, Bodies
+from emotion_hub.explainers import explain_face
+from emotion_hub.faces import locate
+from emotion_hub.images import ImageSource
+from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.serve.batching import BatchResult
+from emotion_hub.serve.bodies import MAX_BODIES, BodyReader
 from emotion_hub.serve.config import ServeConfig
-from emotion_hub.serve.limits import Gate, Ticket
+from emotion_hub.serve.limits import AdmittedRequest, RequestLimiter
 from emotion_hub.serve.metrics import Metrics
 from emotion_hub.serve.models import Models, ServedModel
-from emotion_hub.serve.request_log import Record, record_of
+from emotion_hub.serve.request_log import RequestRecord, request_record
 from emotion_hub.serve.requests import ExplainRequest
-from emotion_hub.serve.responses import Found, Prepared, found, plain_numbers, png_base64, prepare
+from emotion_hub.serve.responses import (
+    FaceLocation,
+    PreparedFaces,
+    face_locations,
+    nan_to_null,
+    png_base64,
+    prepare_faces,
+)
 from emotion_hub.serve.threads import DaemonPool
 
 __all__ = ["PreparedPhoto", "Service"]
 
-#: The side in pixels of the picture that shows an explanation.
-OVERLAY = 224
+#: Side in pixels of the image that shows an explanation.
+OVERLAY_SIZE = 224
+
+
+class _HasPhoto(Protocol):
+    """What is read of a parsed request: the image, and whether all of it is the face."""
+
+    @property
+    def image(self) -> ImageSource: ...
+    @property
+    def whole(self) -> bool: ...
+
+
+R = TypeVar("R", bound=_HasPhoto)
 
 
 @dataclass(frozen=True)
-class PreparedPhoto:
-    """A photo that was looked at: what was `asked`, its size, its faces, and for each lane the prepared faces and their logits."""
+class PreparedPhoto(Generic[R]):
+    """A photo after detection: the request, the photo's (width, height) and faces, and the faces for each model.
 
-    asked: Any
-    lanes: tuple[ServedModel, ...]
+    `timings` are the milliseconds of "decode" and "detect". `results` has one entry per model, or none for a photo
+    without faces.
+    """
+
+    request: R
+    models: tuple[ServedModel, ...]
     size: tuple[int, int]
-    faces: tuple[Found, ...]
+    faces: tuple[FaceLocation, ...]
     timings: Mapping[str, float]
-    prepared: tuple[Prepared, ...]
-    batched: tuple[Batched | None, ...] = ()
+    prepared: tuple[PreparedFaces, ...]
+    results: tuple[BatchResult, ...] = ()
 
 
 class Service:
-    """One app's models, queues and threads. `start` and `close` may be called again and again."""
+    """The models, limits and threads of one app. `start` and `close` may be called repeatedly."""
 
     def __init__(self, models: Mapping[str, EmotionPredictor] | None, default: str | None, config: ServeConfig) -> None:
         self.config, self.metrics = config, Metrics()
-        self.models = Models(models, default, config, self.metrics, lambda: self._preparing > 0)
-        reject = self.metrics.rejection
-        self.photos = Gate(config.queue, config.timeout, "requests", reject)
-        self.explanations = Gate(
-            config.explain_at_once + config.explain_queue, config.explain_timeout, "explanations", reject
+        self.models = Models(models, default, config, self.metrics, lambda: self._photos_in_preparation > 0)
+        on_rejection = self.metrics.rejection
+        self.photos = RequestLimiter(config.queue, config.timeout, "requests", on_rejection)
+        self.explanations = RequestLimiter(
+            config.explain_at_once + config.explain_queue, config.explain_timeout, "explanations", on_rejection
         )
-        self.bodies = Bodies(config.max_body, config.queue, config.body_timeout, reject)
-        for name, gate in (("photos", self.photos), ("explanations", self.explanations)):
-            self.metrics.watch(name, lambda gate=gate: gate.inside, gate.limit)
-        self.metrics.watch("bodies", lambda: self.bodies.inside, MOST)
-        self._preparing = 0
+        self.bodies = BodyReader(config.max_body, config.queue, config.body_timeout, on_rejection)
+        self.metrics.watch("photos", lambda: self.photos.in_flight, self.photos.max_in_flight)
+        self.metrics.watch("explanations", lambda: self.explanations.in_flight, self.explanations.max_in_flight)
+        self.metrics.watch("bodies", lambda: self.bodies.in_progress, MAX_BODIES)
+        self._photos_in_preparation = 0
         self._lock = threading.Lock()
         self._pools: dict[str, DaemonPool] = {}
         self._stop = threading.Event()
 
     def start(self) -> None:
-        """Make the threads and begin to load the models, unless that is done."""
+        """Start the threads and the loading of the models, unless they are started."""
         with self._lock:
             if not self._pools:
                 self._stop = threading.Event()
@@ -77,7 +106,7 @@ class Service:
         self.models.start()
 
     def close(self) -> None:
-        """End the threads: explanations are stopped, and what is still decoded, for a client that was told that its time is up, is abandoned."""
+        """Stop explanations and end the threads; photos that are still decoded after a 504 are abandoned."""
         self._stop.set()
         with self._lock:
             pools, self._pools = self._pools, {}
@@ -85,101 +114,117 @@ class Service:
             pool.close()
         self.models.close()
 
-    async def body(self, request: Request, gate: Gate) -> bytes:
-        """The request's body, unless `gate` has no place for the request anyway. Raises what `Gate.check` and `Bodies.read` raise."""
-        gate.check()
-        return await self.bodies.read(request, record_of(request))
+    async def read_body(self, request: Request, limiter: RequestLimiter) -> bytes:
+        """The request's body, which is not read if `limiter` would reject the request now.
 
-    async def see(
-        self, ticket: Ticket, record: Record, ask: Callable[[], Any], names: Callable[[Any], Sequence[str | None]]
-    ) -> PreparedPhoto:
-        """The photo decoded, its faces found and sent through the networks `names` gives for what `ask` reads. Raises what both raise, and ImageError."""
-        self.start()
-        came = time.perf_counter()
-        with self._lock:
-            self._preparing += 1
-        future: Future[tuple[PreparedPhoto, list[Future[Batched] | None]]] = self._pools["photos"].submit(
-            ticket.work(self._look), ticket, record, came, ask, names
-        )
-        future.add_done_callback(self._looked)
-        sight, pending = await ticket.wait(future)
-        batched = await asyncio.gather(*(ticket.wait(each) for each in pending))
-        if batched:
-            record.stages["collect"] = max(each.waited for each in batched)
-            record.stages["inference"] = sum(each.a_face for each in batched) * len(sight.faces)
-        return PreparedPhoto(**{**vars(sight), "batched": tuple(batched) or (None,) * len(sight.lanes)})
+        Raises what `RequestLimiter.check_capacity` and `BodyReader.read` raise.
+        """
+        limiter.check_capacity()
+        return await self.bodies.read(request, request_record(request))
 
-    def _look(
+    async def process_photo(
         self,
-        ticket: Ticket,
-        record: Record,
-        came: float,
-        ask: Callable[[], Any],
-        names: Callable[[Any], Sequence[str | None]],
-    ) -> tuple[Any, Any]:
-        """Runs in a thread of the pool. The decoded photo lives no longer than this call, so there are never more of them than threads."""
-        record.stages["wait"] = (time.perf_counter() - came) * 1000
-        asked = ask()
-        lanes = tuple(self.models.lane(name) for name in names(asked))
-        record.model = ",".join(lane.name for lane in lanes)
-        scene = locate(asked.image, lanes[0].predictor.detector, whole=asked.whole)
-        record.faces = len(scene.faces)
-        prepared = tuple(prepare(scene.faces, lane.predictor) for lane in lanes)
-        record.stages |= {**scene.timings, "preprocess": sum(sum(each.milliseconds) for each in prepared)}
-        ticket.check()
-        pending = (
-            [lane.batcher.submit(each.rows) for lane, each in zip(lanes, prepared, strict=True)] if scene.faces else []
-        )
-        return PreparedPhoto(asked, lanes, scene.photo.size, found(scene.faces), dict(scene.timings), prepared), pending
+        admitted: AdmittedRequest,
+        record: RequestRecord,
+        parse: Callable[[], R],
+        model_names: Callable[[R], Sequence[str | None]],
+    ) -> PreparedPhoto[R]:
+        """The photo of the request that `parse` returns, with the results of the models that `model_names` returns.
 
-    def _looked(self, _: Future[Any]) -> None:
-        with self._lock:
-            self._preparing -= 1
-            last = not self._preparing
-        if last:
-            self.models.nudge()
-
-    async def explain(self, ticket: Ticket, record: Record, ask: Callable[[], ExplainRequest]) -> dict[str, Any]:
-        """The explanation of the largest face as JSON types. Raises what `explainers.explain` raises."""
+        Raises what both functions raise, and ImageError.
+        """
         self.start()
-        return await ticket.wait(self._pools["explanations"].submit(ticket.work(self._explain), ticket, record, ask))
+        submitted_at = time.perf_counter()
+        with self._lock:
+            self._photos_in_preparation += 1
+        future = self._pools["photos"].submit(
+            admitted.work(self._prepare_photo), admitted, record, submitted_at, parse, model_names
+        )
+        future.add_done_callback(self._end_preparation)
+        photo, pending = await admitted.wait(future)
+        results = await asyncio.gather(*(admitted.wait(each) for each in pending))
+        if results:
+            record.stages["collect"] = max(result.queue_ms for result in results)
+            record.stages["inference"] = sum(result.ms_per_face for result in results) * len(photo.faces)
+        return dataclasses.replace(photo, results=tuple(results))
 
-    def _explain(self, ticket: Ticket, record: Record, ask: Callable[[], ExplainRequest]) -> dict[str, Any]:
+    def _prepare_photo(
+        self,
+        admitted: AdmittedRequest,
+        record: RequestRecord,
+        submitted_at: float,
+        parse: Callable[[], R],
+        model_names: Callable[[R], Sequence[str | None]],
+    ) -> tuple[PreparedPhoto[R], list[Future[BatchResult]]]:
+        """The prepared photo and its pending results; runs in a thread of the pool.
+
+        The decoded photo is released when this call returns, so there are never more decoded photos than threads.
+        """
+        record.stages["wait"] = (time.perf_counter() - submitted_at) * 1000
+        request = parse()
+        models = tuple(self.models.get(name) for name in model_names(request))
+        record.model = ",".join(model.name for model in models)
+        detected = locate(request.image, models[0].predictor.detector, whole=request.whole)
+        record.faces = len(detected.faces)
+        prepared = tuple(prepare_faces(detected.faces, model.predictor) for model in models)
+        record.stages |= {**detected.timings, "preprocess": sum(sum(faces.milliseconds) for faces in prepared)}
+        admitted.check_deadline()
+        pending = []
+        if detected.faces:
+            pending = [model.batcher.submit(faces.pixel_values) for model, faces in zip(models, prepared, strict=True)]
+        photo = PreparedPhoto(
+            request, models, detected.photo.size, face_locations(detected.faces), dict(detected.timings), prepared
+        )
+        return photo, pending
+
+    def _end_preparation(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._photos_in_preparation -= 1
+            is_last = not self._photos_in_preparation
+        if is_last:
+            self.models.recheck_batches()
+
+    async def explain(
+        self, admitted: AdmittedRequest, record: RequestRecord, parse: Callable[[], ExplainRequest]
+    ) -> dict[str, Any]:
+        """The explanation of the largest face as JSON types. Raises what `explainers.explain_face` raises."""
+        self.start()
+        future = self._pools["explanations"].submit(admitted.work(self._explain), admitted, record, parse)
+        return await admitted.wait(future)
+
+    def _explain(
+        self, admitted: AdmittedRequest, record: RequestRecord, parse: Callable[[], ExplainRequest]
+    ) -> dict[str, Any]:
         from emotion_hub.explainers.overlay import overlay
 
-        asked, stop = ask(), self._stop
-        lane = self.models.lane(asked.model)
-        record.model = lane.name
-        scene = locate(asked.image, lane.predictor.detector, whole=asked.whole)
-        record.faces, record.stages = len(scene.faces), {**record.stages, **scene.timings}
-        if not scene.faces:
+        request, stop = parse(), self._stop
+        model = self.models.get(request.model)
+        record.model = model.name
+        detected = locate(request.image, model.predictor.detector, whole=request.whole)
+        record.faces, record.stages = len(detected.faces), {**record.stages, **detected.timings}
+        width, height = detected.photo.size
+        if not detected.faces:
             raise InputError(
-                f"no face was found in the {scene.photo.width}x{scene.photo.height} picture; send whole=true to take all of it as the face"
+                f"no face was found in the {width}x{height} image; send whole=true to take the whole image as the face"
             )
 
-        def still_wanted(_: float) -> None:
-            ticket.check()
+        def check_wanted(_: float) -> None:
+            admitted.check_deadline()
             if stop.is_set():
-                raise self.explanations.refuse("stopping", "the server is stopping; try again later")
+                raise self.explanations.unavailable("stopping", "the server is stopping; try again later")
 
-        given = {"samples": asked.samples, "seed": asked.seed}
-        takes = METHODS[asked.method].options
-        if asked.samples is not None and asked.method != "lime":
-            raise InputError(
-                f"samples={asked.samples}: LIME draws samples, {METHODS[asked.method].title} does not; leave it out"
-            )
-        options = {name: value for name, value in given.items() if name in takes and value is not None}
-        still_wanted(0.0)
+        options = request.options
+        check_wanted(0.0)
         explanation = explain_face(
-            scene.faces[0].image,
-            lane.predictor,
-            asked.method,
-            asked.target,
-            versus=asked.versus,
-            metrics=asked.metrics,
-            progress=still_wanted,
+            detected.faces[0].image,
+            model.predictor,
+            request.method,
+            request.target,
+            versus=request.versus,
+            metrics=request.metrics,
+            progress=check_wanted,
             **options,
         )
         record.stages["explain"] = explanation.milliseconds
-        face = {"bbox": list(scene.faces[0].bbox), "width": scene.photo.width, "height": scene.photo.height}
-        return {**plain_numbers(explanation.to_dict()), **face, "overlay": png_base64(overlay(explanation, OVERLAY))}
+        face = {"bbox": list(detected.faces[0].bbox), "width": width, "height": height}
+        return {**nan_to_null(explanation.to_dict()), **face, "overlay": png_base64(overlay(explanation, OVERLAY_SIZE))}

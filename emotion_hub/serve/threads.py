@@ -1,7 +1,7 @@
-"""Worker threads that a stopping process does not wait for.
+"""Thread pool of daemon threads, which a stopping process does not wait for.
 
-`concurrent.futures.ThreadPoolExecutor` joins its threads when the interpreter exits, whatever they still do. A server that has answered everybody, with a 504
-where work took too long, must not stay alive until that work is over.
+`concurrent.futures.ThreadPoolExecutor` joins its threads when the interpreter exits, whatever they are doing. A server
+that has answered every client, with a 504 where work took too long, must not keep running until that work is over.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class DaemonPool:
-    """`count` daemon threads that run what is submitted, in order."""
+    """`count` daemon threads that run submitted functions in order of submission."""
 
     def __init__(self, count: int, name: str) -> None:
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = (
@@ -30,7 +30,7 @@ class DaemonPool:
             thread.start()
 
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
-        """The future of `function(*args)`; raises RuntimeError once the pool is closed."""
+        """A future for `function(*args)`; raises RuntimeError after `close`."""
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
@@ -39,7 +39,10 @@ class DaemonPool:
         return future
 
     def close(self) -> None:
-        """Cancel what has not started and return at once; running work is abandoned, its thread ends with it."""
+        """Cancel the functions that have not started and return at once.
+
+        Functions that run are abandoned; their threads end when they return.
+        """
         with self._lock:
             if self._closed:
                 return

@@ -1,6 +1,6 @@
-"""Close the connection after an answer given before the request's body was read.
+"""Close connections whose request body was not read to its end.
 
-A server that keeps such a connection open must read the rest of the body to find the next request, for as long as the client likes to send: after a 413 or a
+A server that keeps such a connection open must read the rest of the body to find the next request. After a 413 or a
 401 that can be gigabytes.
 """
 
@@ -11,15 +11,15 @@ import asyncio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["CloseUnread"]
+__all__ = ["UnreadBodyMiddleware"]
 
-#: What is still read of such a body, in bytes and seconds, before the connection is closed: a client that is busy sending would otherwise
-#: see a broken connection instead of the answer.
-LINGER_BYTES, LINGER_SECONDS = 1024 * 1024, 1.0
+#: Bytes and seconds of the rest of such a body that are still read before the connection is closed: a client that is
+#: still sending would otherwise get a connection error instead of the response.
+DRAIN_BYTES, DRAIN_SECONDS = 1024 * 1024, 1.0
 
 
-class CloseUnread:
-    """ASGI middleware: `Connection: close`, and a close, where the answer starts before the body's end."""
+class UnreadBodyMiddleware:
+    """ASGI middleware: adds `Connection: close` and closes if the response starts before the end of the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -30,13 +30,13 @@ class CloseUnread:
             return
         unread, closing = True, False
 
-        async def reading() -> Message:
+        async def receive_and_track() -> Message:
             nonlocal unread
             message = await receive()
             unread = unread and message["type"] == "http.request" and message.get("more_body", False)
             return message
 
-        async def answering(message: Message) -> None:
+        async def send_and_close(message: Message) -> None:
             nonlocal closing
             if message["type"] == "http.response.start" and unread:
                 closing = True
@@ -44,11 +44,11 @@ class CloseUnread:
                     MutableHeaders(scope=message)["Connection"] = "close"
             if closing and unread and message["type"] == "http.response.body" and not message.get("more_body", False):
                 await send({**message, "more_body": True})
-                await _drain(reading)
+                await _drain(receive_and_track)
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
-        await self.app(scope, reading, answering)
+        await self.app(scope, receive_and_track, send_and_close)
 
 
 def _has_body(headers: Headers) -> bool:
@@ -56,17 +56,15 @@ def _has_body(headers: Headers) -> bool:
 
 
 async def _drain(receive: Receive) -> None:
-    """Read on to the body's end, or up to the limits."""
-    left = LINGER_BYTES
+    """Read the body to its end, or up to the limits."""
+    remaining = DRAIN_BYTES
     try:
-        async with asyncio.timeout(LINGER_SECONDS):
-            while left > 0:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while remaining > 0:
                 message = await receive()
                 if message["type"] != "http.request" or not message.get("more_body", False):
                     return
-                left -= len(message.get("body", b""))
-    except (
-        TimeoutError,
-        asyncio.CancelledError,
-    ):  # the latter when the server stops: the answer is out, only its end is missing
+                remaining -= len(message.get("body", b""))
+    except (TimeoutError, asyncio.CancelledError):
+        # cancelled when the server stops: the response is sent except for the message that marks its end
         return

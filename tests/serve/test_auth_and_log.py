@@ -1,4 +1,4 @@
-"""Who may ask, what is logged and counted, and what is said when the code itself breaks."""
+"""API key, CORS, request log, metrics and internal errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import re
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -17,7 +18,7 @@ from emotion_hub.labels import FER2013
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
 from emotion_hub.serve import ServeConfig, create_app
-from emotion_hub.serve.request_log import JsonLines
+from emotion_hub.serve.request_log import JsonFormatter
 from tests.fakes.api_server import Boxes, LinearBackend, photo, predictor, running, until
 
 KEY = "correct horse"
@@ -25,7 +26,7 @@ PNG = {"content-type": "image/png"}
 
 
 class BrokenBackend(LinearBackend):
-    """Works once, to get warm."""
+    """Works once, for the warm-up, and then raises."""
 
     def logits(self, pixel_values):
         if self.batches:
@@ -48,7 +49,7 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-# the key
+# API key
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def client() -> Iterator[httpx.Client]:
         {"authorization": "Basic " + base64.b64encode(f"anyone:{KEY}".encode()).decode()},
     ],
 )
-def test_the_key_opens_as_a_bearer_token_a_header_or_a_password(locked: httpx.Client, headers: dict) -> None:
+def test_key_is_accepted_as_bearer_token_header_and_password(locked: httpx.Client, headers: dict) -> None:
     assert locked.post("/predict", content=photo(), headers=PNG | headers).status_code == 200
 
 
@@ -79,25 +80,27 @@ def test_the_key_opens_as_a_bearer_token_a_header_or_a_password(locked: httpx.Cl
     ],
 )
 @pytest.mark.parametrize("path", ["/predict", "/", "/models/tiny", "/nothing"])
-def test_without_the_key_nothing_opens(locked: httpx.Client, path: str, headers: dict) -> None:
-    answer = locked.post(path, content=photo(), headers=PNG | headers)
-    assert answer.status_code == 401
-    assert list(answer.json()) == ["error"]
-    assert answer.headers["www-authenticate"] == 'Bearer realm="emotion_hub"'
+def test_requests_without_the_key_get_401(locked: httpx.Client, path: str, headers: dict) -> None:
+    response = locked.post(path, content=photo(), headers=PNG | headers)
+    assert response.status_code == 401
+    assert list(response.json()) == ["error"]
+    assert response.headers["www-authenticate"] == 'Bearer realm="emotion_hub"'
 
 
-def test_only_health_and_ready_stay_open(locked: httpx.Client) -> None:
+def test_only_health_and_ready_need_no_key(locked: httpx.Client) -> None:
     statuses = {
         path: locked.get(path).status_code
         for path in ("/health", "/ready", "/metrics", "/models", "/openapi.json", "/docs", "/demo/", "/health/")
     }
     assert {path for path, status in statuses.items() if status != 401} == {"/health", "/ready"}
-    assert locked.get("/docs").headers["www-authenticate"].startswith("Basic"), "a browser can ask for a password"
+    assert locked.get("/docs").headers["www-authenticate"].startswith("Basic"), (
+        "browsers ask for a password, not for a token"
+    )
     assert 'reason="unauthorized"' in locked.get("/metrics", headers={"x-api-key": KEY}).text
 
 
 def test_keys_are_compared_in_constant_time(locked: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = []
+    compared: list[tuple[bytes, bytes]] = []
 
     def compare(a: bytes, b: bytes) -> bool:
         compared.append((a, b))
@@ -108,50 +111,50 @@ def test_keys_are_compared_in_constant_time(locked: httpx.Client, monkeypatch: p
     assert compared == [(KEY.encode(), KEY.encode()), (b"abc", KEY.encode())]
 
 
-def test_the_document_says_where_the_key_is_wanted(locked: httpx.Client, client: httpx.Client) -> None:
+def test_openapi_document_lists_the_operations_that_require_the_key(locked: httpx.Client, client: httpx.Client) -> None:
     document = locked.get("/openapi.json", headers={"x-api-key": KEY}).json()
-    wanted = {
+    requiring_key = {
         path
         for path, operations in document["paths"].items()
         for operation in operations.values()
         if operation.get("security") == [{"key": []}]
     }
-    assert set(document["paths"]) - wanted == {"/health", "/ready"}
+    assert set(document["paths"]) - requiring_key == {"/health", "/ready"}
     assert "401" in document["paths"]["/predict"]["post"]["responses"]
     assert "401" not in client.get("/openapi.json").json()["paths"]["/predict"]["post"]["responses"]
 
 
-# other origins
+# CORS
 
 
-def test_other_origins_are_let_in_only_by_name(locked: httpx.Client, client: httpx.Client) -> None:
+def test_cors_allows_the_configured_origins_only(locked: httpx.Client, client: httpx.Client) -> None:
     origin = {"origin": "https://example.org"}
     preflight = {
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization,content-type",
     }
-    asked = locked.options("/predict", headers=origin | preflight)
-    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, "https://example.org")
+    allowed = locked.options("/predict", headers=origin | preflight)
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://example.org")
     refused = locked.post("/predict", headers=origin)
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://example.org"), (
-        "its page can read why"
+        "a page of that origin can read the error"
     )
     assert (
         "access-control-allow-origin"
         not in locked.options("/predict", headers={"origin": "https://other.org"} | preflight).headers
     )
-    for answer in (client.options("/predict", headers=origin | preflight), client.get("/health", headers=origin)):
-        assert not [name for name in answer.headers if name.startswith("access-control")], "off unless asked for"
+    for response in (client.options("/predict", headers=origin | preflight), client.get("/health", headers=origin)):
+        assert not [name for name in response.headers if name.startswith("access-control")], "CORS is off by default"
 
 
-# ids, lines, counts
+# request ids, log lines, metrics
 
 
-def test_every_answer_carries_an_id_the_clients_own_if_it_is_well_formed(
+def test_every_response_has_a_request_id_which_a_valid_client_id_replaces(
     client: httpx.Client, locked: httpx.Client
 ) -> None:
-    for answer in (client.get("/health"), client.get("/nothing"), client.get("/predict"), locked.get("/models")):
-        assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    for response in (client.get("/health"), client.get("/nothing"), client.get("/predict"), locked.get("/models")):
+        assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
     assert client.get("/nothing", headers={"x-request-id": "job-7.a_b"}).headers["x-request-id"] == "job-7.a_b"
     for wrong in ("", "a b", "x" * 129, 'a"b', "{}"):
         assert re.fullmatch(
@@ -159,7 +162,7 @@ def test_every_answer_carries_an_id_the_clients_own_if_it_is_well_formed(
         )
 
 
-def test_a_request_is_one_json_line_without_the_photo_and_its_name(
+def test_each_request_is_one_json_log_line_without_file_name_or_query(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "emotion_hub"):
@@ -167,7 +170,7 @@ def test_a_request_is_one_json_line_without_the_photo_and_its_name(
         client.post("/predict", files=files, params={"model": "tiny"}, headers={"x-request-id": "mine"})
         client.get("/anna.png")
         until(lambda: len(caplog.records) >= 2)
-    lines = [JsonLines().format(record) for record in caplog.records]
+    lines = [JsonFormatter().format(record) for record in caplog.records]
     assert len(lines) == 2
     assert "anna" not in "".join(lines)
     assert all("\n" not in line for line in lines)
@@ -181,22 +184,24 @@ def test_a_request_is_one_json_line_without_the_photo_and_its_name(
     assert (second["route"], second["status"]) == ("(none)", 404)
 
 
-def test_what_breaks_inside_is_logged_and_not_told(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_errors_are_logged_and_not_sent_to_the_client(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "emotion_hub"):
-        answer = client.post("/predict", files={"image": photo()}, data={"model": "broken"})
+        response = client.post("/predict", files={"image": photo()}, data={"model": "broken"})
         until(lambda: len(caplog.records) >= 2)
-    assert answer.status_code == 500
-    assert list(answer.json()) == ["error"]
-    assert answer.headers["x-request-id"] in answer.json()["error"]
-    assert not any(word in answer.text for word in ("secret", "weights", "RuntimeError", "Traceback"))
-    broken, request = (json.loads(JsonLines().format(record)) for record in caplog.records)
-    assert "weights at /secret/place are gone" in broken["traceback"]
-    assert broken["request_id"] == request["request_id"] == answer.headers["x-request-id"]
-    assert (broken["level"], request["status"]) == ("error", 500)
+    assert response.status_code == 500
+    assert list(response.json()) == ["error"]
+    assert response.headers["x-request-id"] in response.json()["error"]
+    assert not any(word in response.text for word in ("secret", "weights", "RuntimeError", "Traceback"))
+    error_line, request_line = (json.loads(JsonFormatter().format(record)) for record in caplog.records)
+    assert "weights at /secret/place are gone" in error_line["traceback"]
+    assert error_line["request_id"] == request_line["request_id"] == response.headers["x-request-id"]
+    assert (error_line["level"], request_line["status"]) == ("error", 500)
     assert client.post("/predict", content=photo(), headers=PNG).status_code == 200
 
 
-def test_what_happened_is_counted_by_route_and_stage() -> None:
+def test_metrics_count_requests_by_route_and_stage() -> None:
     with running(create_app({"tiny": predictor()})) as client, running(create_app({"tiny": predictor()})) as other:
         for _ in range(3):
             client.post("/predict", content=photo(), headers=PNG)
@@ -219,14 +224,12 @@ def test_what_happened_is_counted_by_route_and_stage() -> None:
             assert f"emotion_hub_{line}\n" in text
         assert "made/up" not in text
         assert client.get("/metrics").headers["content-type"].startswith("text/plain")
-        assert 'route="/predict"' not in other.get("/metrics").text, "two apps in a process do not mix"
+        assert 'route="/predict"' not in other.get("/metrics").text, "two apps in one process do not share counts"
 
 
-def test_a_client_that_leaves_early_is_no_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_client_disconnect_is_logged_as_499_and_not_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
     with running(create_app({"tiny": predictor()})) as client, caplog.at_level(logging.INFO, "emotion_hub"):
         address = (client.base_url.host, client.base_url.port)
-        import socket
-
         with socket.create_connection(address) as raw:
             raw.sendall(
                 b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf"
@@ -235,10 +238,10 @@ def test_a_client_that_leaves_early_is_no_error_in_the_log(caplog: pytest.LogCap
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_lines_are_json_whatever_is_logged() -> None:
+def test_log_lines_are_json_for_any_message() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonFormatter())
     record = logging.LogRecord("x", logging.WARNING, __file__, 1, 'two\nlines %s "quoted"', (object,), None)
     handler.emit(record)
     [line] = stream.getvalue().splitlines()

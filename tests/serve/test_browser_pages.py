@@ -1,4 +1,4 @@
-"""/ in a browser, and HEAD wherever there is GET."""
+"""GET / in browsers, and HEAD requests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.fakes.api_server import LinearBackend, photo, predictor, running, unt
 
 KEY = "correct horse"
 
-#: What Chromium and Firefox send for a page.
+#: The Accept header of Chromium and Firefox for a page.
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
 
 PATHS = ("/models", "/health", "/ready", "/metrics", "/docs", "/docs/docs.css", "/docs/docs.js", "/openapi.json")
 
 
-def page() -> gr.Blocks:
+def small_demo() -> gr.Blocks:
     with gr.Blocks(title="a small page", analytics_enabled=False) as demo:
         gr.Markdown("hello")
     return demo
@@ -36,28 +36,30 @@ def client() -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def beside_demo() -> Iterator[httpx.Client]:
-    with running(mount_demo(create_app({"tiny": predictor()}, config=ServeConfig(api_key=KEY)), page(), {})) as client:
+def with_demo() -> Iterator[httpx.Client]:
+    with running(
+        mount_demo(create_app({"tiny": predictor()}, config=ServeConfig(api_key=KEY)), small_demo(), {})
+    ) as client:
         yield client
 
 
 # /
 
 
-def test_a_browser_at_the_root_is_sent_to_the_reference_where_there_is_no_demo(client: httpx.Client) -> None:
-    answer = client.get("/", headers=BROWSER)
-    assert (answer.status_code, answer.headers["location"], answer.headers["vary"]) == (307, "/docs", "Accept")
+def test_root_redirects_browsers_to_the_api_reference_without_a_demo(client: httpx.Client) -> None:
+    response = client.get("/", headers=BROWSER)
+    assert (response.status_code, response.headers["location"], response.headers["vary"]) == (307, "/docs", "Accept")
     assert client.get("/", headers=BROWSER, follow_redirects=True).status_code == 200
 
 
-def test_a_browser_at_the_root_is_sent_to_the_demo_where_it_is_mounted(beside_demo: httpx.Client) -> None:
-    answer = beside_demo.get("/", headers=BROWSER, auth=("me", KEY))
-    assert (answer.status_code, answer.headers["location"]) == (307, "/demo")
-    shown = beside_demo.get("/", headers=BROWSER, auth=("me", KEY), follow_redirects=True)
-    assert (shown.status_code, "a small page" in shown.text) == (200, True)
+def test_root_redirects_browsers_to_a_mounted_demo(with_demo: httpx.Client) -> None:
+    response = with_demo.get("/", headers=BROWSER, auth=("me", KEY))
+    assert (response.status_code, response.headers["location"]) == (307, "/demo")
+    page = with_demo.get("/", headers=BROWSER, auth=("me", KEY), follow_redirects=True)
+    assert (page.status_code, "a small page" in page.text) == (200, True)
 
 
-def test_the_redirect_keeps_the_path_that_a_proxy_adds() -> None:
+def test_root_redirect_keeps_the_path_prefix_of_a_proxy() -> None:
     app = create_app({"tiny": predictor()})
     app.root_path = "/faces"
     with running(app, ready=False) as client:
@@ -65,72 +67,74 @@ def test_the_redirect_keeps_the_path_that_a_proxy_adds() -> None:
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
-def test_other_clients_at_the_root_are_told_what_it_takes(client: httpx.Client, accept: str) -> None:
-    answer = client.get("/", headers={"accept": accept})
-    assert (answer.status_code, answer.headers["allow"], list(answer.json())) == (405, "POST", ["error"])
-    assert "POST /" in answer.json()["error"]
+def test_get_root_is_405_for_clients_that_do_not_accept_html(client: httpx.Client, accept: str) -> None:
+    response = client.get("/", headers={"accept": accept})
+    assert (response.status_code, response.headers["allow"], list(response.json())) == (405, "POST", ["error"])
+    assert "POST /" in response.json()["error"]
 
 
-def test_the_root_is_still_the_inference_api_whatever_is_accepted(client: httpx.Client) -> None:
-    answer = client.post("/", content=photo(), headers=BROWSER | {"content-type": "image/png"})
-    assert (answer.status_code, set(answer.json()[0])) == (200, {"label", "score"})
+def test_post_root_is_the_inference_api_for_any_accept_header(client: httpx.Client) -> None:
+    response = client.post("/", content=photo(), headers=BROWSER | {"content-type": "image/png"})
+    assert (response.status_code, set(response.json()[0])) == (200, {"label", "score"})
 
 
-def test_one_dialog_at_the_root_covers_the_whole_server(beside_demo: httpx.Client) -> None:
+def test_root_asks_browsers_for_a_password_and_other_clients_for_a_token(with_demo: httpx.Client) -> None:
     for method in ("GET", "HEAD"):
-        refused = beside_demo.request(method, "/", headers=BROWSER)
+        refused = with_demo.request(method, "/", headers=BROWSER)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Basic realm="emotion_hub"')
     for method, headers in (("GET", {}), ("POST", BROWSER)):
-        assert beside_demo.request(method, "/", headers=headers).headers["www-authenticate"].startswith("Bearer")
+        assert with_demo.request(method, "/", headers=headers).headers["www-authenticate"].startswith("Bearer")
 
 
 # HEAD
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_head_answers_as_get_does_without_a_body(client: httpx.Client, path: str) -> None:
-    of_get, of_head = client.get(path), client.head(path)
-    assert (of_head.status_code, of_head.content) == (200, b"")
-    changing = {"date", "x-request-id", *(["content-length"] if path == "/metrics" else [])}  # counts grow
-    assert {k: v for k, v in of_head.headers.items() if k not in changing} == {
-        k: v for k, v in of_get.headers.items() if k not in changing
+def test_head_returns_the_headers_of_get_without_a_body(client: httpx.Client, path: str) -> None:
+    get_response, head_response = client.get(path), client.head(path)
+    assert (head_response.status_code, head_response.content) == (200, b"")
+    varying = {
+        "date",
+        "x-request-id",
+        *(["content-length"] if path == "/metrics" else []),
+    }  # the counts of requests change
+    assert {k: v for k, v in head_response.headers.items() if k not in varying} == {
+        k: v for k, v in get_response.headers.items() if k not in varying
     }
-    assert len(of_get.content) == int(of_get.headers["content-length"])
+    assert len(get_response.content) == int(get_response.headers["content-length"])
 
 
-def test_head_of_a_server_that_still_loads_is_503_as_its_get_is() -> None:
+def test_head_ready_is_503_while_models_load() -> None:
     backend = LinearBackend()
-    backend.go.clear()
+    backend.unblocked.clear()
     app = create_app({"slow": EmotionPredictor(backend, FER2013, Preprocessor("native48"), name="slow")})
     with running(app, ready=False) as client:
         for method in ("GET", "HEAD"):
-            answer = client.request(method, "/ready")
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-            assert bool(answer.content) == (method == "GET")
+            response = client.request(method, "/ready")
+            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+            assert bool(response.content) == (method == "GET")
             assert client.request(method, "/health").status_code == 200
-        backend.go.set()
+        backend.unblocked.set()
         until(lambda: client.head("/ready").status_code == 200)
 
 
-def test_head_needs_the_key_where_get_does(beside_demo: httpx.Client) -> None:
-    assert {path for path in PATHS if beside_demo.head(path).status_code != 401} == {"/health", "/ready"}
+def test_head_requires_the_key_where_get_does(with_demo: httpx.Client) -> None:
+    assert {path for path in PATHS if with_demo.head(path).status_code != 401} == {"/health", "/ready"}
 
 
-def test_head_is_refused_where_there_is_no_get(client: httpx.Client) -> None:
+def test_head_is_405_or_404_for_paths_without_get(client: httpx.Client) -> None:
     for path, status in (("/predict", 405), ("/", 405), ("/nothing", 404)):
-        answer = client.head(path)
-        assert (answer.status_code, answer.content) == (status, b"")
+        response = client.head(path)
+        assert (response.status_code, response.content) == (status, b"")
     assert client.head("/predict").headers["allow"] == "POST"
     assert client.post("/health").headers["allow"] == "GET, HEAD"
 
 
-def test_head_of_the_demo_is_left_to_it(beside_demo: httpx.Client) -> None:
-    assert beside_demo.head("/demo/", auth=("me", KEY)).status_code == 200
+def test_mounted_demo_answers_head_itself(with_demo: httpx.Client) -> None:
+    assert with_demo.head("/demo/", auth=("me", KEY)).status_code == 200
 
 
-def test_head_stands_under_its_own_name_in_the_log_and_the_metrics(
-    client: httpx.Client, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_and_metrics_record_head_as_head(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "emotion_hub"):
         client.head("/health")
         until(lambda: caplog.records)
@@ -139,7 +143,7 @@ def test_head_stands_under_its_own_name_in_the_log_and_the_metrics(
     assert 'method="HEAD",route="/health",status="200"' in client.get("/metrics").text
 
 
-def test_the_document_lists_each_operation_once_and_no_page(client: httpx.Client) -> None:
+def test_openapi_document_lists_each_operation_once_and_no_page(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     operations = {
         (path, method): each["operationId"]

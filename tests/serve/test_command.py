@@ -1,4 +1,4 @@
-"""`python -m emotion_hub serve`: a process that starts, says what it does in JSON lines, serves the demo beside the API, and ends in order."""
+"""Serve command: settings, log lines, mounted demo, exit statuses."""
 
 from __future__ import annotations
 
@@ -34,51 +34,15 @@ def settings(*arguments: str) -> dict:
     }
 
 
-def test_arguments_become_settings_and_what_is_left_out_keeps_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_line_arguments_set_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     assert config_of(settings()) == ServeConfig()
-    given = settings(
-        *[
-            "--host",
-            "0.0.0.0",
-            "--port",
-            "9",
-            "--model",
-            "native48",
-            "--model",
-            "me/mine",
-            "--default",
-            "me/mine",
-            "--backend",
-            "torch",
-            "--api-key",
-        ],
-        KEY,
+    arguments = (
+        "--host 0.0.0.0 --port 9 --model native48 --model me/mine --default me/mine --backend torch "
+        "--cors https://a.org --cors * --queue 5 --workers 3 --batch 7 --batch-wait 1.5 --timeout 9 --body-timeout 6 "
+        "--explain-timeout 8 --max-body 5000"
     )
-    given |= settings(
-        *[
-            "--cors",
-            "https://a.org",
-            "--cors",
-            "*",
-            "--queue",
-            "5",
-            "--workers",
-            "3",
-            "--batch",
-            "7",
-            "--batch-wait",
-            "1.5",
-            "--timeout",
-            "9",
-            "--body-timeout",
-            "6",
-            "--explain-timeout",
-            "8",
-            "--max-body",
-            "5000",
-        ]
-    )
+    given = settings(*arguments.split(), "--api-key", KEY)
     expected = ServeConfig(
         models=("native48", "me/mine"),
         default="me/mine",
@@ -99,7 +63,7 @@ def test_arguments_become_settings_and_what_is_left_out_keeps_its_default(monkey
     assert config_of(given) == expected
 
 
-def test_the_key_comes_from_the_environment_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_key_is_read_from_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     assert config_of({}).api_key == KEY
     assert config_of({"api_key": "another key"}).api_key == "another key"
@@ -131,19 +95,19 @@ def alive(url: str) -> bool:
     return False
 
 
-def test_the_command_serves_the_api_and_the_demo_and_stops_in_order(tmp_path: Path) -> None:
+def test_command_serves_api_and_demo_and_exits_with_0(tmp_path: Path) -> None:
     with started("--model", "native48", "--backend", "torch", TMPDIR=str(tmp_path), **{KEY_VARIABLE: KEY}) as (
         process,
         url,
     ):
         until(lambda: process.poll() is not None or alive(url), 300)
         headers = {"authorization": f"Bearer {KEY}"}
-        answer = httpx.post(
+        response = httpx.post(
             f"{url}/predict", files={"image": ("anna.png", photo(size=(48, 48)))}, headers=headers, timeout=60
         )
-        assert (answer.status_code, len(answer.json()["faces"])) == (200, 1), answer.text
+        assert (response.status_code, len(response.json()["faces"])) == (200, 1), response.text
         assert httpx.post(f"{url}/predict", files={"image": photo()}).status_code == 401
-        assert "server" not in answer.headers
+        assert "server" not in response.headers
         page = httpx.get(f"{url}/demo/", auth=("anyone", KEY), timeout=60)
         assert (page.status_code, "emotion_hub" in page.text) == (200, True)
         process.send_signal(signal.SIGTERM)
@@ -154,10 +118,10 @@ def test_the_command_serves_the_api_and_the_demo_and_stops_in_order(tmp_path: Pa
     assert [line["status"] for line in requests if line["method"] == "POST"] == [200, 401]
     assert "anna" not in out + err
     assert not [line for line in lines if line["level"] == "error"]
-    assert not list(tmp_path.glob("emotion_hub_uploads_*")), "the demo's uploads go with it"
+    assert not list(tmp_path.glob("emotion_hub_uploads_*")), "the demo's upload folder is deleted"
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_command_with_2() -> None:
+def test_command_exits_with_2_if_a_model_cannot_be_loaded() -> None:
     with started("--model", "nobody", "--no-demo") as (process, _):
         out, err = process.communicate(timeout=300)
     assert process.returncode == 2
@@ -165,24 +129,24 @@ def test_a_model_that_cannot_be_loaded_ends_the_command_with_2() -> None:
     assert any("could not be loaded" in json.loads(line)["message"] for line in out.splitlines())
 
 
-def test_a_wrong_setting_ends_the_command_with_2(capsys: pytest.CaptureFixture) -> None:
+def test_command_exits_with_2_for_a_wrong_setting(capsys: pytest.CaptureFixture) -> None:
     from emotion_hub.__main__ import main
 
     assert main(["serve", "--queue", "0"]) == 2
     assert "queue=0: a whole number of at least 1" in capsys.readouterr().err
 
 
-# the demo beside it
+# the mounted demo
 
 
-def page() -> gr.Blocks:
+def small_demo() -> gr.Blocks:
     with gr.Blocks(title="a small page", analytics_enabled=False) as demo:
         gr.Markdown("hello")
     return demo
 
 
-def test_a_mounted_demo_takes_its_limits_and_leaves_the_api_alone() -> None:
-    demo = page()
+def test_mounted_demo_keeps_its_limits_and_does_not_change_the_api() -> None:
+    demo = small_demo()
     app = mount_demo(
         create_app({"tiny": predictor()}),
         demo,
@@ -190,25 +154,25 @@ def test_a_mounted_demo_takes_its_limits_and_leaves_the_api_alone() -> None:
     )
     assert (demo.max_file_size, demo.footer_links) == (1234, ["api"])
     with running(app) as client:
-        shown = client.get("/demo/", headers={"origin": "https://other.org", "host": "api.example.org"})
-        assert (shown.status_code, "a small page" in shown.text) == (200, True)
-        assert not [name for name in shown.headers if name.startswith("access-control")]
+        page = client.get("/demo/", headers={"origin": "https://other.org", "host": "api.example.org"})
+        assert (page.status_code, "a small page" in page.text) == (200, True)
+        assert not [name for name in page.headers if name.startswith("access-control")]
         assert client.post("/predict", content=photo(), headers={"content-type": "image/png"}).status_code == 200
-        assert client.get("/nothing").json()["error"].startswith("there is nothing")
+        assert client.get("/nothing").json()["error"].startswith("no such path")
         text = client.get("/metrics").text
         assert 'route="/demo",status="200"' in text
         assert "/demo" not in client.get("/openapi.json").text
 
 
-def test_the_key_guards_the_demo_with_a_browsers_dialog() -> None:
-    app = mount_demo(create_app({"tiny": predictor()}, config=ServeConfig(api_key=KEY)), page(), {})
+def test_key_protects_the_demo_with_basic_authentication() -> None:
+    app = mount_demo(create_app({"tiny": predictor()}, config=ServeConfig(api_key=KEY)), small_demo(), {})
     with running(app) as client:
         refused = client.get("/demo/")
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Basic realm="emotion_hub"')
         assert client.get("/demo/", auth=("me", KEY)).status_code == 200
 
 
-def test_the_options_of_our_own_page_are_known_to_a_mounted_one() -> None:
+def test_mount_gradio_app_accepts_our_launch_options() -> None:
     import inspect
 
     from emotion_hub.ui import launch_options

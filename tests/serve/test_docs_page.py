@@ -1,4 +1,4 @@
-"""The API reference at /docs: complete, readable without internet and without scripts, and its commands and forms work."""
+"""API reference page: content, offline use, curl commands, forms, key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def locked() -> Iterator[httpx.Client]:
 
 
 class Tags(HTMLParser):
-    """Every tag's name and attributes, every id, and the visible text."""
+    """The name and attributes of every tag, and the text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -64,10 +64,10 @@ def commands(text: str) -> list[str]:
     return [html.unescape(each) for each in re.findall(r"<pre><code>(.*?)</code></pre>", text, re.DOTALL)]
 
 
-# the page itself
+# the page
 
 
-def test_nothing_on_the_page_is_loaded_from_another_host(client: httpx.Client) -> None:
+def test_page_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     page = client.get("/docs")
     loading = {
         "script": "src",
@@ -86,15 +86,17 @@ def test_nothing_on_the_page_is_loaded_from_another_host(client: httpx.Client) -
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
     assert "unsafe" not in policy
-    assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page.text), "the policy would block it"
+    assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page.text), (
+        "the content security policy would block it"
+    )
 
 
-def test_the_pages_of_fastapi_that_load_from_elsewhere_are_off(client: httpx.Client) -> None:
+def test_fastapis_own_documentation_pages_are_disabled(client: httpx.Client) -> None:
     assert [client.get(path).status_code for path in ("/redoc", "/docs/oauth2-redirect")] == [404, 404]
     assert not re.search("swagger|redoc|jsdelivr|unpkg", client.get("/docs").text, re.IGNORECASE)
 
 
-def test_every_operation_parameter_field_status_and_type_is_on_the_page(client: httpx.Client) -> None:
+def test_page_shows_every_operation_parameter_field_status_and_type(client: httpx.Client) -> None:
     document, page = client.get("/openapi.json").json(), client.get("/docs").text
     parsed = Tags(page)
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
@@ -122,34 +124,37 @@ def test_every_operation_parameter_field_status_and_type_is_on_the_page(client: 
     assert "<code>parameters.top_k</code>" in sections["post"]
 
 
-def test_the_page_is_small(client: httpx.Client) -> None:
+def test_page_with_its_files_is_smaller_than_100_kb(client: httpx.Client) -> None:
     assert len(client.get("/docs").content) + sum(len(client.get(f"/docs/{name}").content) for name in STATIC) < 100_000
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-@pytest.mark.parametrize("locks", [False, True])
-def test_every_command_on_the_page_works_as_it_stands(
-    client: httpx.Client, locked: httpx.Client, tmp_path: Path, locks: bool
+@pytest.mark.parametrize("requires_key", [False, True])
+def test_every_curl_command_on_the_page_works(
+    client: httpx.Client, locked: httpx.Client, tmp_path: Path, requires_key: bool
 ) -> None:
-    server, environment = (locked, os.environ | {"EMOTION_HUB_API_KEY": KEY}) if locks else (client, dict(os.environ))
-    (tmp_path / "photo.jpg").write_bytes(photo(size=(900, 700), kind="JPEG"))
-    found = commands(server.get("/docs", auth=("me", KEY)).text)
-    assert len(found) == 3 * 3 + 2 * 2 + 4
-    assert all(
-        ("Authorization" in command) == (locks and not re.search("/(health|ready)$", command)) for command in found
+    server, environment = (
+        (locked, os.environ | {"EMOTION_HUB_API_KEY": KEY}) if requires_key else (client, dict(os.environ))
     )
-    for command in found:
-        command = command.replace('"gradcam"', '"lime"')  # the tiny networks here are not torch's
+    (tmp_path / "photo.jpg").write_bytes(photo(size=(900, 700), kind="JPEG"))
+    curl_commands = commands(server.get("/docs", auth=("me", KEY)).text)
+    assert len(curl_commands) == 3 * 3 + 2 * 2 + 4
+    assert all(
+        ("Authorization" in command) == (requires_key and not re.search("/(health|ready)$", command))
+        for command in curl_commands
+    )
+    for command in curl_commands:
+        command = command.replace('"gradcam"', '"lime"')  # these networks do not run in torch
         if "/explain" in command and "printf" not in command:
             command += "?method=lime"
-        ran = subprocess.run(
+        process = subprocess.run(
             ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )
-        assert ran.returncode == 0, ran.stderr
-        assert "error" not in ran.stdout[:9], (command, ran.stdout)
+        assert process.returncode == 0, process.stderr
+        assert "error" not in process.stdout[:9], (command, process.stdout)
 
 
-def test_a_large_picture_fits_into_the_json_command(client: httpx.Client, tmp_path: Path) -> None:
+def test_json_command_sends_images_larger_than_one_shell_argument(client: httpx.Client, tmp_path: Path) -> None:
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
     import numpy as np
@@ -157,22 +162,22 @@ def test_a_large_picture_fits_into_the_json_command(client: httpx.Client, tmp_pa
 
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8))
     noise.save(tmp_path / "photo.jpg", "PNG")
-    assert (tmp_path / "photo.jpg").stat().st_size > 131_072, "more than Linux takes as one argument"
+    assert (tmp_path / "photo.jpg").stat().st_size > 131_072, "longer than Linux allows for one argument"
     [command] = [each for each in commands(client.get("/docs").text) if "printf" in each and each.endswith("/predict")]
-    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert json.loads(ran.stdout)["width"] == 400, ran.stderr
+    process = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert json.loads(process.stdout)["width"] == 400, process.stderr
 
 
-def test_texts_are_escaped_and_addresses_quoted() -> None:
+def test_html_is_escaped_and_urls_are_quoted_for_the_shell() -> None:
     app = create_app(MODELS)
-    page = docs_page(app.openapi(), "http://x/;rm -rf <i>'\"/", model="<b>'\"$(id)", locked=True, demo=False)
+    page = docs_page(app.openapi(), "http://x/;rm -rf <i>'\"/", model="<b>'\"$(id)", requires_key=True, has_demo=False)
     assert "<b>'" not in page
     assert "<i>" not in page
     [command] = [each for each in commands(page) if "models/<b>" in each and "-F" not in each and "printf" not in each]
-    said = subprocess.run(
+    printed = subprocess.run(
         ["sh", "-c", command.replace("curl", "printf '%s\\n'")], capture_output=True, text=True, timeout=20
     ).stdout
-    assert said.splitlines()[-1] == "http://x/;rm -rf <i>'\"/models/<b>'\"$(id)"
+    assert printed.splitlines()[-1] == "http://x/;rm -rf <i>'\"/models/<b>'\"$(id)"
 
 
 @pytest.mark.parametrize(
@@ -192,11 +197,11 @@ def test_texts_are_escaped_and_addresses_quoted() -> None:
         ({}, "any"),
     ],
 )
-def test_types_in_words(schema: dict, words: str) -> None:
+def test_schema_types_are_written_in_words(schema: dict, words: str) -> None:
     assert type_html(schema) == words
 
 
-def test_the_key_guards_the_page_and_its_files_with_a_dialog(locked: httpx.Client) -> None:
+def test_key_protects_the_page_and_its_files_with_basic_authentication(locked: httpx.Client) -> None:
     for path in ("/docs", *(f"/docs/{name}" for name in STATIC)):
         refused = locked.get(path)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Basic realm="emotion_hub"')
@@ -210,6 +215,7 @@ def test_the_key_guards_the_page_and_its_files_with_a_dialog(locked: httpx.Clien
 
 
 def in_chromium(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that drives Chromium."""
     missing = not os.access(CHROMIUM, os.X_OK)
     return pytest.mark.browser(
         pytest.mark.skipif(missing, reason=f"{CHROMIUM} is not installed (Debian package chromium)")(test)
@@ -230,29 +236,29 @@ def chromium() -> Iterator[playwright.Browser]:
 def opened(
     chromium: playwright.Browser, client: httpx.Client, path: str = "/docs", **options: object
 ) -> Iterator[playwright.Page]:
-    """The page with every request to another host blocked; none may be tried, and nothing may go wrong in its scripts."""
+    """The page in a browser that blocks other hosts; fails if it requests one or logs a script error."""
     context = chromium.new_context(**options)
-    page, blocked, broken = context.new_page(), [], []
+    page, blocked, errors = context.new_page(), [], []
     page.set_default_timeout(30_000)
-    here = str(client.base_url).rstrip("/")
+    base_url = str(client.base_url).rstrip("/")
 
-    def decide(route: playwright.Route) -> None:
-        if route.request.url.startswith((f"{here}/", "data:")):
+    def block_other_hosts(route: playwright.Route) -> None:
+        if route.request.url.startswith((f"{base_url}/", "data:")):
             route.continue_()
         else:
             blocked.append(route.request.url)
             route.abort()
 
-    context.route("**/*", decide)
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    page.on("console", lambda message: broken.append(message.text) if message.type == "error" else None)
-    page.goto(f"{here}{path}")
+    context.route("**/*", block_other_hosts)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto(f"{base_url}{path}")
     yield page
     context.close()
-    assert (blocked, broken) == ([], [])
+    assert (blocked, errors) == ([], [])
 
 
-def _listed(page: playwright.Page, client: httpx.Client, **auth: object) -> None:
+def _assert_operations_listed(page: playwright.Page, client: httpx.Client, **auth: object) -> None:
     paths = client.get("/openapi.json", **auth).json()["paths"]
     shown = [" ".join(row.inner_text().split()[:2]) for row in page.locator("nav tbody tr").all()]
     assert shown == [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
@@ -262,13 +268,13 @@ def _listed(page: playwright.Page, client: httpx.Client, **auth: object) -> None
 
 @in_chromium
 @pytest.mark.parametrize("scripts", [True, False])
-def test_the_operations_are_listed_without_internet(
+def test_operations_are_listed_without_internet_and_without_scripts(
     chromium: playwright.Browser, client: httpx.Client, scripts: bool
 ) -> None:
     with opened(chromium, client, java_script_enabled=scripts) as page:
-        _listed(page, client)
+        _assert_operations_listed(page, client)
         assert page.locator("form.try:visible").count() == (9 if scripts else 0)
-        if scripts:  # without them a page cannot be asked for its styles either
+        if scripts:  # evaluate() needs scripts too
             assert (
                 page.locator(".method.post").first.evaluate("e => getComputedStyle(e).backgroundColor")
                 == "rgb(38, 122, 72)"
@@ -276,7 +282,7 @@ def test_the_operations_are_listed_without_internet(
 
 
 @in_chromium
-def test_a_form_sends_its_request_and_shows_the_answer(
+def test_form_sends_its_request_and_shows_the_response(
     chromium: playwright.Browser, client: httpx.Client, tmp_path: Path
 ) -> None:
     (tmp_path / "me.png").write_bytes(photo())
@@ -285,18 +291,18 @@ def test_a_form_sends_its_request_and_shows_the_answer(
         form.locator("input[type=file]").set_input_files(tmp_path / "me.png")
         form.locator("[name=whole]").select_option("true")
         form.locator("button").click()
-        form.locator(".answer pre").wait_for()
-        assert form.locator(".answer p").inner_text().startswith("200 OK")
-        assert json.loads(form.locator(".answer pre").inner_text())["bbox"] == [0, 0, 120, 100]
+        form.locator(".response pre").wait_for()
+        assert form.locator(".response p").inner_text().startswith("200 OK")
+        assert json.loads(form.locator(".response pre").inner_text())["bbox"] == [0, 0, 120, 100]
 
         form = page.locator('form[data-path="/models/{name}"]')
         assert form.locator("[name=name]").input_value() == "native48"
         form.locator("[name=name]").fill("upscale224")
         form.locator("input[type=file]").set_input_files(tmp_path / "me.png")
         form.locator("button").click()
-        form.locator(".answer pre").wait_for()
+        form.locator(".response pre").wait_for()
         expected = client.post("/models/upscale224", content=photo()).json()
-        assert [row["label"] for row in json.loads(form.locator(".answer pre").inner_text())] == [
+        assert [row["label"] for row in json.loads(form.locator(".response pre").inner_text())] == [
             row["label"] for row in expected
         ]
 
@@ -305,32 +311,32 @@ def test_a_form_sends_its_request_and_shows_the_answer(
         form.locator("[name=method]").select_option("lime")
         form.locator("[name=samples]").fill("100")
         form.locator("button").click()
-        form.locator(".answer img").wait_for()
-        assert form.locator(".answer img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 224
+        form.locator(".response img").wait_for()
+        assert form.locator(".response img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 224
 
         form = page.locator('form[data-path="/metrics"]')
         form.locator("button").click()
-        form.locator(".answer pre").wait_for()
-        assert "emotion_hub_requests_total" in form.locator(".answer pre").inner_text()
+        form.locator(".response pre").wait_for()
+        assert "emotion_hub_requests_total" in form.locator(".response pre").inner_text()
 
 
 @in_chromium
 @pytest.mark.parametrize("path", ["/docs", "/"])
-def test_after_the_dialog_the_page_its_files_and_its_forms_work(
+def test_page_files_and_forms_work_after_basic_authentication(
     chromium: playwright.Browser, locked: httpx.Client, tmp_path: Path, path: str
 ) -> None:
     (tmp_path / "me.png").write_bytes(photo())
     with opened(chromium, locked, path, http_credentials={"username": "me", "password": KEY}) as page:
         assert page.url.endswith("/docs")
-        _listed(page, locked, auth=("me", KEY))
+        _assert_operations_listed(page, locked, auth=("me", KEY))
         form = page.locator('form[data-path="/"]')
         form.locator("input[type=file]").set_input_files(tmp_path / "me.png")
         form.locator("button").click()
-        form.locator(".answer pre").wait_for()
-        assert form.locator(".answer p").inner_text().startswith("200 OK")
+        form.locator(".response pre").wait_for()
+        assert form.locator(".response p").inner_text().startswith("200 OK")
 
 
 @in_chromium
-def test_the_page_fits_a_phone(chromium: playwright.Browser, client: httpx.Client) -> None:
+def test_page_fits_the_width_of_a_phone(chromium: playwright.Browser, client: httpx.Client) -> None:
     with opened(chromium, client, viewport={"width": 360, "height": 740}, is_mobile=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360

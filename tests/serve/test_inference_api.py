@@ -1,4 +1,4 @@
-"""The Inference API's shape: what the real client sends is answered, what is wrong is said in one JSON shape."""
+"""Inference API with huggingface_hub's client, and the endpoint handler."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -49,19 +50,19 @@ def face(face_image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def scores(answer: object) -> dict[str, float]:
-    return {row["label"]: row["score"] for row in answer}
+def scores(rows: list[dict[str, object]]) -> dict[str, float]:
+    return {row["label"]: row["score"] for row in rows}
 
 
 @pytest.mark.parametrize("name", ["native48", "upscale224"])
-def test_the_hubs_own_client_gets_our_probabilities(url: str, face: bytes, name: str) -> None:
+def test_inference_client_gets_the_predictors_probabilities(url: str, face: bytes, name: str) -> None:
     expected = embedded_predictor(name).predict(face)[0].probs
-    answer = InferenceClient(model=f"{url}/models/{name}").image_classification(face)
-    assert [row.label for row in answer] == sorted(expected, key=expected.get, reverse=True)
-    assert_same_probs(scores(answer), expected)
+    response = InferenceClient(model=f"{url}/models/{name}").image_classification(face)
+    assert [row.label for row in response] == sorted(expected, key=expected.get, reverse=True)
+    assert_same_probs(scores(response), expected)
 
 
-def test_the_root_asks_the_default_and_takes_the_clients_parameters(url: str, face: bytes) -> None:
+def test_root_runs_the_default_model_with_the_clients_parameters(url: str, face: bytes) -> None:
     expected = embedded_predictor("native48").predict(face)[0]
     client = InferenceClient(model=url)
     assert_same_probs(scores(client.image_classification(face)), expected.probs)
@@ -71,8 +72,8 @@ def test_the_root_asks_the_default_and_takes_the_clients_parameters(url: str, fa
     logits = scores(client.image_classification(face, function_to_apply="none"))
     odds = np.exp(list(logits.values()))
     assert_same_probs(odds / odds.sum(), [expected.probs[label] for label in logits])
-    each = scores(client.image_classification(face, function_to_apply="sigmoid"))
-    assert_same_probs(each, {label: 1 / (1 + np.exp(-value)) for label, value in logits.items()})
+    sigmoids = scores(client.image_classification(face, function_to_apply="sigmoid"))
+    assert_same_probs(sigmoids, {label: 1 / (1 + np.exp(-value)) for label, value in logits.items()})
 
 
 @pytest.mark.parametrize(
@@ -108,27 +109,25 @@ def test_the_root_asks_the_default_and_takes_the_clients_parameters(url: str, fa
             "choose from softmax",
         ),
         ("/", b'{"inputs": "", "parameters": []}', "application/json", 400, "parameters=[]"),
-        ("/models/nobody/nothing", b"x", "image/png", 404, "no model 'nobody/nothing'; there are"),
+        ("/models/nobody/nothing", b"x", "image/png", 404, "no model 'nobody/nothing'; choose from"),
         ("/", b"\0" * (MAX_BODY + 1), "image/png", 413, "larger than"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_shape(
+def test_wrong_requests_get_one_error_shape(
     url: str, path: str, body: bytes, kind: str, status: int, words: str
 ) -> None:
-    import httpx
-
-    answer = httpx.post(url + path, content=body, headers={"content-type": kind})
-    assert answer.status_code == status
-    assert list(answer.json()) == ["error"]
-    assert words in answer.json()["error"]
+    response = httpx.post(url + path, content=body, headers={"content-type": kind})
+    assert response.status_code == status
+    assert list(response.json()) == ["error"]
+    assert words in response.json()["error"]
 
 
-def test_the_client_raises_for_what_was_refused(url: str) -> None:
+def test_inference_client_raises_for_a_refused_request(url: str) -> None:
     with pytest.raises(HfHubHTTPError, match="is a text file"):
         InferenceClient(model=url).image_classification(b"no picture at all")
 
 
-def test_an_endpoint_gets_the_same_object(face: bytes) -> None:
+def test_endpoint_handler_accepts_bytes_base64_data_urls_and_pil_images(face: bytes) -> None:
     handler = EndpointHandler("native48")
     expected = scores(handler({"inputs": face}))
     assert scores(handler({"inputs": base64.b64encode(face).decode(), "parameters": {"top_k": None}})) == expected
@@ -139,18 +138,21 @@ def test_an_endpoint_gets_the_same_object(face: bytes) -> None:
             handler(wrong)
 
 
-def test_a_picture_without_a_face_gives_an_empty_list_unless_it_is_the_face() -> None:
-    handler, plain = EndpointHandler(predictor=embedded_predictor("native48")), Image.new("RGB", (200, 160), "teal")
-    assert handler({"inputs": plain}) == []
-    assert len(handler({"inputs": plain, "parameters": {"whole": True}})) == 7
+def test_endpoint_handler_returns_an_empty_list_without_a_face_unless_whole() -> None:
+    handler, without_face = (
+        EndpointHandler(predictor=embedded_predictor("native48")),
+        Image.new("RGB", (200, 160), "teal"),
+    )
+    assert handler({"inputs": without_face}) == []
+    assert len(handler({"inputs": without_face, "parameters": {"whole": True}})) == 7
 
 
-def test_a_default_that_is_not_served_is_refused() -> None:
-    with pytest.raises(InputError, match="default='x' is none of the models"):
+def test_default_that_is_not_served_is_refused() -> None:
+    with pytest.raises(InputError, match="default='x' is not a served model"):
         create_app({}, default="x")
 
 
-def test_bytes_are_a_picture_whatever_their_type_is_called(face: bytes) -> None:
+def test_bytes_are_an_image_for_any_content_type_but_json(face: bytes) -> None:
     assert read_request(face).image == read_request(face, "application/octet-stream").image == face
 
 
@@ -165,7 +167,7 @@ def test_bytes_are_a_picture_whatever_their_type_is_called(face: bytes) -> None:
     ],
     ids=["inputs", "parameters", "name", "names", "top_k", "function_to_apply", "whole"],
 )
-def test_a_refusal_does_not_repeat_what_was_sent(wrong: dict) -> None:
+def test_error_messages_do_not_repeat_long_values(wrong: dict) -> None:
     with pytest.raises(InputError) as caught:
         read_request(json.dumps(wrong).encode(), "application/json")
     assert 20 < len(str(caught.value)) < 200

@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, with examples that work, and true of what the server answers to anything."""
+"""OpenAPI document: complete, with working examples, and correct."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemathesis.specs.openapi import checks as oas
 
 from emotion_hub.preprocess import UPSCALE224
 from emotion_hub.serve import ServeConfig, create_app, schemas
-from tests.fakes.api_server import photo, predictor, running
+from tests.fakes.api_server import Boxes, photo, predictor, running
 
 EXAMPLES = 12
 
@@ -48,7 +48,7 @@ OPERATIONS = (
     "GET /metrics",
 )
 
-#: Everything the document promises of an answer; whether a wrong request must be refused is held by other tests, field by field.
+#: Checks of responses against the document. Other tests check field by field that wrong requests are refused.
 CHECKS = [
     checks.not_a_server_error,
     oas.status_code_conformance,
@@ -60,31 +60,31 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def operations(client: httpx.Client) -> dict:
-    found = schemathesis.openapi.from_url(f"{client.base_url}/openapi.json").get_all_operations()
-    return {operation.label: operation for operation in (result.ok() for result in found)}
+    results = schemathesis.openapi.from_url(f"{client.base_url}/openapi.json").get_all_operations()
+    return {operation.label: operation for operation in (result.ok() for result in results)}
 
 
-def test_every_operation_is_tried(operations: dict) -> None:
+def test_every_operation_is_tested(operations: dict) -> None:
     assert set(operations) == set(OPERATIONS)
 
 
 PHOTO = "a real photo"
-TRIED = [(label, GenerationMode.POSITIVE) for label in OPERATIONS]
-TRIED += [
+CASES = [(label, GenerationMode.POSITIVE) for label in OPERATIONS]
+CASES += [
     (label, GenerationMode.NEGATIVE) for label in OPERATIONS if label.startswith("POST")
-]  # the others take nothing that could be wrong
-TRIED += [("POST /predict", PHOTO), ("POST /compare", PHOTO)]
+]  # the other operations take no input
+CASES += [("POST /predict", PHOTO), ("POST /compare", PHOTO)]
 
 
-@pytest.mark.parametrize(("label", "mode"), TRIED)
-def test_no_request_breaks_the_server_or_the_document(operations: dict, label: str, mode: str) -> None:
+@pytest.mark.parametrize(("label", "mode"), CASES)
+def test_responses_to_generated_requests_match_the_document(operations: dict, label: str, mode: str) -> None:
     if mode == PHOTO:
         strategy = operations[label].as_strategy(
             body={"image": base64.b64encode(photo()).decode()}, media_type="application/json"
         )
     else:
         strategy = operations[label].as_strategy(generation_mode=mode)
-    tried = []
+    statuses: list[int] = []
 
     @given(case=strategy)
     @settings(
@@ -95,47 +95,45 @@ def test_no_request_breaks_the_server_or_the_document(operations: dict, label: s
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )
-    def hold(case: schemathesis.Case) -> None:
-        answer = case.call(timeout=60)
-        tried.append(answer.status_code)
-        case.validate_response(answer, checks=CHECKS)
+    def check_response(case: schemathesis.Case) -> None:
+        response = case.call(timeout=60)
+        statuses.append(response.status_code)
+        case.validate_response(response, checks=CHECKS)
 
-    hold()
-    assert tried
+    check_response()
+    assert statuses
 
 
 @pytest.mark.parametrize(
     ("path", "kind", "options"),
     [
-        ("/predict", schemas.PredictAnswer, {}),
-        ("/predict", schemas.PredictAnswer, {"whole": "true", "labels": "happy,sad"}),
-        ("/compare", schemas.CompareAnswer, {}),
-        ("/explain", schemas.ExplainAnswer, {"method": "lime", "samples": "100"}),
+        ("/predict", schemas.PredictResponse, {}),
+        ("/predict", schemas.PredictResponse, {"whole": "true", "labels": "happy,sad"}),
+        ("/compare", schemas.CompareResponse, {}),
+        ("/explain", schemas.ExplainResponse, {"method": "lime", "samples": "100"}),
     ],
 )
-def test_answers_are_what_the_document_says(client: httpx.Client, path: str, kind: type, options: dict) -> None:
-    answer = client.post(path, files={"image": photo()}, data=options)
-    assert kind.model_validate(answer.json(), strict=True)
+def test_responses_match_their_schema(client: httpx.Client, path: str, kind: type, options: dict) -> None:
+    response = client.post(path, files={"image": photo()}, data=options)
+    assert kind.model_validate(response.json(), strict=True)
 
 
-def test_a_photo_without_a_face_is_in_the_document_too() -> None:
-    from tests.fakes.api_server import Boxes
-
+def test_response_without_a_face_matches_its_schema() -> None:
     with running(create_app({"tiny": predictor(detector=Boxes(()))})) as client:
-        assert schemas.PredictAnswer.model_validate(
+        assert schemas.PredictResponse.model_validate(
             client.post("/predict", files={"image": photo()}).json(), strict=True
         )
 
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("/models", schemas.ModelsAnswer), ("/health", schemas.HealthAnswer), ("/ready", schemas.ReadyAnswer)],
+    [("/models", schemas.ModelsResponse), ("/health", schemas.HealthResponse), ("/ready", schemas.ReadyResponse)],
 )
-def test_status_answers_are_what_the_document_says(client: httpx.Client, path: str, kind: type) -> None:
+def test_status_responses_match_their_schema(client: httpx.Client, path: str, kind: type) -> None:
     assert kind.model_validate(client.get(path).json(), strict=True)
 
 
-def test_every_operation_has_a_summary_its_refusals_and_an_example_that_works(client: httpx.Client) -> None:
+def test_every_operation_has_a_summary_error_responses_and_a_working_example(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
         "/",
@@ -153,14 +151,16 @@ def test_every_operation_has_a_summary_its_refusals_and_an_example_that_works(cl
             assert operation["summary"]
             assert {"200", "500"} <= set(operation["responses"])
             assert all(
-                "schema" in kind for answer in operation["responses"].values() for kind in answer["content"].values()
+                "schema" in kind
+                for response in operation["responses"].values()
+                for kind in response["content"].values()
             )
             if method == "post":
                 assert {"400", "408", "413", "503", "504"} <= set(operation["responses"])
                 example = operation["requestBody"]["content"]["application/json"]["example"]
                 if path == "/explain":
-                    example = {**example, "method": "lime", "samples": 100}  # the tiny networks here are not torch's
-                answer = client.post(path.replace("{name}", "native48"), json=example)
-                assert answer.status_code == 200, (path, answer.text)
+                    example = {**example, "method": "lime", "samples": 100}  # these networks do not run in torch
+                response = client.post(path.replace("{name}", "native48"), json=example)
+                assert response.status_code == 200, (path, response.text)
     assert "Retry-After" in document["paths"]["/predict"]["post"]["responses"]["503"]["headers"]
     assert "data:" not in json.dumps(document)

@@ -1,4 +1,7 @@
-"""Stopping `python -m emotion_hub serve`: at most 3 seconds from the signal to the exit, whatever is in flight, and every client is answered."""
+"""Stopping the server: within 3 seconds, with a response for every client.
+
+This holds for any request in flight.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,13 @@ from tests.fakes.api_server import photo, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Seconds from the signal to the end of the process.
+#: Maximum time in seconds from the signal to the end of the process.
 LIMIT = 3.0
 
 
 @dataclass
 class Stopped:
-    """How a server ended: seconds since the signal, exit status, log lines, and what else it wrote."""
+    """How a server stopped: seconds since the signal, exit status, log lines, and its standard error."""
 
     seconds: float
     status: int
@@ -42,14 +45,14 @@ class Stopped:
 
 @dataclass
 class Server:
-    """A server process that is ready, and what its clients were answered."""
+    """A running server process, and the threads of its clients."""
 
     process: subprocess.Popen
     url: str
     threads: list[threading.Thread] = field(default_factory=list)
 
     def client(self, function: Callable[[], Any]) -> Future:
-        """The result to come of a client in a thread of its own."""
+        """A future for the result of `function`, which runs in a thread of its own."""
         future: Future = Future()
 
         def run() -> None:
@@ -64,7 +67,7 @@ class Server:
         return future
 
     def explain(self, **options: str) -> Future:
-        """An explanation that a client waits for."""
+        """A future for the response to an explanation request."""
         options = {"whole": "true", "metrics": "none", **options}
         return self.client(
             lambda: httpx.post(f"{self.url}/explain", files={"image": photo(size=(48, 48))}, data=options, timeout=60)
@@ -75,14 +78,14 @@ class Server:
         until(lambda: f'queue_depth{{queue="{queue}"}} {count}.0' in httpx.get(f"{self.url}/metrics", timeout=20).text)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, during: Callable[[], None] = lambda: None) -> Stopped:
-        began = time.monotonic()
+        started_at = time.monotonic()
         self.process.send_signal(number)
         during()
         out, err = self.process.communicate(timeout=120)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started_at
         for thread in self.threads:
             thread.join(20)
-            assert not thread.is_alive(), "a client was left without an end"
+            assert not thread.is_alive(), "a client did not finish"
         return Stopped(
             seconds,
             self.process.returncode,
@@ -101,14 +104,14 @@ def server(*arguments: str, wait_for: str = "/ready", **environment: str) -> Ite
     )
     url = f"http://127.0.0.1:{port}"
 
-    def up() -> bool:
+    def is_up() -> bool:
         assert process.poll() is None, process.stderr.read()
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(url + wait_for, timeout=10).status_code == 200
         return False
 
     try:
-        until(up, 300)  # importing torch takes a minute where other work has the cores
+        until(is_up, 300)  # importing torch may take a minute on a busy machine
         yield Server(process, url)
     finally:
         process.kill()
@@ -117,50 +120,52 @@ def server(*arguments: str, wait_for: str = "/ready", **environment: str) -> Ite
             stream.close()
 
 
-def in_order(stopped: Stopped) -> None:
-    """In time, with status 0, and without a crash or a traceback."""
+def assert_clean_stop(stopped: Stopped) -> None:
+    """In time, with status 0, nothing on standard error and no traceback in the log."""
     assert (stopped.status, stopped.err) == (0, "")
     assert stopped.seconds < LIMIT
     assert not [line for line in stopped.lines if "traceback" in line]
 
 
-def refused(answer: httpx.Response) -> None:
-    assert (answer.status_code, answer.headers["retry-after"], answer.headers["connection"]) == (503, "5", "close"), (
-        answer.text
-    )
-    assert "the server is stopping" in answer.json()["error"]
+def assert_stopping(response: httpx.Response) -> None:
+    assert (response.status_code, response.headers["retry-after"], response.headers["connection"]) == (
+        503,
+        "5",
+        "close",
+    ), response.text
+    assert "the server is stopping" in response.json()["error"]
 
 
-def test_a_long_lime_run_does_not_hold_up_the_end() -> None:
+def test_running_lime_does_not_delay_the_stop() -> None:
     with server("--model", "upscale224", "--backend", "torch", "--no-demo") as running:
         running_one, waiting = (
             running.explain(method="lime", samples="5000"),
             running.explain(method="lime", samples="5000"),
         )
         running.in_flight("explanations", 2)
-        time.sleep(1)  # one of them computes now, in torch
+        time.sleep(1)  # one of them runs in torch now
         stopped = running.stop()
-        refused(running_one.result(1))
-        refused(waiting.result(1))
-    in_order(stopped)
+        assert_stopping(running_one.result(1))
+        assert_stopping(waiting.result(1))
+    assert_clean_stop(stopped)
     requests = [(line["route"], line["status"]) for line in stopped.lines if line["message"] == "request"]
     assert requests.count(("/explain", 503)) == 2
 
 
-def test_shap_does_not_hold_up_the_end() -> None:
+def test_running_shap_does_not_delay_the_stop() -> None:
     with server("--model", "upscale224", "--backend", "torch", "--no-demo") as running:
-        answers = [running.explain(method="shap", metrics="full") for _ in range(5)]
+        responses = [running.explain(method="shap", metrics="full") for _ in range(5)]
         running.in_flight("explanations", 5)
         time.sleep(1)
         stopped = running.stop()
-        statuses = [answer.result(1).status_code for answer in answers]
-    in_order(stopped)
+        statuses = [response.result(1).status_code for response in responses]
+    assert_clean_stop(stopped)
     assert set(statuses) <= {200, 503}
     assert 503 in statuses
 
 
 def upload(running: Server, sent: bytes, length: int) -> socket.socket:
-    """A connection in the middle of a body."""
+    """A connection on which a part of the body was sent."""
     host, port = running.url.removeprefix("http://").split(":")
     raw = socket.create_connection((host, int(port)), timeout=60)
     raw.sendall(
@@ -176,7 +181,7 @@ def received(raw: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_slow_upload_does_not_hold_up_the_end(number: signal.Signals) -> None:
+def test_slow_upload_does_not_delay_the_stop(number: signal.Signals) -> None:
     with server("--model", "native48", "--no-demo") as running, upload(running, b"", 500_000) as raw:
 
         def trickle() -> None:
@@ -186,41 +191,41 @@ def test_a_slow_upload_does_not_hold_up_the_end(number: signal.Signals) -> None:
                     time.sleep(0.05)
 
         threading.Thread(target=trickle, daemon=True).start()
-        answer = running.client(lambda: received(raw))
+        response = running.client(lambda: received(raw))
         time.sleep(0.3)
         stopped = running.stop(number)
-        text = answer.result(1)
-    in_order(stopped)
+        text = response.result(1)
+    assert_clean_stop(stopped)
     assert text.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 5\r\n" in text.lower()
     assert b"the server is stopping" in text
 
 
-def test_what_can_finish_after_the_signal_is_answered() -> None:
-    whole = photo(size=(48, 48))
-    with server("--model", "native48", "--no-demo") as running, upload(running, whole[:100], len(whole)) as raw:
+def test_request_that_finishes_within_the_grace_period_is_answered() -> None:
+    body = photo(size=(48, 48))
+    with server("--model", "native48", "--no-demo") as running, upload(running, body[:100], len(body)) as raw:
 
-        def rest() -> None:
+        def send_rest() -> None:
             time.sleep(0.4)
-            raw.sendall(whole[100:])
+            raw.sendall(body[100:])
 
-        answer = running.client(lambda: received(raw))
-        stopped = running.stop(during=rest)
-        text = answer.result(1)
-    in_order(stopped)
+        response = running.client(lambda: received(raw))
+        stopped = running.stop(during=send_rest)
+        text = response.result(1)
+    assert_clean_stop(stopped)
     assert text.startswith(b"HTTP/1.1 200 ")
     assert b'"predicted_class"' in text
     assert not [line for line in stopped.lines if line["level"] == "error"]
 
 
-def test_a_server_that_still_loads_its_models_ends_at_once() -> None:
+def test_server_stops_while_models_load() -> None:
     with server("--no-demo", wait_for="/health") as running:
         stopped = running.stop()
     assert (stopped.status, stopped.err) == (0, "")
     assert stopped.seconds < LIMIT
 
 
-def test_a_port_that_is_taken_ends_the_command_with_3_while_models_load() -> None:
+def test_command_exits_with_3_if_the_port_is_taken_while_models_load() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [sys.executable, "-m", "emotion_hub", "serve", "--no-demo", "--port", str(taken.getsockname()[1])]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -228,14 +233,14 @@ def test_a_port_that_is_taken_ends_the_command_with_3_while_models_load() -> Non
     assert "address already in use" in ended.stdout
 
 
-def test_an_open_page_and_an_explanation_of_the_demo_do_not_hold_up_the_end(tmp_path: Path) -> None:
+def test_open_demo_page_and_running_explanation_do_not_delay_the_stop(tmp_path: Path) -> None:
     with server("--model", "native48", TMPDIR=str(tmp_path)) as running:
         api = f"{running.url}/demo/gradio_api"
-        streams = [running.client(lambda: streamed(f"{api}/heartbeat/some-session"))]  # what an open page holds
-        picture = io.BytesIO()
-        Image.open(io.BytesIO(photo(size=(48, 48)))).save(picture, "PNG")
-        [path] = httpx.post(f"{api}/upload", files={"files": ("a.png", picture.getvalue())}, timeout=60).json()
-        asked = [
+        streams = [running.client(lambda: streamed(f"{api}/heartbeat/some-session"))]  # an open page holds this stream
+        image = io.BytesIO()
+        Image.open(io.BytesIO(photo(size=(48, 48)))).save(image, "PNG")
+        [path] = httpx.post(f"{api}/upload", files={"files": ("a.png", image.getvalue())}, timeout=60).json()
+        arguments = [
             {"path": path, "meta": {"_type": "gradio.FileData"}},
             "lime",
             "upscale224",
@@ -244,30 +249,30 @@ def test_an_open_page_and_an_explanation_of_the_demo_do_not_hold_up_the_end(tmp_
             2000,
             True,
         ]
-        event = httpx.post(f"{api}/call/explain", json={"data": asked}, timeout=60).json()["event_id"]
+        event = httpx.post(f"{api}/call/explain", json={"data": arguments}, timeout=60).json()["event_id"]
         streams.append(running.client(lambda: streamed(f"{api}/call/explain/{event}")))
         time.sleep(2)
-        assert not [each for each in streams if each.done()], "the page's stream is open and the explanation runs"
+        assert not [each for each in streams if each.done()], "the page's stream is open and the explanation is running"
         stopped = running.stop()
-        assert [each.result(1) for each in streams] == [200, 200], "both streams were ended in order"
-    in_order(stopped)
-    assert not list(tmp_path.glob("emotion_hub_uploads_*")), "the demo's uploads go with it"
+        assert [each.result(1) for each in streams] == [200, 200], "both streams ended normally"
+    assert_clean_stop(stopped)
+    assert not list(tmp_path.glob("emotion_hub_uploads_*")), "the demo's upload folder is deleted"
 
 
-def test_an_open_page_alone_costs_no_time() -> None:
+def test_open_demo_page_alone_does_not_delay_the_stop() -> None:
     with server("--model", "native48") as running:
         stream = running.client(lambda: streamed(f"{running.url}/demo/gradio_api/heartbeat/some-session"))
         time.sleep(1)
         assert not stream.done()
         stopped = running.stop()
         assert stream.result(1) == 200
-    in_order(stopped)
-    assert not [line for line in stopped.lines if line["level"] == "error"], "nothing had to be cancelled"
+    assert_clean_stop(stopped)
+    assert not [line for line in stopped.lines if line["level"] == "error"], "no request was cancelled"
 
 
 def streamed(url: str) -> int:
-    """The status of an answer that is read to its end."""
-    with httpx.stream("GET", url, timeout=120) as answer:
-        for _ in answer.iter_bytes():
+    """The status of a response, after reading it to its end."""
+    with httpx.stream("GET", url, timeout=120) as response:
+        for _ in response.iter_bytes():
             pass
-        return answer.status_code
+        return response.status_code

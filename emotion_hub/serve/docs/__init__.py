@@ -1,1 +1,1 @@
-"""The OpenAPI document and the pages made from it."""
+"""API documentation: the OpenAPI document and the pages made from it."""

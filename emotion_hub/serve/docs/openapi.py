@@ -1,9 +1,11 @@
-"""What the OpenAPI document says of requests and refusals, made from the objects that read them."""
+"""OpenAPI descriptions of request bodies, query options and error responses.
+
+Those of photo requests are made from the pydantic models that validate the requests.
+"""
 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 from typing import Any
 
@@ -11,92 +13,98 @@ from PIL import Image
 
 from emotion_hub.interop.inference_api import FUNCTIONS
 from emotion_hub.serve.request_log import REQUEST_ID
-from emotion_hub.serve.requests import RAW_TYPES
-from emotion_hub.serve.schemas import ErrorAnswer
+from emotion_hub.serve.requests import IMAGE_TYPES, PhotoRequest
+from emotion_hub.serve.schemas import ErrorResponse
 
-__all__ = ["inference_body", "photo_body", "refusals"]
+__all__ = ["inference_body", "photo_body", "route_responses"]
 
 _HEADERS = {
     REQUEST_ID: {
-        "description": "The request's id: yours where you sent one, else made here.",
+        "description": "The request's id: the one that you sent, or one made by the server.",
         "schema": {"type": "string"},
     }
 }
-_RETRY = {
+_RETRY_HEADER = {
     "Retry-After": {
         "description": "Seconds after which to try again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     }
 }
-_WHY = {
-    400: "The body cannot be read, or is no picture.",
+_DESCRIPTIONS = {
+    400: "The body cannot be read, or is not an image.",
     401: "The API key is missing or wrong.",
     404: "There is no such model.",
-    405: "Another method.",
+    405: "The path does not take this method.",
     408: "The body did not arrive in time.",
-    413: "The body or the picture is too large.",
-    415: "The body's content type is not read here.",
+    413: "The body or the image is too large.",
+    415: "The content type of the body is not supported.",
     422: "A field is missing, unknown or wrong.",
-    500: "Something broke; the log has it under the request's id.",
+    500: "Internal error; the log has the details under the request's id.",
     501: "A package that this method needs is not installed.",
-    503: "Too many requests wait, the models are still loading, or the server is stopping.",
-    504: "The answer took too long.",
+    503: "Too many requests are in flight, the models are still loading, or the server is stopping.",
+    504: "The request took too long.",
 }
 
+#: Keys that describe an option of any type; the others describe its type.
+_ABOUT = ("description", "default")
 
-def refusals(*statuses: int, locked: bool = False) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route: the statuses, 401 where a key is asked for, and 500."""
-    found: dict[int | str, dict[str, Any]] = {200: {"description": "The result.", "headers": _HEADERS}}
-    for status in sorted({*statuses, *([401] if locked else []), 500}):
-        headers = _HEADERS | (_RETRY if status == 503 else {})
-        found[status] = {"model": ErrorAnswer, "description": _WHY[status], "headers": headers}
-    return found
+_FILE = {"type": "string", "format": "binary"}
+_BASE64 = {"type": "string", "contentEncoding": "base64"}
 
 
-def photo_body(kind: type, example: dict[str, Any]) -> dict[str, Any]:
-    """`openapi_extra` of a route that takes a photo: a form, JSON or the picture itself, its options described from the fields of `kind`."""
-    fields = [field for field in dataclasses.fields(kind) if field.metadata]
-    options = {field.name: dict(field.metadata["schema"]) for field in fields}
-    words = {
-        "type": "string",
-        "contentEncoding": "base64",
-        "description": "The picture's file in base64, or a data URL.",
-        "minLength": 4,
+def route_responses(*statuses: int, requires_key: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: 200, the error statuses, 500, and 401 if the route requires an API key."""
+    responses: dict[int | str, dict[str, Any]] = {200: {"description": "The result.", "headers": _HEADERS}}
+    for status in sorted({*statuses, *([401] if requires_key else []), 500}):
+        headers = _HEADERS | (_RETRY_HEADER if status == 503 else {})
+        responses[status] = {"model": ErrorResponse, "description": _DESCRIPTIONS[status], "headers": headers}
+    return responses
+
+
+def photo_body(request: type[PhotoRequest], example: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of a route that takes a photo in a form, in JSON or as the image file itself.
+
+    `example` holds the options of the JSON example. The options are also query parameters.
+    """
+    schema = request.model_json_schema()
+    options = {name: option for name, option in schema["properties"].items() if name != "image"}
+    form_options = {name: {**_types(option)[0], **_about(option)} for name, option in options.items()}
+    json_options = {
+        name: {"anyOf": [*_types(option), {"type": "null"}], **_about(option)} for name, option in options.items()
     }
-    in_json = {
-        "image": words,
-        **{field.name: _in_json(options[field.name], field.metadata["in_json"]) for field in fields},
-    }
-    in_form = {"image": {"type": "string", "format": "binary", "description": "The picture's file."}, **options}
-    as_object = {"type": "object", "required": ["image"], "additionalProperties": False}
+    form_image = {**_FILE, "description": schema["properties"]["image"]["description"]}
+    json_image = {**_BASE64, "minLength": 4, "description": "The image file in base64, or a data URL."}
+    request_object = {key: schema[key] for key in ("type", "required", "additionalProperties")}
     content: dict[str, Any] = {
         "multipart/form-data": {
-            "schema": {**as_object, "properties": in_form},
-            "encoding": {"image": {"contentType": ", ".join(RAW_TYPES)}},
+            "schema": {**request_object, "properties": {"image": form_image, **form_options}},
+            "encoding": {"image": {"contentType": ", ".join(IMAGE_TYPES)}},
         },
         "application/json": {
-            "schema": {**as_object, "properties": in_json},
-            "example": {"image": _picture(), **example},
+            "schema": {**request_object, "properties": {"image": json_image, **json_options}},
+            "example": {"image": _example_image(), **example},
         },
     }
-    content |= {name: {"schema": {"type": "string", "format": "binary"}} for name in RAW_TYPES}
-    return {
-        "requestBody": {"required": True, "content": content},
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "schema": _bare(schema),
-                "description": schema["description"],
-            }
-            for name, schema in options.items()
-        ],
-    }
+    content |= {media_type: {"schema": _FILE} for media_type in IMAGE_TYPES}
+    parameters = [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": option["description"],
+            "schema": {key: value for key, value in form_options[name].items() if key != "description"},
+        }
+        for name, option in options.items()
+    ]
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
 
 def inference_body() -> dict[str, Any]:
-    """`openapi_extra` of a route in the shape of the Hub's Inference API."""
+    """`openapi_extra` of a route in the shape of the Hub's Inference API.
+
+    This schema is written by hand: `interop.inference_api` validates these requests without pydantic, because an
+    Inference Endpoint's handler runs without the packages of the server.
+    """
     parameters = {
         "type": ["object", "null"],
         "additionalProperties": False,
@@ -109,34 +117,30 @@ def inference_body() -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["inputs"],
-        "properties": {"inputs": {"type": "string", "contentEncoding": "base64"}, "parameters": parameters},
+        "properties": {"inputs": _BASE64, "parameters": parameters},
     }
-    example = {"inputs": _picture(), "parameters": {"top_k": 3}}
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": schema, "example": example},
-                **{name: binary for name in RAW_TYPES},
-            },
-        }
-    }
+    example = {"inputs": _example_image(), "parameters": {"top_k": 3}}
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
+    content |= {media_type: {"schema": _FILE} for media_type in IMAGE_TYPES}
+    return {"requestBody": {"required": True, "content": content}}
 
 
-def _in_json(schema: dict[str, Any], other: dict[str, Any] | None) -> dict[str, Any]:
-    """JSON clients send null for what they leave out, and lists where a form has commas."""
-    plain = {key: value for key, value in schema.items() if key not in ("description", "default")}
-    kinds = [plain, *([other] if other else []), {"type": "null"}]
-    return {"anyOf": kinds, **{key: value for key, value in schema.items() if key in ("description", "default")}}
+def _types(option: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schemas of an option's types without null, the type in a form first.
+
+    In JSON every option may be null. A form or a query has no null, and has commas in place of a list.
+    """
+    plain = {key: value for key, value in option.items() if key not in (*_ABOUT, "title", "anyOf")}
+    alternatives = [kind for part in option.get("anyOf", [plain]) for kind in part.get("anyOf", [part])]
+    return [kind for kind in alternatives if kind != {"type": "null"}]
 
 
-def _bare(schema: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if key != "description"}
+def _about(option: dict[str, Any]) -> dict[str, Any]:
+    return {key: option[key] for key in _ABOUT if option.get(key) is not None}
 
 
-def _picture() -> str:
-    """A gray 48-pixel square, which is taken as a ready-made face: the smallest example that every route answers."""
+def _example_image() -> str:
+    """A gray 48-pixel square in base64: the smallest image that every route takes, since it needs no face detection."""
     buffer = io.BytesIO()
     Image.new("L", (48, 48), 128).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()

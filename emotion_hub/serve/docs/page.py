@@ -1,7 +1,8 @@
-"""The API reference at /docs: one HTML page made from the OpenAPI document, with nothing from another host.
+"""The API reference page at /docs: HTML made from the OpenAPI document.
 
-FastAPI's own page loads Swagger UI, 1.9 MB of scripts and styles, from a CDN: without internet it stays empty. This page can be read without scripts; docs.js
-adds a form to each operation that sends a request and shows the answer.
+FastAPI's own page loads Swagger UI, 1.9 MB of scripts and styles, from a CDN, and stays empty without internet. This
+page loads nothing from other hosts and is readable without scripts; docs.js adds a form to each operation that sends a
+request and shows the response.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from emotion_hub.serve.request_log import REQUEST_ID
 __all__ = ["docs_page"]
 
 
-def docs_page(document: Mapping[str, Any], base_url: str, *, model: str, locked: bool, demo: bool) -> str:
-    """The page as HTML. Addresses in it are relative to /docs, so that it works behind a proxy that adds a path; curl examples call `base_url`.
+def docs_page(document: Mapping[str, Any], base_url: str, *, model: str, requires_key: bool, has_demo: bool) -> str:
+    """The page as HTML for an OpenAPI document.
 
-    `model` stands for {name} in examples; `locked`: the server wants its key; `demo`: there is one at /demo.
+    Links are relative to /docs, so that the page works behind a proxy that adds a path; curl examples call `base_url`.
+    `model` replaces {name} in examples. `requires_key` adds how to send the API key, `has_demo` a link to the demo.
     """
     info, base = document["info"], base_url.rstrip("/")
     operations = [
@@ -28,16 +30,17 @@ def docs_page(document: Mapping[str, Any], base_url: str, *, model: str, locked:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    links = ['<a href="openapi.json">openapi.json</a>', *(['<a href="demo/">demo</a>'] if demo else [])]
+    links = ['<a href="openapi.json">openapi.json</a>', *(['<a href="demo/">demo</a>'] if has_demo else [])]
     parts = [
         f"<header><h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>",
-        f"<p>{prose(info['description'])}</p><p>Every answer has the header <code>{REQUEST_ID}</code>. HEAD works wherever GET does.</p>",
+        f"<p>{prose(info['description'])}</p>",
+        f"<p>Every response has the header <code>{REQUEST_ID}</code>. Every path with GET also answers HEAD.</p>",
         f"<p>{' · '.join(links)}</p>",
-        _key_note() if locked else "",
+        _key_note() if requires_key else "",
         "</header><main><nav aria-label='Operations'>",
-        table(("", "path", "about"), (_index_row(*each) for each in operations)),
+        table(("", "path", "description"), (_index_row(*operation) for operation in operations)),
         "</nav>",
-        *(_operation(base, model, *each) for each in operations),
+        *(_operation(base, model, *operation) for operation in operations),
         "<h2>Types</h2>",
         *(_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
         "</main>",
@@ -64,8 +67,8 @@ _PAGE = """<!DOCTYPE html>
 
 def _key_note() -> str:
     return (
-        f"<p class='note'>Requests need the server's API key: <code>{escape(KEY_HEADER)}</code>, or the header <code>X-API-Key</code>. "
-        "Forms on this page send what the browser's dialog was given.</p>"
+        f"<p class='note'>Requests need the server's API key: <code>{escape(KEY_HEADER)}</code>, or the header "
+        "<code>X-API-Key</code>. The forms on this page send the password that you entered in the browser's dialog.</p>"
     )
 
 
@@ -76,42 +79,44 @@ def _index_row(path: str, method: str, operation: Mapping[str, Any]) -> Iterator
 
 
 def _operation(base: str, model: str, path: str, method: str, operation: Mapping[str, Any]) -> str:
-    called = base + path.replace("{name}", model)
-    commands = "".join(
-        f"<figure>{f'<figcaption>{escape(what)}</figcaption>' if what else ''}<pre><code>{escape(command)}</code></pre></figure>"
-        for what, command in curl_commands(called, method, operation)
-    )
+    url = base + path.replace("{name}", model)
+    heading = f"<h2>{_method(method)} <code>{escape(path)}</code></h2>"
     parts = [
-        f'<section class="operation" id="{_anchor(path, method)}"><h2>{_method(method)} <code>{escape(path)}</code></h2>',
+        f'<section class="operation" id="{_anchor(path, method)}">{heading}',
         f"<p>{prose(operation['summary'])}</p>",
-        commands,
+        "".join(_command(sent, command) for sent, command in curl_commands(url, method, operation)),
         try_form(path, method, operation, {"name": model}),
         _request(operation),
         _parameters(operation),
-        "<h3>Answers</h3>",
-        table(("status", "type", "about"), _answers(operation)),
+        "<h3>Responses</h3>",
+        table(("status", "type", "description"), _responses(operation)),
         "</section>",
     ]
     return "\n".join(part for part in parts if part)
 
 
+def _command(sent: str, command: str) -> str:
+    """A curl command under a caption that names what it sends."""
+    caption = f"<figcaption>{escape(sent)}</figcaption>" if sent else ""
+    return f"<figure>{caption}<pre><code>{escape(command)}</code></pre></figure>"
+
+
 def _request(operation: Mapping[str, Any]) -> str:
-    """Content types with the same fields share a table."""
+    """The request body: a table of fields per content type with fields, and the content types of a plain file."""
     content = operation.get("requestBody", {}).get("content", {})
     files = [kind for kind, body in content.items() if body["schema"].get("format") == "binary"]
     objects = [kind for kind in content if kind not in files]
     parts = [f"<h4><code>{escape(kind)}</code></h4>{field_table(content[kind]['schema'])}" for kind in objects]
     if files:
-        parts.append(
-            f"<h4>{', '.join(f'<code>{escape(kind)}</code>' for kind in files)}</h4><p>The picture's file itself.</p>"
-        )
+        kinds = ", ".join(f"<code>{escape(kind)}</code>" for kind in files)
+        parts.append(f"<h4>{kinds}</h4><p>The image file itself.</p>")
     return f"<h3>Request body</h3>{''.join(parts)}" if parts else ""
 
 
 def _parameters(operation: Mapping[str, Any]) -> str:
-    """Query options repeat the form's fields, which the table of the body has already."""
-    given = operation.get("parameters", ())
-    in_path, in_query = ([each for each in given if each["in"] == place] for place in ("path", "query"))
+    """A table of path parameters and a list of query options, which the table of the body describes."""
+    parameters = operation.get("parameters", ())
+    in_path, in_query = ([each for each in parameters if each["in"] == place] for place in ("path", "query"))
     parts = []
     if in_path:
         rows = (
@@ -122,25 +127,25 @@ def _parameters(operation: Mapping[str, Any]) -> str:
             )
             for each in in_path
         )
-        parts.append(f"<h3>Path</h3>{table(('parameter', 'type', 'about'), rows)}")
+        parts.append(f"<h3>Path</h3>{table(('parameter', 'type', 'description'), rows)}")
     if in_query:
         names = ", ".join(f"<code>{escape(each['name'])}</code>" for each in in_query)
         parts.append(f"<h3>Query</h3><p>{names}: as in the form. A field of the body takes precedence.</p>")
     return "".join(parts)
 
 
-def _answers(operation: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    for status, answer in operation["responses"].items():
-        kinds = [type_html(body["schema"]) for body in answer.get("content", {}).values()]
+def _responses(operation: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for status, response in operation["responses"].items():
+        types = [type_html(body["schema"]) for body in response.get("content", {}).values()]
         headers = "".join(
-            f" Header <code>{escape(name)}</code>." for name in answer.get("headers", {}) if name != REQUEST_ID
+            f" Header <code>{escape(name)}</code>." for name in response.get("headers", {}) if name != REQUEST_ID
         )
-        yield f"<code>{escape(str(status))}</code>", ", ".join(kinds), prose(answer["description"]) + headers
+        yield f"<code>{escape(str(status))}</code>", ", ".join(types), prose(response["description"]) + headers
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> str:
-    about = prose(schema.get("description", ""))
-    return f'<section class="schema" id="schema-{escape(name)}"><h3>{escape(name)}</h3><p>{about}</p>{field_table(schema)}</section>'
+    start = f'<section class="schema" id="schema-{escape(name)}"><h3>{escape(name)}</h3>'
+    return f"{start}<p>{prose(schema.get('description', ''))}</p>{field_table(schema)}</section>"
 
 
 def _method(method: str) -> str:
@@ -148,5 +153,5 @@ def _method(method: str) -> str:
 
 
 def _anchor(path: str, method: str) -> str:
-    """Such as post-models-name."""
+    """The id of an operation, such as post-models-name."""
     return "-".join([method, *(part.strip("{}") for part in path.split("/") if part)])

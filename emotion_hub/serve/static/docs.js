@@ -1,17 +1,17 @@
-// Shows each operation's form, sends its request to this server and shows the answer. Answers are shown as text, never as HTML.
+// Shows the form of each operation, sends its request to this server and shows the response as text, never as HTML.
 "use strict";
 
 for (const form of document.querySelectorAll("form.try")) {
   form.hidden = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const answer = form.querySelector(".answer"), button = form.querySelector("button");
+    const output = form.querySelector(".response"), button = form.querySelector("button");
     button.disabled = true;
-    answer.replaceChildren("…");
+    output.replaceChildren("…");
     try {
-      answer.replaceChildren(...await send(form));
+      output.replaceChildren(...await send(form));
     } catch (error) {
-      answer.replaceChildren(`no answer: ${error.message}`);
+      output.replaceChildren(`no response: ${error.message}`);
     }
     button.disabled = false;
   });
@@ -19,7 +19,7 @@ for (const form of document.querySelectorAll("form.try")) {
 
 async function send(form) {
   let path = form.dataset.path;
-  const options = { method: form.dataset.method }, sent = new FormData();
+  const options = { method: form.dataset.method }, formData = new FormData();
   for (const field of form.elements) {
     if (field.dataset.in === "path") {
       path = path.replace(`{${field.name}}`, encodeURIComponent(field.value).replaceAll("%2F", "/"));
@@ -27,22 +27,22 @@ async function send(form) {
       options.body = field.files[0];
       options.headers = { "Content-Type": field.files[0].type || "application/octet-stream" };
     } else if (field.dataset.in === "form" && field.value !== "") {
-      sent.append(field.name, field.type === "file" ? field.files[0] : field.value);
+      formData.append(field.name, field.type === "file" ? field.files[0] : field.value);
     }
   }
   if (form.dataset.body === "form") {
-    options.body = sent;
+    options.body = formData;
   }
-  const began = performance.now();
+  const startTime = performance.now();
   const response = await fetch("." + path, options);
   const text = await response.text();
   const status = document.createElement("p");
-  status.textContent = `${response.status} ${response.statusText} · ${Math.round(performance.now() - began)} ms · ${text.length} characters`;
-  return [status, ...shown(text)];
+  status.textContent = `${response.status} ${response.statusText} · ${Math.round(performance.now() - startTime)} ms · ${text.length} characters`;
+  return [status, ...formatted(text)];
 }
 
-// JSON with indents; a picture in it as a picture.
-function shown(text) {
+// JSON with indentation, followed by the image that it holds, if any.
+function formatted(text) {
   const block = document.createElement("pre");
   let value;
   try {
@@ -51,14 +51,14 @@ function shown(text) {
     block.textContent = text;
     return [block];
   }
-  const pictures = [];
+  const images = [];
   if (value && typeof value.overlay === "string") {
-    const picture = document.createElement("img");
-    picture.src = `data:image/png;base64,${value.overlay}`;
-    picture.alt = "the map over the face";
-    pictures.push(picture);
+    const image = document.createElement("img");
+    image.src = `data:image/png;base64,${value.overlay}`;
+    image.alt = "the map drawn over the face";
+    images.push(image);
     value.overlay = `(a PNG file, ${value.overlay.length} characters of base64)`;
   }
   block.textContent = JSON.stringify(value, null, 2);
-  return [block, ...pictures];
+  return [block, ...images];
 }

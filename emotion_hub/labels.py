@@ -1,4 +1,4 @@
-"""Label sets, their order, the names other projects use, and the way from one set to another."""
+"""Label sets: their order, presets, spellings of other projects, and projection of probabilities."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ __all__ = [
     "ALIASES",
     "FER2013",
     "FERPLUS_VOTES",
-    "FOREIGN",
     "LABEL_SETS",
     "SIX_CLASS",
+    "UNSUPPORTED_LABELS",
     "LabelSet",
     "canonical",
     "label_set",
+    "spelling",
 ]
 
-#: Spellings found in FER2013 forks, FER+, RAF-DB, AffectNet and the technical report, to ours.
+#: Spellings of FER2013 forks, FER+, RAF-DB, AffectNet and the technical report, mapped to FER2013's.
 ALIASES: dict[str, str] = {
     "afraid": "fear",
     "anger": "angry",
@@ -65,36 +66,36 @@ class LabelSet:
         return {label: i for i, label in enumerate(self.labels)}
 
     def index(self, name: str) -> int:
-        """The `label_id` of a name or one of its aliases; raises LabelError for any other."""
+        """The `label_id` of a name or one of its spellings; raises LabelError for any other."""
         if name in self.labels:
             return self.labels.index(name)
-        label = canonical(name)
-        if label not in (own := [_canonical_or_same(each) for each in self.labels]):
+        own = [spelling(each) for each in self.labels]
+        if (label := spelling(name)) not in own:
             raise LabelError(f"label {shown(name)} is not in {self.name}; it has {', '.join(self.labels)}")
         return own.index(label)
 
     def has(self, name: str) -> bool:
         """Whether `name`, or another spelling of it, is one of the labels."""
-        return name in self.labels or _canonical_or_same(name) in map(_canonical_or_same, self.labels)
+        return name in self.labels or spelling(name) in map(spelling, self.labels)
 
     def project(self, probs: Mapping[str, float], *, missing: float | None = None) -> dict[str, float]:
         """Probabilities over this set from probabilities over another one, in this set's order.
 
-        Mass on labels that this set lacks is dropped and the rest renormalised to 1: the answer is the
-        source's distribution given that one of the shared labels is true. A label of this set that the source
-        does not know raises LabelError, unless `missing` gives its weight before renormalising; so do two
-        spellings of one label.
+        Probability of labels that this set lacks is dropped and the rest renormalised to 1: the result is the
+        source's distribution given that one of the shared labels is true. Raises LabelError for a label of this set
+        that the source lacks, unless `missing` gives its weight before renormalising, and for two spellings of one
+        label.
         """
         known: dict[str, float] = {}
         for name, p in probs.items():
-            if (label := canonical(name)) in known:
+            if (label := spelling(name)) in known:
                 raise LabelError(
-                    f"{shown(name)} is a second spelling of {label!r} in the same answer; add the two up first"
+                    f"{shown(name)} is a second spelling of {label!r} in the same prediction; add the two up first"
                 )
             known[label] = float(p)
         values = []
         for label in self.labels:
-            value = known.get(canonical(label), missing)
+            value = known.get(spelling(label), missing)
             if value is None:
                 raise LabelError(
                     f"{label!r} of {self.name} is not among {sorted(known)}; pass missing=0.0 to leave it empty"
@@ -102,19 +103,18 @@ class LabelSet:
             values.append(value)
         total = sum(values)
         if total <= 0:
-            raise LabelError(
-                f"no probability is left on {self.name} after dropping {sorted(set(known) - set(self.labels))}"
-            )
+            dropped = sorted(set(known) - set(self.labels))
+            raise LabelError(f"no probability is left on {self.name} after dropping {dropped}")
         return {label: value / total for label, value in zip(self.labels, values, strict=True)}
 
     def left_out(self, probs: Mapping[str, float]) -> dict[str, float]:
-        """The probabilities of the labels that `project` drops, under the names they came with."""
-        kept = {_canonical_or_same(label) for label in self.labels}
-        return {name: float(p) for name, p in probs.items() if _canonical_or_same(name) not in kept}
+        """The probabilities of the labels that `project` drops, under their own names."""
+        kept = {spelling(label) for label in self.labels}
+        return {name: float(p) for name, p in probs.items() if spelling(name) not in kept}
 
     @classmethod
     def of(cls, labels: Sequence[str]) -> LabelSet:
-        """The known set with exactly these labels in this order, or a custom one."""
+        """The preset with exactly these labels in this order, or a set named "custom"."""
         for known in LABEL_SETS.values():
             if known.labels == tuple(labels):
                 return known
@@ -127,20 +127,22 @@ FER2013 = LabelSet("fer2013", ("angry", "disgust", "fear", "happy", "sad", "surp
 #: The technical report's six, in its order and spelling: FER2013's without disgust.
 SIX_CLASS = LabelSet("six_class", ("angry", "fearful", "happy", "neutral", "sad", "surprised"))
 
+#: Presets by name. Any other labels are a label set, too: see `label_set`.
 LABEL_SETS: dict[str, LabelSet] = {s.name: s for s in (FER2013, SIX_CLASS)}
-
 
 #: What FER+'s ten voters could choose, in the order of its csv (Barsoum et al. 2016, arXiv:1608.01041).
 FERPLUS_VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 
-#: Classes of other schemes that no set of ours has, FER+'s and AffectNet's, in lower case.
-FOREIGN = ("contempt", "contemptuous", "unknown", "uncertain", "nf", "non-face", "none")
+#: Classes of FER+ and AffectNet that no preset has, in lower case: data with them is read, and such rows are left
+#: out.
+UNSUPPORTED_LABELS = ("contempt", "contemptuous", "unknown", "uncertain", "nf", "non-face", "none")
 
 
 def label_set(labels: str | Sequence[str] | LabelSet) -> LabelSet:
-    """A label set from its name ("six_class"), from names separated by commas, or from a list of names, which answers then use as they are spelled.
+    """A label set from a preset's name ("six_class"), from labels separated by commas, or from a list of labels.
 
-    Raises LabelError for an unknown expression and for one named twice.
+    Predictions use the labels as they are spelled here. Raises LabelError for a blank label and for one named twice,
+    also under two spellings ("fear,fearful").
     """
     if isinstance(labels, LabelSet):
         return labels
@@ -148,28 +150,27 @@ def label_set(labels: str | Sequence[str] | LabelSet) -> LabelSet:
         return LABEL_SETS[labels]
     names = [name.strip() for name in labels.split(",")] if isinstance(labels, str) else list(labels)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise LabelError(f"labels={shown(labels)}: give {' or '.join(LABEL_SETS)}, or expressions separated by commas")
-    if len({canonical(name) for name in names}) != len(names):
-        raise LabelError(f"labels={shown(labels)} names an expression twice")
+        raise LabelError(f"labels={shown(labels)}: give {' or '.join(LABEL_SETS)}, or labels separated by commas")
+    if len({spelling(name) for name in names}) != len(names):
+        raise LabelError(f"labels={shown(labels)} names a label twice")
     return LabelSet.of(names)
 
 
-def _canonical_or_same(name: str) -> str:
-    """Our spelling of a name; a name that is no known expression as it is."""
-    try:
-        return canonical(name)
-    except LabelError:
-        return name
+def spelling(name: str) -> str:
+    """FER2013's spelling of an expression's name ("Fearful" -> "fear"); any other name as it is.
 
-
-def canonical(name: str) -> str:
-    """Our spelling of an expression's name ("Fearful" -> "fear"); raises LabelError for unknown ones."""
+    Raises LabelError for what is not a string.
+    """
     if not isinstance(name, str):
         raise LabelError(f"a label is a string, not {type(name).__name__}: {shown(name)}")
     key = name.strip().lower()
     key = ALIASES.get(key, key)
-    if key not in FER2013.labels:
-        raise LabelError(
-            f"unknown expression {shown(name)}; known are {', '.join(FER2013.labels)} and the aliases {', '.join(sorted(ALIASES))}"
-        )
-    return key
+    return key if key in FER2013.labels else name
+
+
+def canonical(name: str) -> str:
+    """FER2013's spelling of an expression's name ("Fearful" -> "fear"); raises LabelError for any other name."""
+    if (label := spelling(name)) not in FER2013.labels:
+        known = f"{', '.join(FER2013.labels)} and the aliases {', '.join(sorted(ALIASES))}"
+        raise LabelError(f"unknown expression {shown(name)}; known are {known}")
+    return label

@@ -1,4 +1,4 @@
-"""What comes back: a prediction for one face, and the two pipelines' predictions side by side."""
+"""Result types: Prediction for one face, Comparison of both pipelines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["STEPS", "ComparedSide", "Comparison", "Prediction", "with_total"]
 
-#: Steps of `Prediction.timings`, in order; `total` is their sum.
+#: The steps in `Prediction.timings`, in order; `total` is their sum.
 STEPS = ("decode", "detect", "preprocess", "inference")
 
 
-def with_total(spent: Mapping[str, float]) -> dict[str, float]:
-    """Milliseconds of every step, 0 for those that `spent` does not name, and their `total`."""
-    steps = {step: 0.0 for step in STEPS} | dict(spent)
+def with_total(timings: Mapping[str, float]) -> dict[str, float]:
+    """The milliseconds of every step, 0 for steps that `timings` lacks, and their sum as `total`."""
+    steps = {step: 0.0 for step in STEPS} | dict(timings)
     return {**steps, "total": sum(steps.values())}
 
 
@@ -29,10 +29,15 @@ def with_total(spent: Mapping[str, float]) -> dict[str, float]:
 class Prediction:
     """The prediction for one face.
 
-    `probs` maps each label to its probability in the order of the network's outputs, or of the label set that was asked for. `left_out` are the network's
-    probabilities of labels outside that set: `probs` are renormalised without them. `bbox` is xyxy in whole pixels of
-    the upright photo. `score` and `detector` say how the face was found, None when the whole image was taken. `timings`
-    are milliseconds: `decode` and `detect` of the photo, `preprocess` and `inference` this face's share, and `total`.
+    - `label`, `label_id`: the most probable label and its position in `probs`.
+    - `probs`: {label: probability}, in the order of the network's outputs, or of the label set that was requested.
+    - `bbox`: (left, top, right, bottom) in whole pixels of the upright photo.
+    - `model`: the predictor's name.
+    - `timings`: milliseconds of the photo's `decode` and `detect`, of this face's share of `preprocess` and
+      `inference`, and their `total`.
+    - `score`, `detector`: the detector's score and name; None when the whole image was taken as the face.
+    - `left_out`: the network's probabilities of labels outside the requested set; `probs` are renormalised without
+      them.
     """
 
     label: str
@@ -50,39 +55,51 @@ class Prediction:
         cls,
         probs: Mapping[str, float],
         model: str,
-        spent: Mapping[str, float],
+        timings: Mapping[str, float],
         labels: LabelSet | None = None,
-        **found: Any,
+        *,
+        bbox: tuple[int, int, int, int],
+        score: float | None = None,
+        detector: str | None = None,
     ) -> Prediction:
-        """The most probable label of `probs`, the first of equals; `spent` are the milliseconds of the steps, those it does not name took none.
+        """The prediction of the most probable label of `probs`, the first of equal ones.
 
-        With `labels` the answer is over that set. `found` is the face's `bbox`, `score` and `detector`. Raises CheckpointError when a probability is not
-        finite and LabelError for labels that `probs` lacks.
+        `timings` are milliseconds per step; missing steps count 0. With `labels` the prediction is over that label
+        set. Raises CheckpointError when a probability is not finite and LabelError for labels that `probs` lacks.
         """
         if not math.isfinite(sum(probs.values())):
             raise CheckpointError(
-                f"{model} answers with probabilities that are not finite; its weights are damaged or too large to be used"
+                f"{model} answers with probabilities that are not finite; its weights are damaged or too large to be "
+                "used; get another checkpoint"
             )
         left_out: dict[str, float] = {}
         if labels is not None and labels.labels != tuple(probs):
             left_out, probs = labels.left_out(probs), labels.project(probs)
         label = max(probs, key=probs.__getitem__)
         return cls(
-            label, list(probs).index(label), probs, model=model, timings=with_total(spent), left_out=left_out, **found
+            label=label,
+            label_id=list(probs).index(label),
+            probs=probs,
+            bbox=bbox,
+            model=model,
+            timings=with_total(timings),
+            score=score,
+            detector=detector,
+            left_out=left_out,
         )
 
     @property
     def confidence(self) -> float:
-        """The probability of `label`."""
+        """The probability of `label`, 0..1."""
         return self.probs[self.label]
 
     @property
     def runner_up(self) -> str | None:
-        """The second most probable label; None where there is only one."""
+        """The second most probable label; None where there is only one label."""
         return next(iter(sorted(self.probs, key=self.probs.__getitem__, reverse=True)[1:]), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types; `left_out` only where labels were left out."""
+        """The prediction as JSON types; `left_out` is included only when it is not empty."""
         values: dict[str, Any] = {
             "label": self.label,
             "label_id": self.label_id,
@@ -99,7 +116,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ComparedSide:
-    """One side of a comparison: its prediction, the prepared face it saw and what it costs."""
+    """One side of a comparison: the prediction, the prepared face that the network got, and the network's size.
+
+    `parameters` is the number of weights, `input_bytes` the size of the input as float32.
+    """
 
     prediction: Prediction
     prepared: Image.Image = field(repr=False, compare=False)
@@ -107,34 +127,34 @@ class ComparedSide:
     input_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types; the image is left out."""
+        """The side as JSON types, without the image."""
         return {**self.prediction.to_dict(), "parameters": self.parameters, "input_bytes": self.input_bytes}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the two pipelines say of one face."""
+    """The predictions of both pipelines for one face."""
 
     native48: ComparedSide
     upscale224: ComparedSide
 
     @property
     def agree(self) -> bool:
-        """Whether both name the same label."""
+        """Whether both pipelines predict the same label."""
         return self.native48.prediction.label == self.upscale224.prediction.label
 
     @property
     def distance(self) -> float:
-        """Total variation between the two distributions: 0 when they are equal, 1 when they share nothing."""
+        """The total variation distance of the two distributions: 0 when they are equal, 1 when they do not overlap."""
         a, b = self.native48.prediction.probs, self.upscale224.prediction.probs
         return 0.5 * sum(abs(a.get(k, 0.0) - b.get(k, 0.0)) for k in {*a, *b})
 
     def ratio(self, step: str) -> float:
-        """How many times longer `step` ("preprocess", "inference", ...) took at 224 than at 48."""
+        """The time of `step` ("preprocess", "inference", ...) at 224 pixels divided by its time at 48 pixels."""
         return self.upscale224.prediction.timings[step] / max(self.native48.prediction.timings[step], 1e-9)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types."""
+        """The comparison as JSON types."""
         return {
             "bbox": list(self.native48.prediction.bbox),
             "agree": self.agree,

@@ -1,4 +1,4 @@
-"""Faces in a photo: what YuNet finds, what becomes of its boxes, and which detector is the default."""
+"""Faces of a photo: YuNet's detections, crops and boxes, and the default detector."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from emotion_hub.detectors import (
+    DETECTOR_VARIABLE,
     YUNET_VARIABLE,
     Detection,
     FaceDetector,
@@ -24,7 +25,7 @@ from emotion_hub.images import load_image
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 
-#: The faces YuNet finds in each photo.
+#: {photo: number of faces that YuNet detects}.
 PHOTOS = {
     "difficult_profile_camera_cc0": 1,
     "group2_obama_biden_whitehouse_montage": 2,
@@ -49,7 +50,7 @@ PHOTOS = {
 
 
 class FakeDetector:
-    """Answers with the boxes it was given; scores fall in their order."""
+    """Detects the given boxes in every image, with falling scores."""
 
     name = "fake"
 
@@ -66,9 +67,10 @@ def yunet() -> YuNetDetector:
 
 
 @pytest.fixture
-def fresh_default(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No detector named by the environment."""
-    monkeypatch.delenv(YUNET_VARIABLE, raising=False)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment names no detector and no YuNet file."""
+    for name in (DETECTOR_VARIABLE, YUNET_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
 
@@ -78,15 +80,15 @@ def _photo(width: int = 200, height: int = 150) -> Image.Image:
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_yunet_finds_every_face_of_the_photos(name: str, yunet: YuNetDetector, shared_data: Path) -> None:
-    found = yunet.detect(load_image(shared_data / "photos" / f"{name}.jpg"))
-    assert len(found) == PHOTOS[name]
-    assert all(0.6 <= d.score <= 1 for d in found)
+def test_yunet_detects_every_face_of_the_photos(name: str, yunet: YuNetDetector, shared_data: Path) -> None:
+    detections = yunet.detect(load_image(shared_data / "photos" / f"{name}.jpg"))
+    assert len(detections) == PHOTOS[name]
+    assert all(0.6 <= d.score <= 1 for d in detections)
 
 
 @pytest.mark.parametrize(("name", "faces"), [("astronaut", 1), ("group", 8), ("profile", 1), ("cat", 0)])
 @pytest.mark.parametrize("change", ["smaller", "mirrored", "darker"])
-def test_yunet_keeps_its_answer_when_the_photo_is_changed(
+def test_yunet_detects_as_many_faces_in_a_changed_photo(
     name: str, faces: int, change: str, yunet: YuNetDetector
 ) -> None:
     image = load_image(example_path(name))
@@ -100,45 +102,45 @@ def test_yunet_keeps_its_answer_when_the_photo_is_changed(
 
 
 @pytest.mark.parametrize("size", [(12, 500), (500, 12), (65, 65), (1500, 20)])
-def test_yunet_takes_any_shape(size: tuple[int, int], yunet: YuNetDetector) -> None:
+def test_yunet_accepts_images_of_any_shape(size: tuple[int, int], yunet: YuNetDetector) -> None:
     assert yunet.detect(_photo(*size)) == []
 
 
-def test_yunet_sees_a_face_that_fills_the_picture(yunet: YuNetDetector) -> None:
+def test_yunet_detects_a_face_that_fills_the_image(yunet: YuNetDetector) -> None:
     tight = load_image(example_path("astronaut")).crop((170, 65, 275, 170))
     assert len(yunet.detect(tight)) == 1
 
 
-def test_threads_share_a_detector_and_get_the_same_answers(yunet: YuNetDetector) -> None:
+def test_threads_that_share_a_detector_get_the_same_detections(yunet: YuNetDetector) -> None:
     astronaut = load_image(example_path("astronaut")).crop((100, 20, 340, 230))
     images = [astronaut, astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)] * 4
-    alone = [yunet.detect(image) for image in images[:2]] * 4
+    expected = [yunet.detect(image) for image in images[:2]] * 4
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(yunet.detect, images)) == alone
-    assert all(len(found) == 1 for found in alone)
+        assert list(pool.map(yunet.detect, images)) == expected
+    assert all(len(detections) == 1 for detections in expected)
 
 
-def test_threads_share_yunet_though_their_photos_differ_in_size(yunet: YuNetDetector) -> None:
+def test_threads_may_share_yunet_for_photos_of_different_sizes(yunet: YuNetDetector) -> None:
     images = [load_image(photo.path) for photo in EXAMPLES.values()]
     assert len({image.size for image in images}) > 4
-    alone = [yunet.detect(image) for image in images]
+    expected = [yunet.detect(image) for image in images]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(yunet.detect, images)) == alone
+        assert list(pool.map(yunet.detect, images)) == expected
 
 
-def test_a_ready_made_crop_is_used_whole_and_no_detector_is_asked() -> None:
+def test_an_image_of_at_most_64_pixels_is_a_face_crop_and_is_not_detected() -> None:
     image = _photo(READY_MADE_SIDE, 48)
     (face,) = find_faces(image, FakeDetector((0, 0, 10, 10), (5, 5, 20, 20)))
     assert face.image is image
     assert (face.bbox, face.square, face.score, face.detector) == ((0, 0, 64, 48), (0, 0, 64, 48), None, None)
 
 
-def test_one_pixel_more_than_a_ready_made_crop_goes_to_the_detector() -> None:
+def test_an_image_of_65_pixels_is_detected() -> None:
     assert find_faces(_photo(READY_MADE_SIDE + 1, 48), FakeDetector()) == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (11, 11), (11, 400), (400, 11)])
-def test_an_image_too_small_for_an_expression_holds_no_face(size: tuple[int, int]) -> None:
+def test_an_image_with_a_side_below_12_pixels_has_no_face(size: tuple[int, int]) -> None:
     assert find_faces(_photo(*size), FakeDetector((0, 0, 10, 10))) == []
 
 
@@ -149,7 +151,7 @@ def test_the_largest_face_comes_first() -> None:
     assert {face.detector for face in faces} == {"fake"}
 
 
-def test_a_square_over_the_border_is_filled_with_edge_pixels() -> None:
+def test_a_crop_over_the_border_repeats_edge_pixels() -> None:
     image = _photo()
     (face,) = find_faces(image, FakeDetector((0, 0, 40, 40), framing=Framing(scale=1.5, down=0.0)))
     assert (face.square, face.image.size) == ((-10, -10, 50, 50), (60, 60))
@@ -158,7 +160,7 @@ def test_a_square_over_the_border_is_filled_with_edge_pixels() -> None:
     assert (pixels[10:, 10:] == np.asarray(image)[:50, :50]).all()
 
 
-def test_boxes_are_cut_to_the_image_and_boxes_outside_it_are_dropped() -> None:
+def test_boxes_are_clipped_to_the_image_and_boxes_outside_are_dropped() -> None:
     image = _photo(200, 150)
     faces = find_faces(image, FakeDetector((-20.4, 100.2, 60.6, 180.0), (300.0, 10.0, 340.0, 50.0)))
     assert [face.bbox for face in faces] == [(0, 100, 61, 150)]
@@ -175,7 +177,7 @@ def test_boxes_are_cut_to_the_image_and_boxes_outside_it_are_dropped() -> None:
         (1.0, 0.0, (0, 10, 40, 30), (0, 0, 40, 40)),
         (0.01, 0.0, (10, 10, 30, 30), (20, 20, 21, 21)),
     ],
-    ids=["as it is", "twice the side", "lower", "higher", "tall box", "wide box", "never empty"],
+    ids=["unchanged", "twice the side", "lower", "higher", "tall box", "wide box", "at least one pixel"],
 )
 def test_framing_turns_a_box_into_a_square(
     scale: float, down: float, bbox: tuple[float, float, float, float], square: tuple[int, int, int, int]
@@ -183,60 +185,62 @@ def test_framing_turns_a_box_into_a_square(
     assert Framing(scale, down).square(bbox) == square
 
 
-def test_a_whole_image_is_its_own_box() -> None:
+def test_the_box_of_a_whole_image_is_the_image() -> None:
     face = whole_image(_photo(90, 70))
     assert (face.bbox, face.square, face.score) == ((0, 0, 90, 70), (0, 0, 90, 70), None)
 
 
-def test_anything_with_a_name_a_framing_and_detect_is_a_detector(yunet: YuNetDetector) -> None:
+def test_an_object_with_name_framing_and_detect_is_a_detector(yunet: YuNetDetector) -> None:
     assert isinstance(FakeDetector(), FaceDetector)
     assert isinstance(yunet, FaceDetector)
     assert not isinstance(object(), FaceDetector)
 
 
-def test_the_packaged_yunet_is_the_default_and_is_loaded_once(fresh_default: pytest.MonkeyPatch) -> None:
+def test_the_packaged_yunet_is_the_default_and_loaded_once(no_variables: pytest.MonkeyPatch) -> None:
     detector = default_detector()
     assert isinstance(detector, YuNetDetector)
     assert default_detector() is detector
 
 
-def test_the_environment_names_yunet(fresh_default: pytest.MonkeyPatch, shared_data: Path) -> None:
-    fresh_default.setenv(YUNET_VARIABLE, str(shared_data / "detectors" / YUNET_FILE))
+def test_the_environment_variable_names_another_yunet_file(no_variables: pytest.MonkeyPatch, shared_data: Path) -> None:
+    no_variables.setenv(YUNET_VARIABLE, str(shared_data / "detectors" / YUNET_FILE))
     detector = default_detector()
     assert isinstance(detector, YuNetDetector)
     assert default_detector() is detector
 
 
 @pytest.mark.parametrize("value", ["off", "OFF", "0", "gone.onnx", "/"])
-def test_a_value_that_is_no_file_is_refused_with_the_next_step(value: str, fresh_default: pytest.MonkeyPatch) -> None:
-    fresh_default.setenv(YUNET_VARIABLE, value)
+def test_a_variable_that_names_no_file_is_refused(value: str, no_variables: pytest.MonkeyPatch) -> None:
+    no_variables.setenv(YUNET_VARIABLE, value)
     with pytest.raises(
         DetectorError, match=rf"EMOTION_HUB_YUNET='{value}' names no file; .*unset it to use the packaged one"
     ):
         default_detector()
 
 
-def test_an_empty_value_is_no_value(fresh_default: pytest.MonkeyPatch) -> None:
-    fresh_default.setenv(YUNET_VARIABLE, "")
+def test_an_empty_variable_is_ignored(no_variables: pytest.MonkeyPatch) -> None:
+    no_variables.setenv(YUNET_VARIABLE, "")
     assert isinstance(default_detector(), YuNetDetector)
 
 
-@pytest.mark.parametrize("content", [b"", b"this is no network", b"\x08\x07" * 500], ids=["empty", "text", "bytes"])
-def test_a_file_that_is_not_yunet_is_named(content: bytes, fresh_default: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"this is not a network", b"\x08\x07" * 500], ids=["empty", "text", "bytes"])
+def test_a_file_that_is_not_yunet_is_refused_by_name(
+    content: bytes, no_variables: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = tmp_path / "other.onnx"
     path.write_bytes(content)
-    fresh_default.setenv(YUNET_VARIABLE, str(path))
+    no_variables.setenv(YUNET_VARIABLE, str(path))
     with pytest.raises(DetectorError, match=r"other\.onnx"):
         default_detector()
 
 
 @pytest.mark.parametrize("threshold", [0, 1, -0.5, 2])
-def test_yunet_refuses_a_threshold_that_is_no_score(threshold: float) -> None:
+def test_a_threshold_outside_0_to_1_is_refused(threshold: float) -> None:
     with pytest.raises(InputError, match="threshold"):
         YuNetDetector("unused.onnx", threshold=threshold)
 
 
-def test_a_box_that_is_framed_outside_the_image_is_no_face() -> None:
+def test_a_box_whose_square_lies_outside_the_image_is_dropped() -> None:
     detector = FakeDetector(
         (-150.0, 20.0, 1.0, 120.0), (40.0, 40.0, 120.0, 120.0), framing=Framing(scale=0.97, down=0.0)
     )

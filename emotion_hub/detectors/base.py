@@ -1,4 +1,4 @@
-"""What a face detector is: boxes in, scores, and how its boxes frame a face."""
+"""Interface of face detectors: FaceDetector, Detection, crop framing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from PIL import Image
 
 __all__ = ["Box", "Detection", "FaceDetector", "Framing"]
 
+#: (left, top, right, bottom) in whole pixels.
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Framing:
-    """How to cut a square around a detector's box so that it shows what the training images show.
+    """The square crop for a detector's box, so that crops show as much of the face as the training images do.
 
-    The square's side is `scale` times the box's longer side; its centre lies `down` sides below the box's centre. The
-    figures come from `python -m training.studies.framing`, which measures each detector's boxes on FER2013 faces.
+    The square's side is `scale` times the longer side of the box. Its centre is `down` sides below the centre of the
+    box. `python -m training.studies.framing` measures both numbers for a detector on FER2013 faces.
     """
 
     scale: float
     down: float
 
     def square(self, bbox: tuple[float, float, float, float]) -> Box:
-        """The square (left, top, right, bottom) in whole pixels; it may reach over the image's border."""
+        """The square in whole pixels; it may extend over the border of the image."""
         left, top, right, bottom = bbox
         side = max(1, round(self.scale * max(right - left, bottom - top)))
         x = (left + right) / 2 - side / 2
@@ -34,10 +35,11 @@ class Framing:
 
 @dataclass(frozen=True)
 class Detection:
-    """A detector's answer: `bbox` xyxy in pixels of the image, `score` comparable within one detector only.
+    """One detected face.
 
-    `landmarks`, where the detector knows them, are the eye on the image's left, the other eye, the nose tip and the mouth's left and right corners,
-    as (x, y) in pixels of the image.
+    `bbox` is (left, top, right, bottom) in pixels of the image. `score` can be compared only within one detector.
+    `landmarks` are None or five points (x, y) in pixels of the image: the left eye, the right eye, the nose tip, the
+    left and the right corner of the mouth, where left is the image's left.
     """
 
     bbox: tuple[float, float, float, float]
@@ -46,13 +48,13 @@ class Detection:
 
     @property
     def area(self) -> float:
-        """Square pixels."""
+        """The area of the box in square pixels."""
         return (self.bbox[2] - self.bbox[0]) * (self.bbox[3] - self.bbox[1])
 
 
 @runtime_checkable
 class FaceDetector(Protocol):
-    """Anything that finds faces. Detectors must be safe to call from several threads."""
+    """A face detector: its name, the framing of its boxes, and `detect`. Threads must be able to share one."""
 
     name: str
     framing: Framing

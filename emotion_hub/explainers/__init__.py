@@ -1,4 +1,4 @@
-"""Explanations of predictions: relevance maps of several methods, their metrics and their overlays."""
+"""Explanations of predictions: relevance maps, metrics and overlays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is explained (`Subject`), what a method answers (`Relevance`), and what comes back (`Explanation`)."""
+"""Data types of explanations: Subject, Relevance and Explanation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from emotion_hub.predictor import EmotionPredictor, softmax
 
 __all__ = ["GRID", "Explanation", "Progress", "Relevance", "Subject", "check_seed", "on_grid"]
 
-#: Maps are compared, and pixels taken away, on this many cells a side: what the native face has.
+#: Cells per side of the grid on which maps are compared and parts of the face are blurred: the native face's pixels.
 GRID = 48
 
-#: Called with the share done, 0..1; an exception it raises ends the explanation.
+#: Called with the fraction of the work that is done, 0..1. An exception that it raises stops the explanation.
 Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One prepared face, the network that reads it and the class to explain; with `versus`, why the one rather than the other.
+    """What a method explains: one prepared face, the predictor that classifies it, and the target class.
 
-    `pixel_values` is float32, (C, S, S), normalised; `prepared` the same as an image.
+    With `versus` the method explains the difference between the target and that class. `target` and `versus` are
+    label ids of the predictor's network. `prepared` is the preprocessed face as an image; `pixel_values` is the same
+    face as float32, (C, S, S), normalised.
     """
 
     predictor: EmotionPredictor
@@ -40,82 +42,88 @@ class Subject:
     def of(
         cls, face: Image.Image, predictor: EmotionPredictor, target: str | None = None, versus: str | None = None
     ) -> Subject:
-        """The subject for a face crop of any size; `target` defaults to the predicted label.
+        """The subject for a face crop of any size.
 
-        Raises LabelError for a class the network does not have and InputError when both classes are the same.
+        `target` defaults to the predicted label, or, when that is `versus`, to the most probable other label. Raises
+        LabelError for a class that the network does not have and InputError when both classes are the same.
         """
         prepared = predictor.preprocessor.prepare(face)
         pixel_values = predictor.preprocessor.to_array(prepared)
-        answer = predictor.backend.logits(pixel_values[None])[0]
+        logits = predictor.backend.logits(pixel_values[None])[0]
+        versus_id = None if versus is None else predictor.labels.index(versus)
         if target is None:
-            others = answer.astype(np.float64)
-            if versus is not None:  # the likeliest label but the one it is set against
-                others[predictor.labels.index(versus)] = -np.inf
-            wanted = int(others.argmax())
+            candidates = logits.astype(np.float64)
+            if versus_id is not None:
+                candidates[versus_id] = -np.inf
+            target_id = int(candidates.argmax())
         else:
-            wanted = predictor.labels.index(target)
-        against = None if versus is None else predictor.labels.index(versus)
-        if against == wanted:
+            target_id = predictor.labels.index(target)
+        if versus_id == target_id:
             raise InputError(
-                f"target and versus are both {predictor.labels.labels[wanted]!r}; a difference needs two classes"
+                f"target and versus are both {predictor.labels.labels[target_id]!r}; a difference needs two classes"
             )
-        subject = cls(predictor, prepared, pixel_values, wanted, against)
-        vars(subject)["answer"] = answer  # known already
+        subject = cls(predictor, prepared, pixel_values, target_id, versus_id)
+        vars(subject)["face_logits"] = logits  # fills the cached property: the network has run already
         return subject
 
     @property
     def size(self) -> int:
-        """The side of the network's input, in pixels."""
+        """The side of the network's input in pixels."""
         return self.pixel_values.shape[-1]
 
     @cached_property
-    def answer(self) -> np.ndarray:
+    def face_logits(self) -> np.ndarray:
         """float32, (num_classes,): the network's logits for this face."""
         return self.predictor.backend.logits(self.pixel_values[None])[0]
 
     @property
     def confidence(self) -> float:
-        """The network's probability of the target."""
-        return float(softmax(self.answer)[self.target])
+        """The network's probability of the target, 0..1."""
+        return float(softmax(self.face_logits)[self.target])
 
     @cached_property
     def blurred(self) -> np.ndarray:
-        """float32, (C, S, S), normalised: the face without its features, which stands for pixels that are taken away.
+        """float32, (C, S, S), normalised: the blurred face, which replaces the pixels that are removed.
 
-        A Gaussian blur of a twelfth of the side keeps the light of the face, where a flat gray would be an edge of its own (Fong and
-        Vedaldi 2017, arXiv:1704.03296).
+        The Gaussian blur has a radius of 1/12 of the side. It keeps the brightness of the face, whereas a flat gray
+        would add edges (Fong and Vedaldi 2017, arXiv:1704.03296).
         """
         return self.predictor.preprocessor.to_array(self.prepared.filter(ImageFilter.GaussianBlur(self.size / 12)))
 
     def probs(self, batch: np.ndarray) -> np.ndarray:
-        """float64, (N,): the target's probability, less that of `versus`, for normalised pixels (N, C, S, S)."""
-        return self._quantity(softmax(self.predictor.backend.logits(batch)))
+        """float64, (N,): the target's probability, minus that of `versus`, for normalised pixels (N, C, S, S)."""
+        return self._difference(softmax(self.predictor.backend.logits(batch)))
 
     def logits(self, batch: np.ndarray) -> np.ndarray:
-        """float64, (N,): the target's logit, less that of `versus`, for normalised pixels (N, C, S, S)."""
-        return self._quantity(self.predictor.backend.logits(batch).astype(np.float64))
+        """float64, (N,): the target's logit, minus that of `versus`, for normalised pixels (N, C, S, S)."""
+        return self._difference(self.predictor.backend.logits(batch).astype(np.float64))
 
-    def _quantity(self, rows: np.ndarray) -> np.ndarray:
+    def _difference(self, rows: np.ndarray) -> np.ndarray:
+        """(N,): the target's column of (N, num_classes), minus the column of `versus` where there is one."""
         return rows[:, self.target] - (0.0 if self.versus is None else rows[:, self.versus])
 
-    def keep(self, cells: np.ndarray) -> np.ndarray:
-        """float32, (N, C, S, S): the face where `cells`, bool (N, GRID, GRID), are on, and its blur where they are off."""
+    def masked(self, cells: np.ndarray) -> np.ndarray:
+        """float32, (N, C, S, S), normalised: the face where `cells`, bool (N, GRID, GRID), are True, else its blur."""
         index = np.arange(self.size) * GRID // self.size
         pixels = cells[:, index[:, None], index[None, :]]
         return np.where(pixels[:, None], self.pixel_values, self.blurred)
 
     def with_predictor(self, predictor: EmotionPredictor) -> Subject:
-        """The same question to another network of the same preprocessing."""
+        """The same face and classes for another network with the same preprocessing and labels."""
         return dataclasses.replace(self, predictor=predictor)
 
     def with_pixels(self, pixel_values: np.ndarray) -> Subject:
-        """The same question about other pixels, float32 (C, S, S)."""
+        """The same network and classes for other pixels, (C, S, S), normalised."""
         return dataclasses.replace(self, pixel_values=pixel_values.astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """A method's answer: `signed`, float32 (S, S), or, where the method knows no sign, `positive` alone; what it was computed with."""
+    """A method's raw result: one map over the network's input, float32 (S, S), and how it was computed.
+
+    A method whose contributions have a sign sets `signed`; any other method sets `positive`. `parameters` are the
+    options that were used, `scores` the metrics that the method itself computes (LIME's `fit`, SHAP's `additivity`).
+    """
 
     positive: np.ndarray | None = None
     signed: np.ndarray | None = None
@@ -123,20 +131,31 @@ class Relevance:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def values(self) -> np.ndarray:
+        """float32, (S, S): `positive`, or `signed` where it is None. Raises ValueError when both are None."""
+        values = self.signed if self.positive is None else self.positive
+        if values is None:
+            raise ValueError("a Relevance needs a map; give positive or signed")
+        return values
+
+    @property
     def heatmap(self) -> np.ndarray:
-        """float32, (S, S), 0..1: the positive part over its maximum; all zero when nothing speaks for the class."""
-        values = np.maximum(self.signed if self.positive is None else self.positive, 0).astype(np.float32)
+        """float32, (S, S), 0..1: the positive part divided by its maximum; all 0 when no value is positive."""
+        values = np.maximum(self.values, 0).astype(np.float32)
         top = float(values.max())
         return values / top if np.isfinite(top) and top > 0 else np.zeros_like(values)
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a network gave `target` its score, as one map over the prepared face.
+    """Why a network gave `target` its probability: one map over the prepared face.
 
-    `heatmap` is float32, (H, W), 0..1, H and W the network's input. `signed` is the same place's contribution with its sign, in probability (LIME)
-    or logit (SHAP), None where the method has no sign (the CAMs, rollout). `scores` hold what `emotion_hub.explainers.metrics` measured,
-    `milliseconds` the method's own time without them, `confidence` the network's probability of the target.
+    - `heatmap`: float32, (H, W), 0..1, where H and W are the network's input.
+    - `signed`: float32, (H, W), each pixel's contribution for (positive) or against (negative) the class, as
+      probability (LIME) or logit (SHAP); None for methods without a sign (class activation maps, rollout).
+    - `confidence`: the network's probability of the target, 0..1.
+    - `scores`: the metrics of `emotion_hub.explainers.metrics`.
+    - `milliseconds`: the time of the method, without the metrics.
     """
 
     heatmap: np.ndarray = field(repr=False)
@@ -153,11 +172,11 @@ class Explanation:
 
     @property
     def empty(self) -> bool:
-        """Whether no pixel speaks for the class."""
+        """Whether no pixel has positive relevance."""
         return not self.heatmap.any()
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
-        """JSON types; with `maps` the heatmap and the signed map as nested lists, row by row."""
+        """The explanation as JSON types; with `maps` also the heatmap and the signed map, as nested lists of rows."""
         values = {
             name: getattr(self, name) for name in ("method", "model", "target", "versus", "confidence", "milliseconds")
         }
@@ -176,13 +195,13 @@ class Explanation:
 
 
 def check_seed(seed: object) -> None:
-    """Raises InputError for what does not seed NumPy's generators."""
+    """Raise InputError for a value that NumPy's generators do not take as a seed."""
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InputError(f"seed={seed!r}: a seed is a whole number from 0 to {2**32 - 1}")
 
 
 def on_grid(values: np.ndarray) -> np.ndarray:
-    """float32, (GRID, GRID): the mean of a map (S, S) over each cell."""
+    """float32, (GRID, GRID): the mean of a map (S, S) over each cell of the grid."""
     side = values.shape[0]
     if side == GRID:
         return values.astype(np.float32)

@@ -1,4 +1,7 @@
-"""Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) and Grad-CAM++ (Chattopadhay et al. 2018, arXiv:1710.11063), through `grad-cam`."""
+"""Class activation maps: Grad-CAM, Grad-CAM++, others of grad-cam.
+
+Grad-CAM: Selvaraju et al. 2017, arXiv:1610.02391. Grad-CAM++: Chattopadhay et al. 2018, arXiv:1710.11063.
+"""
 
 from __future__ import annotations
 
@@ -12,80 +15,82 @@ from torch import nn
 
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import Progress, Relevance, Subject
-from emotion_hub.explainers.pool import private_copy
+from emotion_hub.explainers.pool import private_copy, torch_backend
 from emotion_hub.explainers.target_layers import TargetLayer, target_layers
 
-__all__ = ["gradcam", "gradcam_plusplus"]
+__all__ = ["class_activation_map"]
+
+#: {shape of a layer's output: the function that turns it into maps, (N, channels, h, w)}.
+_ToMaps = dict[torch.Size, Callable[[torch.Tensor], torch.Tensor]]
 
 
-def gradcam(subject: Subject, progress: Progress | None = None, *, layer: str | None = None) -> Relevance:
-    """Maps of the layer weighted by the mean gradient of the class's logit, positive part; with `versus`, of the difference of logits.
+def class_activation_map(
+    subject: Subject, progress: Progress | None = None, *, variant: str, layer: str | None = None
+) -> Relevance:
+    """The weighted sum of the target layer's maps as `positive`; the weights come from the gradient of the logit.
 
-    `layer` names another module than `target_layers` chooses. Raises InputError for one that the network does not have or that has no maps.
+    `variant` is the name of a class of `pytorch_grad_cam`. "GradCAM" weights each map by its mean gradient.
+    "GradCAMPlusPlus" weights each position's positive gradient by its share (equation 19), which separates several
+    small regions. With `versus` the gradient is that of the difference of the two logits. `layer` names a module to
+    use in place of the one that `target_layers` chooses. Raises InputError for a layer that the network does not
+    have, whose output has no maps, or that the logit does not depend on.
     """
-    from pytorch_grad_cam import GradCAM
+    import pytorch_grad_cam
 
-    return _cam(subject, GradCAM, layer)
-
-
-def gradcam_plusplus(subject: Subject, progress: Progress | None = None, *, layer: str | None = None) -> Relevance:
-    """As Grad-CAM, each place's positive gradient weighted by its share (equation 19), which keeps several small regions apart."""
-    from pytorch_grad_cam import GradCAMPlusPlus
-
-    return _cam(subject, GradCAMPlusPlus, layer)
-
-
-def _cam(subject: Subject, kind: type, layer: str | None) -> Relevance:
-    backend = subject.predictor.backend
+    backend = torch_backend(subject.predictor)
     with private_copy(backend.classifier.network) as network:
         layers = target_layers(network, layer)
         pixels = torch.from_numpy(subject.pixel_values[None]).to(backend.device)
-        with _leaves(layers) as maps:
-            cam = kind(network, [t.module for t in layers], lambda output: maps[output.shape](output).clone())
-            try:  # not its context manager, which prints IndexErrors and goes on
-                positive = cam(pixels, [_Quantity(subject.target, subject.versus, layers)])[0]
+        with _gradient_starts_at(layers) as to_maps:
+            cam_class = getattr(pytorch_grad_cam, variant)
+            cam = cam_class(network, [t.module for t in layers], lambda output: to_maps[output.shape](output).clone())
+            try:  # without its context manager, which prints IndexErrors and continues
+                positive = cam(pixels, [_TargetLogit(subject.target, subject.versus, layers)])[0]
             finally:
                 cam.activations_and_grads.release()
     return Relevance(positive=positive.astype(np.float32), parameters={"layer": ", ".join(t.name for t in layers)})
 
 
-class _Quantity:
-    """The scalar that is differentiated: a logit, or the difference of two."""
+class _TargetLogit:
+    """The scalar that is differentiated: the target's logit, minus that of `versus` where there is one."""
 
     def __init__(self, target: int, versus: int | None, layers: list[TargetLayer]) -> None:
         self.target, self.versus, self.layers = target, versus, layers
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        if not logits.requires_grad:  # the graph begins at the layers
+        if not logits.requires_grad:  # no target layer is part of the graph
+            names = ", ".join(repr(t.name) for t in self.layers)
             raise InputError(
-                f"the class's logit does not depend on layer {', '.join(repr(t.name) for t in self.layers)}; leave it out, or name another one"
+                f"the class's logit does not depend on layer {names}; leave layer out, or name another one"
             )
         return logits[self.target] if self.versus is None else logits[self.target] - logits[self.versus]
 
 
 @contextmanager
-def _leaves(layers: list[TargetLayer]) -> Iterator[dict[torch.Size, Callable[[torch.Tensor], torch.Tensor]]]:
-    """Inside, the target layers' outputs are where the graph begins: the gradient goes no further back, which is most of its cost.
+def _gradient_starts_at(layers: list[TargetLayer]) -> Iterator[_ToMaps]:
+    """Inside the block, the outputs of the target layers are the leaves of the autograd graph.
 
-    Gives {shape of an output: how it becomes maps}, filled as the network runs.
+    Backpropagation stops there; the layers before them are most of its cost. Yields a dictionary that is filled while
+    the network runs.
     """
-    maps: dict[torch.Size, Callable[[torch.Tensor], torch.Tensor]] = {}
-    handles = [t.module.register_forward_hook(_Leaf(t, maps)) for t in layers]
+    to_maps: _ToMaps = {}
+    handles = [t.module.register_forward_hook(_DetachOutput(t, to_maps)) for t in layers]
     try:
-        yield maps
+        yield to_maps
     finally:
         for handle in handles:
             handle.remove()
 
 
-class _Leaf:
-    """A forward hook, registered before `grad-cam`'s own."""
+class _DetachOutput:
+    """A forward hook that makes the layer's output a leaf of the graph. It must be registered before `grad-cam`'s."""
 
-    def __init__(self, layer: TargetLayer, maps: dict[torch.Size, Callable[[torch.Tensor], torch.Tensor]]) -> None:
-        self.layer, self.maps = layer, maps
+    def __init__(self, layer: TargetLayer, to_maps: _ToMaps) -> None:
+        self.layer, self.to_maps = layer, to_maps
 
     def __call__(self, module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        self.layer.maps(output)  # raises for an output that has no maps
-        self.maps[output.shape] = self.layer.maps
-        # cloned, as the maps are, because what follows may write over it: a residual block adds to its last norm's output in place
+        self.layer.maps(output)  # raises InputError for an output without maps
+        self.to_maps[output.shape] = self.layer.maps
+        # The clone protects the values: later layers may write to this tensor in place, as a residual block does when
+        # it adds its input to the output of its last norm. The maps are cloned for the same reason.
         return output if output.requires_grad else output.detach().requires_grad_().clone()

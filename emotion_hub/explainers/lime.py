@@ -1,8 +1,9 @@
-"""LIME (Ribeiro et al. 2016, arXiv:1602.04938) on superpixels of the native face, through `lime`."""
+"""LIME on superpixels of the 48-pixel face.
+
+LIME: Ribeiro et al. 2016, arXiv:1602.04938.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,55 +13,53 @@ from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject, chec
 
 __all__ = ["lime", "superpixels"]
 
-#: Samples a run of the network gets: more fills the cache, fewer leaves a cancelled run waiting.
-_PIXELS_A_BATCH = 128 * 48 * 48
+#: Pixels per batch of the network. A larger batch does not fit into the cache; between two batches the caller can
+#: stop.
+_PIXELS_PER_BATCH = 128 * 48 * 48
 
-#: What the regression's rounding leaves of answers that are all the same, in probability: no relevance.
+#: Weights up to this size, in probability, are 0: rounding errors of the regression when all probabilities are equal.
 _ROUNDING = 1e-12
 
 
 def lime(
     subject: Subject, progress: Progress | None = None, *, samples: int = 1000, segments: int = 50, seed: int = 0
 ) -> Relevance:
-    """Each superpixel's weight in a ridge regression of the class's probability on which superpixels are blurred.
+    """The weight of each superpixel as `signed`, in probability: a ridge regression on which superpixels are blurred.
 
-    Seeded: the same `seed` gives the same map. `signed` is in probability; the score `fit` is the regression's weighted R² and says how
-    far it may be believed. Raises InputError for a budget that cannot fit the superpixels.
+    The regression predicts the class's probability. The same `seed` gives the same map. The score `fit` is the
+    regression's weighted R², which says how well it describes the network. Raises InputError for fewer samples than
+    two per superpixel, fewer than 4 superpixels, and a seed that NumPy does not take.
     """
     if not isinstance(segments, int) or segments < 4:
-        raise InputError(f"segments={segments!r}: fewer than 4 superpixels explain nothing")
+        raise InputError(f"segments={segments!r}: fewer than 4 superpixels explain nothing; give at least 4")
     if not isinstance(samples, int) or samples < 2 * segments:
         raise InputError(
             f"samples={samples!r}: a regression on {segments} superpixels needs at least {2 * segments} samples"
         )
     check_seed(seed)
+    from emotion_hub.explainers.lime_compat import superpixel_weights  # here, because it imports lime
+
     cells = superpixels(subject.prepared, segments)
-    explainer = _explainer(subject, cells, progress, seed)
-    found = explainer.explain_instance(
-        np.zeros((GRID, GRID, 3)),  # the samples below are made from the subject itself
-        explainer.quantity,
-        labels=(0,),
-        top_labels=None,
-        hide_color=0,
-        num_samples=samples,
-        batch_size=max(1, _PIXELS_A_BATCH // subject.size**2),
-        segmentation_fn=lambda image: cells,
-        random_seed=seed,
+    weights, fit = superpixel_weights(
+        cells,
+        lambda shown: subject.probs(subject.masked(shown[:, cells])),
+        samples=samples,
+        batch_size=max(1, _PIXELS_PER_BATCH // subject.size**2),
+        seed=seed,
+        progress=progress,
     )
-    weights = np.zeros(int(cells.max()) + 1, dtype=np.float32)
-    for segment, weight in found.local_exp[0]:
-        weights[segment] = weight if abs(weight) > _ROUNDING else 0
+    weights[np.abs(weights) <= _ROUNDING] = 0
     index = np.arange(subject.size) * GRID // subject.size
     signed = weights[cells[index[:, None], index[None, :]]]
-    used = {"samples": samples, "segments": len(weights), "seed": seed}
-    return Relevance(signed=signed, parameters=used, scores={"fit": float(found.score) if weights.any() else 0.0})
+    parameters = {"samples": samples, "segments": len(weights), "seed": seed}
+    return Relevance(signed=signed, parameters=parameters, scores={"fit": fit if weights.any() else 0.0})
 
 
 def superpixels(prepared: Image.Image, segments: int = 50) -> np.ndarray:
-    """int, (GRID, GRID), from 0 without gaps: about `segments` compact patches that follow the face's edges.
+    """int, (GRID, GRID), numbered from 0 without gaps: about `segments` compact patches that follow edges of the face.
 
-    SLIC (Achanta et al. 2012) on the native 48 pixels, for both pipelines: patches of about 7 by 7, small enough for an eye or a mouth corner. The
-    upscale has no detail that the native face lacks.
+    SLIC (Achanta et al. 2012, doi:10.1109/TPAMI.2012.120) on the face at 48 pixels, for both pipelines: the upscaled
+    face has no more detail. Patches are about 7 by 7 pixels, the size of an eye or a corner of the mouth.
     """
     from skimage.segmentation import slic
 
@@ -68,37 +67,5 @@ def superpixels(prepared: Image.Image, segments: int = 50) -> np.ndarray:
     if gray.size != (GRID, GRID):
         gray = gray.resize((GRID, GRID), Image.Resampling.BOX)
     pixels = np.asarray(gray, dtype=np.float64) / 255
-    found = slic(pixels, n_segments=segments, compactness=0.3, channel_axis=None, start_label=0)
-    return np.unique(found, return_inverse=True)[1].reshape(GRID, GRID)
-
-
-def _explainer(subject: Subject, cells: np.ndarray, progress: Progress | None, seed: int) -> Any:
-    from lime.lime_image import LimeImageExplainer
-
-    class Explainer(LimeImageExplainer):
-        """lime's explainer with its sampling done in whole batches: its own loop copies each image and draws a bar on the terminal."""
-
-        def quantity(self, kept: np.ndarray) -> np.ndarray:
-            """float64, (N, 1), for bool (N, superpixels)."""
-            return subject.probs(subject.keep(kept[:, cells]))[:, None]
-
-        def data_labels(
-            self,
-            image: Any,
-            fudged_image: Any,
-            segments: Any,
-            classifier_fn: Any,
-            num_samples: int,
-            batch_size: int = 10,
-        ) -> Any:
-            count = int(cells.max()) + 1
-            data = self.random_state.randint(0, 2, num_samples * count).reshape(num_samples, count)
-            data[0] = 1
-            answers = []
-            for start in range(0, num_samples, batch_size):
-                answers.append(classifier_fn(data[start : start + batch_size].astype(bool)))
-                if progress:
-                    progress(min(1.0, (start + batch_size) / num_samples))
-            return data, np.concatenate(answers)
-
-    return Explainer(random_state=seed)
+    segmented = slic(pixels, n_segments=segments, compactness=0.3, channel_axis=None, start_label=0)
+    return np.unique(segmented, return_inverse=True)[1].reshape(GRID, GRID)

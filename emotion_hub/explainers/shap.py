@@ -1,26 +1,26 @@
-"""SHAP (Lundberg and Lee 2017, arXiv:1705.07874), through `shap`: Deep where the network allows it, Gradient otherwise, Partition without torch."""
+"""SHAP values with the `shap` package: Deep, Gradient and Partition explainers.
+
+SHAP: Lundberg and Lee 2017, arXiv:1705.07874. The Deep explainer where it supports the network's layers, else
+Gradient; Partition for a network that is not on torch. Deep and Gradient are in `shap_torch`, so that this module
+does not import torch.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
 from emotion_hub.backends import TorchBackend
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject, check_seed
+from emotion_hub.explainers.shap_compat import global_seed
 
-__all__ = ["EXPLAINERS", "global_seed", "shap"]
+__all__ = ["EXPLAINERS", "shap"]
 
 log = logging.getLogger(__name__)
 
 EXPLAINERS = ("auto", "deep", "gradient", "partition")
-
-#: GradientExplainer and PartitionExplainer draw from NumPy's global generator; their runs take turns. One may begin inside another's progress.
-_GLOBAL_SEED = threading.RLock()
 
 
 def shap(
@@ -32,35 +32,42 @@ def shap(
     samples: int | None = None,
     seed: int = 0,
 ) -> Relevance:
-    """Each pixel's contribution to the class's logit (with `versus`, to the difference of logits), against average neutral faces.
+    """Each pixel's contribution to the class's logit as `signed`; with `versus`, to the difference of the two logits.
 
-    "deep" is DeepLIFT's rescale rule over `background` faces, whose contributions sum to the difference of the logits: the score
-    `additivity` is what is missing of it. "gradient" is expected gradients (Erion et al. 2021, arXiv:1906.10670) with `samples` draws
-    (200 unless told), "partition" the Owen values of nested rectangles against the blurred face with `samples` runs of the network
-    (500), for networks that are not torch's. "auto" takes the first that holds for the network. Raises InputError for one that does not.
+    - "deep": DeepLIFT's rescale rule against `background` average neutral faces. The contributions sum to the
+      difference between the face's logit and the mean logit of those faces; the score `additivity` is the absolute
+      error of that sum.
+    - "gradient": expected gradients (Erion et al. 2021, arXiv:1906.10670) with `samples` draws, by default 200,
+      between the background faces and the face.
+    - "partition": Owen values of nested rectangles against the blurred face, with `samples` evaluations of the
+      network, by default 500. It works on any backend.
+    - "auto": the first of these that supports the network.
+
+    Raises InputError for an unknown explainer, one that does not support the network, and numbers out of range.
     """
     if explainer not in EXPLAINERS:
         raise InputError(f"explainer={explainer!r}; choose from {', '.join(EXPLAINERS)}")
     if samples is not None and (not isinstance(samples, int) or samples < 20):
-        raise InputError(f"samples={samples!r}: a whole number of at least 20 is needed, fewer say nothing")
+        raise InputError(f"samples={samples!r}: give a whole number of at least 20, or leave it out")
     check_seed(seed)
     is_torch = isinstance(subject.predictor.backend, TorchBackend)
     if explainer in ("deep", "gradient") and not is_torch:
         raise InputError(
-            f"explainer={explainer!r} differentiates the network and this predictor runs without torch; use explainer='partition'"
+            f"explainer={explainer!r} differentiates the network and this predictor runs without torch; "
+            "use explainer='partition'"
         )
     if explainer == "partition" or not is_torch:
         return _partition(subject, samples or 500, seed, progress)
     from emotion_hub.explainers.shap_torch import background_faces, deep, gradient
 
-    faces = background_faces(background)
+    name, faces = subject.predictor.name, background_faces(background)
     if explainer != "gradient":
-        found = deep(subject, faces, progress, must=explainer == "deep")
-        if isinstance(found, Relevance):
-            return found
+        result = deep(subject, faces, progress, check_sum=explainer == "auto")
+        if isinstance(result, Relevance):
+            return result
         if explainer == "deep":
-            raise InputError(f"shap's Deep cannot follow {subject.predictor.name}: {found}; use explainer='gradient'")
-        log.info("shap's Deep cannot follow %s (%s); expected gradients answer instead", subject.predictor.name, found)
+            raise InputError(f"shap's Deep explainer does not support {name}: {result}; use explainer='gradient'")
+        log.info("shap's Deep explainer does not support %s (%s); expected gradients are used instead", name, result)
     return gradient(subject, faces, samples or 200, seed, progress)
 
 
@@ -68,45 +75,32 @@ def _partition(subject: Subject, samples: int, seed: int, progress: Progress | N
     from shap import PartitionExplainer
     from shap.maskers import Image as ImageMasker
 
-    done = 0
+    evaluated = 0
     batch = max(1, 64 * 48 * 48 // subject.size**2)
 
-    def value(masks: np.ndarray) -> np.ndarray:
-        """float64, (N,), of masks (N, GRID, GRID, 1): which cells of the face are shown."""
-        nonlocal done
-        answers = [
-            subject.logits(subject.keep(masks[i : i + batch, ..., 0] > 0.5)) for i in range(0, len(masks), batch)
+    def masked_logits(masks: np.ndarray) -> np.ndarray:
+        """float64, (N,), for masks (N, GRID, GRID, 1): 1 where a cell of the face is shown, 0 where it is blurred."""
+        nonlocal evaluated
+        logits = [
+            subject.logits(subject.masked(masks[i : i + batch, ..., 0] > 0.5)) for i in range(0, len(masks), batch)
         ]
-        done += len(masks)
+        evaluated += len(masks)
         if progress:
-            progress(min(1.0, done / samples))
-        return np.concatenate(answers)
+            progress(min(1.0, evaluated / samples))
+        return np.concatenate(logits)
 
-    shown = np.ones((GRID, GRID, 1))
-    explainer = PartitionExplainer(value, ImageMasker(np.zeros_like(shown), shown.shape))
-    with global_seed(seed):  # it draws which of two equal patches is divided first
-        values = explainer(shown[None], max_evals=samples, batch_size=64, silent=True).values
+    all_shown = np.ones((GRID, GRID, 1))
+    explainer = PartitionExplainer(masked_logits, ImageMasker(np.zeros_like(all_shown), all_shown.shape))
+    with global_seed(seed):  # shap draws which of two equal rectangles is divided first
+        values = explainer(all_shown[None], max_evals=samples, batch_size=64, silent=True).values
     cells = np.asarray(values, dtype=np.float64).reshape(GRID, GRID)
     index = np.arange(subject.size) * GRID // subject.size
-    ends = subject.logits(np.stack([subject.pixel_values, subject.blurred]))
-    difference = float(ends[0] - ends[1])
-    spread = (subject.size / GRID) ** -2  # a cell's contribution is shared by its pixels, so that the map's sum stays
-    signed = (cells * spread)[index[:, None], index[None, :]].astype(np.float32)
-    gap = abs(difference - float(cells.sum()))
+    face_logit, blurred_logit = subject.logits(np.stack([subject.pixel_values, subject.blurred]))
+    difference = float(face_logit - blurred_logit)
+    pixels_per_cell = (subject.size / GRID) ** 2  # they share the cell's contribution, so that the map's sum is kept
+    signed = (cells / pixels_per_cell)[index[:, None], index[None, :]].astype(np.float32)
     return Relevance(
         signed=signed,
         parameters={"explainer": "partition", "samples": samples, "seed": seed, "difference": difference},
-        scores={"additivity": gap},
+        scores={"additivity": abs(difference - float(cells.sum()))},
     )
-
-
-@contextmanager
-def global_seed(seed: int) -> Iterator[None]:
-    """NumPy's global generator seeded for this run alone, and as it was before afterwards."""
-    with _GLOBAL_SEED:
-        state = np.random.get_state()
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)

@@ -1,9 +1,9 @@
-"""Several methods on several networks, for one face: what a sheet shows."""
+"""Several explanation methods on several networks for one face."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -12,30 +12,51 @@ from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import Explanation, Progress
 from emotion_hub.explainers.registry import METHODS
-from emotion_hub.explainers.run import explain_face, list_methods, predictor_of
+from emotion_hub.explainers.run import explain_face, largest_face, list_methods, predictor_of
+from emotion_hub.faces import locate
 from emotion_hub.images import ImageSource
-from emotion_hub.predictor import EmotionPredictor, locate
+from emotion_hub.predictor import EmotionPredictor
 
 __all__ = ["Task", "explain_all", "methods_for", "tasks"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One explanation still to be made: `run(progress)` makes it."""
+    """One explanation that is not computed yet; `run` computes it."""
 
+    face: Image.Image = field(repr=False)
     predictor: EmotionPredictor
     method: str
-    run: Callable[..., Explanation]
+    target: str | None = None
+    versus: str | None = None
+    metrics: str = "fast"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self, progress: Progress | None = None) -> Explanation:
+        """The explanation. Raises what `explain_face` raises."""
+        return explain_face(
+            self.face,
+            self.predictor,
+            self.method,
+            self.target,
+            versus=self.versus,
+            metrics=self.metrics,
+            progress=progress,
+            **self.options,
+        )
 
 
 def methods_for(names: Sequence[str], predictor: EmotionPredictor) -> list[str]:
-    """The methods asked for, in order, each once; "all" is every one this predictor can be explained by. Raises InputError for an unknown one."""
-    wanted: list[str] = []
+    """The methods of these names, in order, each once; "all" stands for those that can explain the predictor.
+
+    Raises InputError for an unknown name.
+    """
+    methods: list[str] = []
     for name in names:
         if name != "all" and name not in METHODS:
             raise InputError(f"no method {name!r}; choose from {', '.join(METHODS)}, all")
-        wanted += list_methods(predictor) if name == "all" else [name]
-    return list(dict.fromkeys(wanted))
+        methods += list_methods(predictor) if name == "all" else [name]
+    return list(dict.fromkeys(methods))
 
 
 def tasks(
@@ -48,33 +69,15 @@ def tasks(
     metrics: str = "fast",
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Task]:
-    """The explanations of a face crop, quick methods first, to be run one by one.
+    """One task per method and predictor for a face crop, quick methods first.
 
-    `options` go to the methods that have them: `samples` to LIME alone, whose budget it is, `seed` to all that draw.
+    `options` are passed to the methods that have them as public options: `samples` to LIME, `seed` to LIME and SHAP.
+    Raises InputError for an unknown method.
     """
-    given = dict(options or {})
-    slow = {"lime": 1, "shap": 1}
-    planned = [
-        (slow.get(name, 0), predictor, name) for predictor in predictors for name in methods_for(methods, predictor)
-    ]
-    for _, predictor, name in sorted(planned, key=lambda plan: plan[0]):
-        takes = {
-            key: value
-            for key, value in given.items()
-            if key in METHODS[name].options and (key != "samples" or name == "lime")
-        }
-
-        def run(
-            progress: Any = None,
-            predictor: EmotionPredictor = predictor,
-            name: str = name,
-            takes: dict[str, Any] = takes,
-        ) -> Explanation:
-            return explain_face(
-                face, predictor, name, target, versus=versus, metrics=metrics, progress=progress, **takes
-            )
-
-        yield Task(predictor, name, run)
+    planned = [(predictor, name) for predictor in predictors for name in methods_for(methods, predictor)]
+    for predictor, name in sorted(planned, key=lambda plan: not METHODS[plan[1]].quick):
+        own = {key: value for key, value in (options or {}).items() if key in METHODS[name].public_options}
+        yield Task(face, predictor, name, target, versus, metrics, own)
 
 
 def explain_all(
@@ -90,25 +93,24 @@ def explain_all(
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Explanation]:
-    """Every method on every network for the picture's largest face, network by network, in the methods' order; see `explain`.
+    """The explanations of the largest face by every method on every network, network by network.
 
-    The face is detected once, so that all get the same crop. `progress` is called with the share of all explanations done. Raises what `explain` raises.
+    The face is detected once, so that all networks get the same crop. `progress` is called with the fraction of all
+    explanations that is done, 0..1. The other parameters and the errors are those of `explain`.
     """
     predictors = [predictor_of(model) for model in models]
     if not predictors:
         raise InputError("models is empty; name at least one network")
-    scene = locate(image, detector or predictors[0].detector, whole=whole)
-    if not scene.faces:
-        raise InputError(
-            f"no face was found in the {scene.photo.width}x{scene.photo.height} picture; take the whole of it as the face with whole=True"
-        )
-    planned = list(
-        tasks(scene.faces[0].image, methods, predictors, target, versus=versus, metrics=metrics, options=options)
-    )
-    found = []
-    for done, task in enumerate(planned):
-        part = None if progress is None else lambda share, done=done: progress((done + share) / len(planned))
-        found.append((task, task.run(part)))
+    face = largest_face(locate(image, detector or predictors[0].detector, whole=whole)).image
+    planned = list(tasks(face, methods, predictors, target, versus=versus, metrics=metrics, options=options))
+    explanations = []
+    for number, task in enumerate(planned):
+        explanations.append((task.predictor, task.run(_part_of(progress, number, len(planned)))))
         if progress is not None:
-            progress((done + 1) / len(planned))
-    return [explanation for predictor in predictors for task, explanation in found if task.predictor is predictor]
+            progress((number + 1) / len(planned))
+    return [explanation for predictor in predictors for owner, explanation in explanations if owner is predictor]
+
+
+def _part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """The progress callback of one of `count` equal parts of the work."""
+    return None if progress is None else lambda fraction: progress((number + fraction) / count)

@@ -1,10 +1,5 @@
-"""Networks by name."""
+"""Networks by name: the public functions of the registry."""
 
-from emotion_hub.errors import missing_extra
+from emotion_hub.models.registry import ModelEntry, StartingWeights, create_model, get_entry, list_models
 
-try:
-    from emotion_hub.models.registry import ModelEntry, create_model, get_entry, list_models
-except ModuleNotFoundError as error:
-    raise missing_extra("this network", "torch", error) from error
-
-__all__ = ["ModelEntry", "create_model", "get_entry", "list_models"]
+__all__ = ["ModelEntry", "StartingWeights", "create_model", "get_entry", "list_models"]

@@ -1,4 +1,4 @@
-"""The head and the backbone of a network: what is frozen, what learns at which rate, where the logits come from."""
+"""Head and backbone of a network: parameters, freezing, last linear layer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ __all__ = ["backbone_parameters", "freeze_backbone", "head_of", "head_parameters
 
 
 def head_of(model: nn.Module) -> nn.Module:
-    """The classification head: `classifier`, or `fc` as ResNets name it; raises ConfigError for a network with neither."""
+    """The classification head: `classifier`, or `fc` in ResNets; raises ConfigError for a network with neither."""
     for name in ("classifier", "fc"):
         if isinstance(head := getattr(model, name, None), nn.Module):
             return head
     raise ConfigError(
-        f"{type(model).__name__} has no classifier; heads are found by the names 'classifier' and 'fc' (an ensemble's members have one each)"
+        f"{type(model).__name__} has no classifier; a head has the name 'classifier' or 'fc' "
+        "(each member of an ensemble has its own)"
     )
 
 
@@ -34,7 +35,7 @@ def backbone_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def last_linear(model: nn.Module) -> nn.Linear:
-    """The layer that gives the logits; raises ConfigError when the head does not end in a linear layer."""
+    """The layer whose output is the logits; raises ConfigError when the head does not end in a linear layer."""
     layers = [layer for layer in head_of(model).modules() if not list(layer.children())]
     if not isinstance(layers[-1], nn.Linear):
         raise ConfigError(f"{type(model).__name__} ends in {type(layers[-1]).__name__}, not in a linear layer")
@@ -42,18 +43,23 @@ def last_linear(model: nn.Module) -> nn.Linear:
 
 
 def freeze_backbone(model: nn.Module) -> None:
-    """Only the head learns; the backbone's batch norms keep their statistics, also through later calls of `train()`."""
+    """Make only the head trainable, and keep the batch norms of the backbone in evaluation mode.
+
+    Their statistics do not change, also after later calls of `train()`.
+    """
     head = {id(layer) for layer in head_of(model).modules()}
     for parameter in backbone_parameters(model):
         parameter.requires_grad_(False)
     for layer in model.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) and id(layer) not in head:
             layer.eval()
-            layer.train = partial(_stay, layer)  # a bound method of a function outside the class cannot be pickled
+            # train() is overridden on the instance because the network calls it on every layer; a partial can be
+            # pickled, a function bound to the layer cannot
+            layer.train = partial(_keep_mode, layer)  # type: ignore[method-assign, assignment]
 
 
 def unfreeze(model: nn.Module) -> None:
-    """Everything learns again, and every batch norm follows the mode of the network."""
+    """Make every parameter trainable again, and let every batch norm follow the mode of the network."""
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     for layer in model.modules():
@@ -62,6 +68,6 @@ def unfreeze(model: nn.Module) -> None:
             layer.train(model.training)
 
 
-def _stay(layer: nn.Module, mode: bool = True) -> nn.Module:
-    """A frozen layer's `train`: it stays in evaluation mode."""
+def _keep_mode(layer: nn.Module, mode: bool = True) -> nn.Module:
+    """The `train` of a frozen layer: the layer stays in evaluation mode."""
     return layer

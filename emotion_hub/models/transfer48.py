@@ -1,4 +1,7 @@
-"""ImageNet architectures cut down to the 48-pixel face, gray replicated to three channels (preprocessing `rgb48`)."""
+"""VGG and ResNet-18 for 48-pixel faces: shortened ImageNet networks.
+
+Their input is gray replicated to three channels (preprocessing `rgb48`).
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,39 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-__all__ = ["ResNet18At48", "Vgg48", "dense_head", "vgg16_48", "vgg19_48"]
+__all__ = ["ResNet18At48", "Vgg48", "dense_head", "init_convolutions", "vgg16_48", "vgg19_48"]
 
-#: Convolutions in each of the first four blocks, of 64, 128, 256 and 512 channels (Simonyan and Zisserman 2015, arXiv:1409.1556).
+#: Convolutions in each of the first four blocks, which have 64, 128, 256 and 512 channels, by the depth of the VGG
+#: (Simonyan and Zisserman 2015, arXiv:1409.1556).
 _VGG_BLOCKS = {16: (2, 2, 3, 3), 19: (2, 2, 4, 4)}
 
 
 def dense_head(widths: Sequence[int], dropout: float) -> nn.Sequential:
-    """Linear layers between the given widths, with ReLU and dropout between them."""
+    """Linear layers of the given widths, with ReLU and dropout between them."""
     layers: list[nn.Module] = []
-    for a, b in pairwise(widths[:-1]):
-        layers += [nn.Linear(a, b), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+    for inputs, outputs in pairwise(widths[:-1]):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
-class Vgg48(nn.Module):
-    """Logits of VGG's first four blocks, a global average pool and a 512-1024-256-classes head: float32 (N, 3, 48, 48) -> (N, num_classes).
+def init_convolutions(features: nn.Module) -> None:
+    """Initialise convolutions as torchvision does for VGG and AlexNet: He normal weights, zero biases.
 
-    Each block ends in a max pool, 48 pixels become 3. 8,424,775 parameters at depth 16 and 11,374,663 at depth 19, with seven
-    classes. `features` has torchvision's numbering, so the weights of its `vgg16` and `vgg19` fit layer by layer.
+    With torch's default, activations of a network of ten layers without batch norm vanish.
+    """
+    for layer in features.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class Vgg48(nn.Module):
+    """Logits of VGG's first four blocks, global average pool and head: float32 (N, 3, 48, 48) -> (N, num_classes).
+
+    Each block ends in a max pool, so that the last maps have 3x3 pixels. The head is 512-1024-256-classes. 8,424,775
+    parameters at depth 16 and 11,374,663 at depth 19, with seven classes. `features` has torchvision's numbering, so
+    that the weights of its `vgg16` and `vgg19` fit layer by layer.
     """
 
     def __init__(self, depth: int, num_classes: int = 7, dropout: float = 0.5) -> None:
@@ -41,30 +58,27 @@ class Vgg48(nn.Module):
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = dense_head((512, 1024, 256, num_classes), dropout)
-        for layer in self.features:  # torchvision's own start: without batch norm the default one fades over ten layers
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
+        init_convolutions(self.features)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.pool(self.features(pixel_values)).flatten(1))
 
 
 def vgg16_48(num_classes: int = 7, dropout: float = 0.5) -> nn.Module:
-    """VGG16 for 48-pixel faces; see Vgg48."""
+    """A Vgg48 with the blocks of VGG16."""
     return Vgg48(16, num_classes, dropout)
 
 
 def vgg19_48(num_classes: int = 7, dropout: float = 0.5) -> nn.Module:
-    """VGG19 for 48-pixel faces; see Vgg48."""
+    """A Vgg48 with the blocks of VGG19."""
     return Vgg48(19, num_classes, dropout)
 
 
 class ResNet18At48(nn.Module):
     """Logits of a ResNet-18 with a 3x3 stem of stride 1 and no max pool: float32 (N, 3, 48, 48) -> (N, num_classes).
 
-    The last maps have 6x6 pixels. The head is 512-256-classes. 11,301,959 parameters with seven classes; the layers
-    carry torchvision's names, so all its `resnet18` weights but `conv1` and `fc` fit.
+    The last maps have 6x6 pixels. The head is 512-256-classes. 11,301,959 parameters with seven classes. The layers
+    have torchvision's names, so that the weights of its `resnet18` fit, except `conv1` and `fc`.
     """
 
     def __init__(self, num_classes: int = 7, dropout: float = 0.5) -> None:

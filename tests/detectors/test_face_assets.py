@@ -1,4 +1,4 @@
-"""What training writes for the explanations: average neutral faces and mean landmarks."""
+"""Files that training writes for explanations: average neutral faces and mean landmarks."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def shades(levels: list[int], each: int) -> list[Image.Image]:
     ]
 
 
-def test_averages_are_means_of_clusters_the_first_ones_far_apart() -> None:
+def test_average_faces_are_means_of_clusters() -> None:
     levels = [20, 60, 100, 140, 180, 220, 240]
     found = average_faces(split_of(shades(levels, SMALLEST)), 1)
     assert found.shape == (1, 48, 48)
     assert found.dtype == np.uint8
     assert min(abs(float(found[0].mean()) - level) for level in levels) < 2
-    assert found[0].std() < 2, "the mean of many faces has lost each one's noise"
+    assert found[0].std() < 2, "the mean of many faces has no noise of a single one"
 
 
-def test_too_few_faces_are_refused_before_one_of_them_would_show() -> None:
+def test_averages_of_too_few_faces_are_refused() -> None:
     with pytest.raises(InputError, match=f"{SMALLEST - 1} neutral faces: 1 averages of at least {SMALLEST}"):
         average_faces(split_of(shades([100], SMALLEST - 1)), 1)
     with pytest.raises(InputError, match="0 neutral faces"):
         average_faces(split_of(shades([100], SMALLEST), FER2013.index("happy")), 1)
 
 
-def test_the_packages_background_is_its_averages_apart_from_each_other() -> None:
+def test_the_packaged_background_faces_differ_from_each_other() -> None:
     faces = background_faces(24)
     pixels = np.stack([np.asarray(f, dtype=float) for f in faces])
     assert pixels.shape == (24, 48, 48)
@@ -59,8 +59,8 @@ def test_the_packages_background_is_its_averages_apart_from_each_other() -> None
     assert min(distances) > 2
 
 
-class Fixed:
-    """Finds every face where it always is."""
+class FixedDetector:
+    """A detector whose one face has the same box and landmarks in every image."""
 
     name, framing = "fixed", Framing(1.0, 0.0)
 
@@ -71,19 +71,19 @@ class Fixed:
         return [Detection((0.0, 0.0, 10.0, 10.0), 1.0, self.landmarks)]
 
 
-def test_landmarks_come_back_in_pixels_of_the_face() -> None:
+def test_mean_landmarks_are_in_pixels_of_the_face() -> None:
     enlarged = tuple(
         ((x + face_regions.PAD) * face_regions.ENLARGE, (y + face_regions.PAD) * face_regions.ENLARGE)
         for x, y in [(16, 18), (32, 18)]
     )
-    found = face_regions.mean_landmarks(Fixed(enlarged), [Image.new("L", (48, 48))] * 3)
+    found = face_regions.mean_landmarks(FixedDetector(enlarged), [Image.new("L", (48, 48))] * 3)
     assert found["mean"] == [[16.0, 18.0], [32.0, 18.0]]
     assert found["sd"] == [[0.0, 0.0], [0.0, 0.0]]
     with pytest.raises(InputError, match="no landmarks"):
-        face_regions.mean_landmarks(Fixed(None), [Image.new("L", (48, 48))])
+        face_regions.mean_landmarks(FixedDetector(None), [Image.new("L", (48, 48))])
 
 
-def test_the_packages_regions_lie_where_faces_have_them() -> None:
+def test_the_packaged_regions_are_in_the_order_of_a_face() -> None:
     points = json.loads(LANDMARKS_FILE.read_text())
     assert points["found"] > 0.9 * points["faces"]
     masks = region_masks()
@@ -92,20 +92,20 @@ def test_the_packages_regions_lie_where_faces_have_them() -> None:
     assert all(abs(centre[name][1] - 23.5) < 2 for name in ("brows", "eyes", "nose", "mouth"))
 
 
-def test_scripts_write_what_the_package_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scripts_write_the_files_that_the_package_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = split_of(shades([20, 60, 100, 140, 180, 220, 240], SMALLEST))
     monkeypatch.setattr(neutral_faces, "load_split", lambda data, name: {"train": split}[name])
     out = neutral_faces.main(["--data", "D", "--count", "1", "--out", str(tmp_path / "faces.png")])
     with Image.open(out) as image:
         assert (image.size, image.mode) == ((48, 48), "L")
     monkeypatch.setattr(face_regions, "load_split", lambda data, name: split)
-    monkeypatch.setattr(face_regions, "YuNetDetector", lambda path: Fixed(((80.0, 80.0),) * 5))
+    monkeypatch.setattr(face_regions, "YuNetDetector", lambda path: FixedDetector(((80.0, 80.0),) * 5))
     face_regions.main(["--data", "D", "--yunet", "Y", "--limit", "4", "--out", str(tmp_path / "landmarks.json")])
     assert json.loads((tmp_path / "landmarks.json").read_text())["faces"] == 4
 
 
 @pytest.mark.usefixtures("datasets_cache")
-def test_data_without_a_training_split_are_refused(tmp_path: Path) -> None:
+def test_data_without_a_training_split_is_refused(tmp_path: Path) -> None:
     (tmp_path / "test" / "neutral").mkdir(parents=True)
     Image.new("L", (48, 48)).save(tmp_path / "test" / "neutral" / "0.png")
     with pytest.raises(InputError, match=r"no split 'train' in .* it has test"):

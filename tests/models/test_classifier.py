@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back equal, and every way of loading something else is refused by name."""
+"""Saving and loading classifiers, and refusal of every other checkpoint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEAD = "classifier.4.weight"
 
 
 def _classifier(config: ClassifierConfig | str = "emotion_cnn", seed: int = 0) -> EmotionClassifier:
-    """Random weights, and batch-norm statistics that are not the fresh network's own."""
+    """A classifier with random weights and batch-norm statistics other than the initial ones."""
     torch.manual_seed(seed)
     model = EmotionClassifier(config)
     for name, buffer in model.network.named_buffers():
@@ -44,7 +44,7 @@ def _classifier(config: ClassifierConfig | str = "emotion_cnn", seed: int = 0) -
 
 
 def _pixels(model: EmotionClassifier, count: int = 2) -> torch.Tensor:
-    side = min(model.config.preprocess.size, 64)  # MobileNetV2 pools globally: a small input says as much
+    side = min(model.config.preprocess.size, 64)  # MobileNetV2 pools globally, so a small input is enough
     generator = torch.Generator().manual_seed(1)
     return torch.randn(count, model.config.preprocess.channels, side, side, generator=generator)
 
@@ -56,7 +56,7 @@ def _logits(model: EmotionClassifier) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    """A checkpoint of `_classifier()`; read only, `folder` is a copy to damage."""
+    """A checkpoint of `_classifier()`, read only; `folder` is a copy that tests may change."""
     folder = tmp_path_factory.mktemp("saved") / "checkpoint"
     _classifier().save_pretrained(folder)
     return folder
@@ -68,7 +68,7 @@ def folder(saved, tmp_path) -> Path:
 
 
 def _edit_config(folder: Path, **changes) -> None:
-    """Set keys of config.json; `...` takes one out."""
+    """Set keys of config.json; `...` removes a key."""
     values = json.loads((folder / CONFIG_FILE).read_text()) | changes
     (folder / CONFIG_FILE).write_text(json.dumps({k: v for k, v in values.items() if v is not ...}))
 
@@ -79,10 +79,10 @@ def _edit_weights(folder: Path, edit) -> None:
     save_file(tensors, folder / WEIGHTS_FILE)
 
 
-# the round trip
+# saving and loading
 
 
-#: One of each class; the others differ in depth and width, and fill up to 500 MB. Ensembles: test_ensemble.py.
+#: One network of each class; the others differ in depth and width and take up to 500 MB. Ensembles: test_ensemble.py.
 ONE_OF_EACH = [
     "emotion_cnn",
     "enhanced_cnn48",
@@ -97,7 +97,7 @@ ONE_OF_EACH = [
 
 
 @pytest.mark.parametrize("config", ONE_OF_EACH, ids=lambda c: c if isinstance(c, str) else c.model)
-def test_what_is_saved_comes_back_with_equal_logits(config, tmp_path):
+def test_a_saved_classifier_is_loaded_with_equal_logits(config, tmp_path):
     model = _classifier(config)
     model.save_pretrained(tmp_path / "checkpoint")
     loaded = EmotionClassifier.from_pretrained(tmp_path / "checkpoint")
@@ -109,7 +109,7 @@ def test_what_is_saved_comes_back_with_equal_logits(config, tmp_path):
     assert_same_weights(loaded, model)
 
 
-def test_the_string_path_and_the_loaded_mode_and_device(saved):
+def test_a_path_as_text_loads_in_evaluation_mode_on_the_cpu(saved):
     loaded = EmotionClassifier.from_pretrained(str(saved))
     assert not any(module.training for module in loaded.modules())
     assert {p.device.type for p in loaded.parameters()} == {"cpu"}
@@ -146,7 +146,7 @@ def test_labels_preprocessing_and_options_are_restored(tmp_path):
     assert {m.p for m in loaded.modules() if isinstance(m, torch.nn.Dropout)} == {0.125}
 
 
-def test_a_classifier_is_made_of_a_name_alone():
+def test_a_classifier_can_be_built_from_a_name():
     model = EmotionClassifier("mobilenetv2_224")
     assert (model.labels, model.preprocessor.config) == (FER2013, UPSCALE224)
 
@@ -184,12 +184,12 @@ def test_a_push_uploads_the_two_files_that_loading_reads(monkeypatch, tmp_path):
 
 
 def test_the_module_keeps_its_annotations_evaluated():
-    """`from __future__ import annotations` turns them into strings, and the mixin then stops decoding the configuration."""
+    """With `from __future__ import annotations` they are strings, and the mixin does not decode the configuration."""
     assert "annotations" in globals(), "the import leaves this name: this test could not fail"
     assert "annotations" not in vars(classifier_module)
 
 
-def test_a_readme_is_written_where_none_is_and_kept_where_one_is(saved, folder):
+def test_a_readme_is_written_unless_one_exists(saved, folder):
     assert "library_name: emotion_hub" in (saved / "README.md").read_text()
     (folder / "README.md").write_text("mine")
     _classifier().save_pretrained(folder)
@@ -197,7 +197,7 @@ def test_a_readme_is_written_where_none_is_and_kept_where_one_is(saved, folder):
 
 
 @pytest.mark.parametrize("key", ["strict", "num_classes", "config", "proxies", "model"])
-def test_an_argument_that_the_mixin_would_swallow_is_refused(saved, key):
+def test_an_argument_that_the_mixin_would_ignore_is_refused(saved, key):
     with pytest.raises(TypeError, match=key):
         EmotionClassifier.from_pretrained(saved, **{key: False})
 
@@ -216,13 +216,13 @@ def test_an_argument_that_the_mixin_would_swallow_is_refused(saved, key):
     ],
     ids=lambda c: c.model,
 )
-def test_a_configuration_survives_json_with_tuples_and_the_nested_preprocessing(config):
+def test_a_configuration_round_trips_through_json_with_tuples_and_preprocessing(config):
     back = ClassifierConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert back == config
     assert (type(back.labels), type(back.preprocess), type(back.preprocess.mean)) == (tuple, type(NATIVE48), tuple)
 
 
-def test_a_configuration_can_be_read_by_those_who_know_only_id2label(saved):
+def test_a_configuration_has_id2label_for_other_libraries(saved):
     values = json.loads((saved / CONFIG_FILE).read_text())
     assert values["id2label"] == {str(i): label for i, label in enumerate(FER2013.labels)}
     assert values["label2id"] == FER2013.label2id
@@ -246,7 +246,7 @@ def test_keys_of_transformers_are_accepted(saved, folder):
 
 
 @pytest.mark.parametrize("key", ["lables", "preprocessing", "dropout", "num_classes", "Model"])
-def test_a_misspelt_key_is_named_with_those_that_exist(folder, key):
+def test_a_misspelt_key_is_named_with_the_known_keys(folder, key):
     _edit_config(folder, **{key: 1})
     with pytest.raises(ConfigError, match=rf"'{key}'.*model, labels, preprocess, options"):
         EmotionClassifier.from_pretrained(folder)
@@ -266,7 +266,7 @@ def test_a_missing_key_is_named(folder, key):
         EmotionClassifier.from_pretrained(folder)
 
 
-def test_options_may_be_left_out(folder):
+def test_options_are_optional(folder):
     _edit_config(folder, options=...)
     assert EmotionClassifier.from_pretrained(folder).config.options == {}
 
@@ -318,7 +318,7 @@ def test_a_key_that_contradicts_the_labels_is_named(folder, key, value):
         ("options", {"dropout": 2.0}),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_a_config_error(folder, key, value):
+def test_a_value_of_the_wrong_type_is_a_config_error(folder, key, value):
     _edit_config(folder, **{key: value, "id2label": ..., "label2id": ...})
     with pytest.raises(ConfigError):
         EmotionClassifier.from_pretrained(folder)
@@ -348,7 +348,7 @@ def test_a_configuration_that_is_not_text_is_a_checkpoint_error(folder):
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"emotion_cnn"'])
-def test_json_that_is_no_object_is_a_config_error(folder, text):
+def test_json_that_is_not_an_object_is_a_config_error(folder, text):
     (folder / CONFIG_FILE).write_text(text)
     with pytest.raises(ConfigError, match="JSON object"):
         EmotionClassifier.from_pretrained(folder)
@@ -395,12 +395,12 @@ def _too_large_for_float32(tensors):
 
 
 @pytest.mark.parametrize(
-    ("edit", "words"),
+    ("edit", "pattern"),
     [
         (_rename_head, rf"lacks '{HEAD}'.*renamed"),
         (_drop_statistics, r"lacks 'features\.1\.running_var'"),
         (_add, r"has 'features\.99\.weight'.*network does not"),
-        (_transpose_head, rf"'{HEAD}'.*shape.*wants"),
+        (_transpose_head, rf"'{HEAD}'.*shape.*needs"),
         (_round_head, rf"'{HEAD}'.*int32.*float32"),
         (_float_counter, r"num_batches_tracked'.*float32.*int64"),
         (_nan, rf"'{HEAD}'.*not finite"),
@@ -408,9 +408,9 @@ def _too_large_for_float32(tensors):
         (_too_large_for_float32, rf"'{HEAD}'.*not finite"),
     ],
 )
-def test_a_tensor_that_does_not_fit_is_named(folder, edit, words):
+def test_a_tensor_that_does_not_fit_is_named(folder, edit, pattern):
     _edit_weights(folder, edit)
-    with pytest.raises(CheckpointError, match=words):
+    with pytest.raises(CheckpointError, match=pattern):
         EmotionClassifier.from_pretrained(folder)
 
 
@@ -420,9 +420,9 @@ def test_the_weights_of_another_network_are_refused(folder):
         EmotionClassifier.from_pretrained(folder)
 
 
-def test_fewer_labels_than_the_head_has_rows_are_refused(folder):
+def test_fewer_labels_than_outputs_of_the_head_are_refused(folder):
     _edit_config(folder, labels=list(SIX_CLASS.labels), id2label=..., label2id=...)
-    with pytest.raises(CheckpointError, match=r"'classifier\.4\..*shape \(7,.*wants \(6,"):
+    with pytest.raises(CheckpointError, match=r"'classifier\.4\..*shape \(7,.*needs \(6,"):
         EmotionClassifier.from_pretrained(folder)
 
 
@@ -526,8 +526,8 @@ def test_a_tensor_of_a_type_that_no_checkpoint_has_is_a_checkpoint_error(folder,
         EmotionClassifier.from_pretrained(folder)
 
 
-def test_random_damage_to_the_header_never_escapes_as_another_error(folder):
-    """Bytes of the header are replaced at random; what still loads must be the same network."""
+def test_random_damage_to_the_header_raises_only_checkpoint_errors(folder):
+    """Bytes of the header are replaced at random; a file that still loads must give the same network."""
     path = folder / WEIGHTS_FILE
     whole = path.read_bytes()
     size = 8 + struct.unpack("<Q", whole[:8])[0]
@@ -544,7 +544,7 @@ def test_random_damage_to_the_header_never_escapes_as_another_error(folder):
     assert refused > 50
 
 
-# where the files are
+# local files
 
 
 @pytest.mark.parametrize("missing", [CONFIG_FILE, WEIGHTS_FILE])
@@ -554,7 +554,7 @@ def test_a_folder_without_one_of_the_files_is_named(folder, missing):
         EmotionClassifier.from_pretrained(folder)
 
 
-def test_an_empty_folder_is_no_checkpoint(tmp_path):
+def test_an_empty_folder_is_not_a_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match="holds nothing"):
         EmotionClassifier.from_pretrained(tmp_path)
 
@@ -575,7 +575,7 @@ def test_the_embedded_checkpoints_are_folders_with_a_configuration():
         assert resolve_file(name, CONFIG_FILE) == folder / CONFIG_FILE
 
 
-def test_a_revision_belongs_to_the_hub_alone(saved):
+def test_a_revision_is_allowed_only_for_a_hub_id(saved):
     for source in (saved, "native48"):
         with pytest.raises(CheckpointError, match=r"revision='v1'.*leave it out"):
             EmotionClassifier.from_pretrained(source, revision="v1")
@@ -584,7 +584,7 @@ def test_a_revision_belongs_to_the_hub_alone(saved):
 # the Hub
 
 
-def test_both_files_come_from_the_hub_with_the_callers_arguments(saved, monkeypatch):
+def test_both_files_are_downloaded_with_the_callers_arguments(saved, monkeypatch):
     calls = []
 
     def download(repo_id, filename, **how):
@@ -604,7 +604,7 @@ def _answer(status: int = 404) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "pattern"),
     [
         (hub_errors.RepositoryNotFoundError("404", response=_answer()), r"no model 'someone/faces'.*private.*token"),
         (hub_errors.GatedRepoError("403", response=_answer(403)), "gated.*terms"),
@@ -622,23 +622,23 @@ def _answer(status: int = 404) -> SimpleNamespace:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
-def test_what_goes_wrong_on_the_hub_is_told_with_the_next_step(monkeypatch, error, words):
+def test_errors_of_the_hub_are_reported_with_the_next_step(monkeypatch, error, pattern):
     def download(*_, **__):
         raise error
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_, **__: None)
-    with pytest.raises(CheckpointError, match=words) as caught:
+    with pytest.raises(CheckpointError, match=pattern) as caught:
         EmotionClassifier.from_pretrained("someone/faces", revision="v1")
     assert caught.value.__cause__ is error
     assert "someone/faces" in str(caught.value)
 
 
-def test_a_hub_out_of_reach_is_asked_once(monkeypatch):
-    asked = []
+def test_an_unreachable_hub_gets_one_request(monkeypatch):
+    requests = []
 
     def no_connection(url, **_):
-        asked.append(url)
+        requests.append(url)
         raise hub_errors.HTTPError("Name or service not known")
 
     def cache_alone(*_, local_files_only, **__):
@@ -648,13 +648,13 @@ def test_a_hub_out_of_reach_is_asked_once(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", no_connection)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", cache_alone)
     for load in (EmotionClassifier, EmotionPredictor):
-        asked.clear()
+        requests.clear()
         with pytest.raises(
             CheckpointError,
             match=r"of 'someone/faces' is not in the cache and the Hub cannot be reached \(Name or service not known\)",
         ):
             load.from_pretrained("someone/faces")
-        assert len(asked) == 1
+        assert len(requests) == 1
 
 
 def test_a_repository_with_a_configuration_and_no_safetensors_is_refused(saved, monkeypatch):
@@ -669,12 +669,12 @@ def test_a_repository_with_a_configuration_and_no_safetensors_is_refused(saved, 
         EmotionClassifier.from_pretrained("someone/faces")
 
 
-def test_the_weights_file_is_readable_by_everybody(tmp_path):
+def test_the_weights_file_is_readable_by_all_users(tmp_path):
     EmotionClassifier("emotion_cnn").save_pretrained(tmp_path)
     assert (tmp_path / WEIGHTS_FILE).stat().st_mode & 0o777 == (tmp_path / CONFIG_FILE).stat().st_mode & 0o777
 
 
-def test_the_generated_card_has_no_blanks_to_fill(tmp_path):
+def test_the_generated_card_has_no_placeholders(tmp_path):
     EmotionClassifier("emotion_cnn").save_pretrained(tmp_path)
     card = huggingface_hub.ModelCard((tmp_path / "README.md").read_text())
     assert "More Information Needed" not in card.text

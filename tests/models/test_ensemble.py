@@ -1,4 +1,4 @@
-"""Ensembles: the mean of the members' probabilities, as one network and one checkpoint."""
+"""Ensembles: mean probabilities, configuration, checkpoints."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TWO = [{"model": "emotion_cnn"}, {"model": "emotion_cnn"}]
 
 
 class _Says(nn.Module):
-    """A network that answers the same logits to every picture."""
+    """A network with the same logits for every image."""
 
     def __init__(self, *logits: float) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _Says(nn.Module):
 def _build(name: str, num_classes: int = 7) -> nn.Module:
     torch.manual_seed(0)
     model = create_model(name, num_classes, members=MEMBERS[name])
-    for key, buffer in model.named_buffers():  # statistics that are not a fresh network's
+    for key, buffer in model.named_buffers():  # statistics other than the initial ones
         if key.endswith("running_mean"):
             buffer.normal_(0, 0.2)
         elif key.endswith("running_var"):
@@ -61,7 +61,7 @@ def _pixels(name: str) -> torch.Tensor:
     return torch.randn(3, config.channels, side, side, generator=torch.Generator().manual_seed(1))
 
 
-# what it answers
+# outputs
 
 
 @pytest.mark.parametrize("num_classes", [7, 6])
@@ -81,7 +81,10 @@ def test_the_softmax_of_the_output_is_the_mean_of_the_members_probabilities(name
 
 
 def test_probabilities_are_averaged_and_not_logits():
-    """One member is sure of class 0, two lean to class 1: the mean probability of class 0 is .507, that of the mean logits .661."""
+    """Class 0 has a mean probability of .507; the softmax of the mean logits would be .661.
+
+    One member predicts class 0 with high confidence, two predict class 1 with low confidence.
+    """
     members = [_Says(4.0, 0.0), _Says(0.0, 1.0), _Says(0.0, 1.0)]
     probs = Ensemble(members)(torch.zeros(1, 1)).softmax(dim=1)[0]
     sure, lean = torch.tensor(4.0).sigmoid(), torch.tensor(-1.0).sigmoid()
@@ -89,25 +92,25 @@ def test_probabilities_are_averaged_and_not_logits():
     assert probs[0].item() != pytest.approx(torch.tensor(2 / 3).sigmoid().item(), rel=1e-2)
 
 
-def test_members_that_rule_a_class_out_leave_finite_logits():
+def test_members_with_a_probability_of_zero_give_finite_logits():
     logits = Ensemble([_Says(1000.0, 0.0), _Says(1000.0, -1000.0)])(torch.zeros(2, 1))
     assert torch.isfinite(logits).all()
     torch.testing.assert_close(logits.softmax(dim=1), torch.tensor([[1.0, 0.0]] * 2))
     logits.sum().backward()
 
 
-def test_members_in_half_precision_answer_in_float32():
+def test_members_in_half_precision_give_float32_logits():
     model = Ensemble([_Says(1.0, 2.0), _Says(2.0, 1.0)]).half()
     assert model(torch.zeros(1, 1)).dtype == torch.float32
 
 
-def test_every_member_learns():
+def test_every_member_gets_gradients():
     model = create_model("ensemble_native48", members=TWO)
     nn.functional.cross_entropy(model(_pixels("ensemble_native48")), torch.tensor([0, 1, 2])).backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters() if p.ndim > 1)
 
 
-def test_members_have_weights_of_their_own():
+def test_members_do_not_share_weights():
     model = create_model("ensemble_native48", members=TWO)
     first, second = (list(member.parameters()) for member in model.members)
     assert not {id(p) for p in first} & {id(p) for p in second}
@@ -124,7 +127,7 @@ def test_members_get_their_options_and_the_number_of_classes():
     ]
 
 
-def test_an_ensemble_may_be_a_member():
+def test_an_ensemble_can_be_a_member():
     inner = {"model": "ensemble_native48", "options": {"members": TWO}}
     model = create_model("ensemble_native48", members=[inner, {"model": "emotion_cnn"}]).eval()
     pixels = _pixels("ensemble_native48")
@@ -133,7 +136,7 @@ def test_an_ensemble_may_be_a_member():
         torch.testing.assert_close(model(pixels).softmax(dim=1), (pair + single) / 2, atol=1e-6, rtol=1e-5)
 
 
-# as a checkpoint
+# checkpoints
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -154,13 +157,16 @@ def test_an_ensemble_is_saved_and_loaded_as_one_classifier(name, tmp_path):
 def test_the_weights_of_other_members_are_refused(tmp_path):
     EmotionClassifier(ClassifierConfig("ensemble_native48", options={"members": TWO})).save_pretrained(tmp_path)
     values = json.loads((tmp_path / CONFIG_FILE).read_text())
-    for members, words in ((TWO * 2, "lacks 'members.2"), ([*TWO[:1], {"model": "enhanced_cnn48"}], "another network")):
+    for members, pattern in (
+        (TWO * 2, "lacks 'members.2"),
+        ([*TWO[:1], {"model": "enhanced_cnn48"}], "another network"),
+    ):
         (tmp_path / CONFIG_FILE).write_text(json.dumps(values | {"options": {"members": members}}))
-        with pytest.raises(CheckpointError, match=words):
+        with pytest.raises(CheckpointError, match=pattern):
             EmotionClassifier.from_pretrained(tmp_path)
 
 
-# what is no ensemble
+# invalid ensembles
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -178,7 +184,7 @@ def test_fewer_than_two_members_are_refused(members):
     assert repr(members) in str(caught.value)
 
 
-def test_an_ensemble_of_nothing_is_refused():
+def test_an_ensemble_without_members_is_refused():
     with pytest.raises(ConfigError, match="at least two"):
         EmotionClassifier("ensemble_native48")
 
@@ -198,19 +204,19 @@ def test_an_ensemble_of_nothing_is_refused():
     ],
     ids=repr,
 )
-def test_a_malformed_member_is_named_with_the_form(member):
+def test_an_invalid_member_is_named_with_the_expected_form(member):
     with pytest.raises(ConfigError, match=r"give {'model': name, 'options': {\.\.\.}}") as caught:
         create_model("ensemble_native48", members=[{"model": "emotion_cnn"}, member])
     assert repr(member) in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["name", "num_classes", "pretrained"])
-def test_what_the_ensemble_decides_is_no_option_of_a_member(key):
-    """A configuration from the Hub must not make the reader download, or read a file of its choice."""
+def test_reserved_options_of_a_member_are_refused(key):
+    """A configuration from the Hub must not make the reader download or read another file."""
     member = {"model": "emotion_cnn", "options": {key: "/some/file.pt"}}
-    with pytest.raises(ConfigError, match=f"'{key}' is no option"):
+    with pytest.raises(ConfigError, match=f"'{key}' is not an option"):
         create_model("ensemble_native48", members=[{"model": "emotion_cnn"}, member])
-    with pytest.raises(ConfigError, match=f"'{key}' is no option"):
+    with pytest.raises(ConfigError, match=f"'{key}' is not an option"):
         EmotionClassifier(ClassifierConfig("ensemble_native48", options={"members": [member, member]}))
 
 
@@ -228,7 +234,7 @@ def test_a_member_that_is_not_registered_is_named(name):
         create_model("ensemble_native48", members=[{"model": "emotion_cnn"}, {"model": name}])
 
 
-# of trained classifiers
+# ensembles of trained classifiers
 
 
 def _classifier(config: ClassifierConfig | str, seed: int) -> EmotionClassifier:
@@ -236,7 +242,7 @@ def _classifier(config: ClassifierConfig | str, seed: int) -> EmotionClassifier:
     return EmotionClassifier(config).eval()
 
 
-def test_classifiers_are_joined_to_one_that_is_saved_with_their_weights(tmp_path):
+def test_an_ensemble_of_classifiers_is_saved_with_their_weights(tmp_path):
     small = ClassifierConfig("enhanced_cnn48", SIX_CLASS.labels, options={"dropout": 0.25})
     members = [
         _classifier(ClassifierConfig("emotion_cnn", SIX_CLASS.labels), 0),
@@ -255,7 +261,7 @@ def test_classifiers_are_joined_to_one_that_is_saved_with_their_weights(tmp_path
     assert (probs[0] - probs[2]).abs().max() > 1e-4
 
 
-def test_a_joined_classifier_holds_copies_and_is_ready_to_predict():
+def test_an_ensemble_of_classifiers_copies_weights_and_is_in_evaluation_mode():
     members = [_classifier("emotion_cnn", seed) for seed in (0, 1)]
     joined = EmotionClassifier.ensemble(members)
     before = next(joined.parameters()).clone()
@@ -266,7 +272,7 @@ def test_a_joined_classifier_holds_copies_and_is_ready_to_predict():
     assert not any(module.training for module in joined.modules())
 
 
-def test_one_classifier_is_no_ensemble():
+def test_an_ensemble_of_one_classifier_is_refused():
     with pytest.raises(ConfigError, match=r"^1 member\(s\) given.*at least two"):
         EmotionClassifier.ensemble([_classifier("emotion_cnn", 0)])
 
@@ -280,8 +286,8 @@ def test_one_classifier_is_no_ensemble():
     ],
     ids=["labels in another order", "another size", "another preprocessing"],
 )
-def test_classifiers_that_differ_in_labels_or_preprocessing_are_not_joined(other):
+def test_classifiers_with_other_labels_or_preprocessing_are_refused(other):
     with torch.device("meta"):
         members = [EmotionClassifier("emotion_cnn"), EmotionClassifier(other)]
-    with pytest.raises(ConfigError, match=rf"{other.model} has labels and preprocessing .*members share both"):
+    with pytest.raises(ConfigError, match=rf"{other.model} has labels and preprocessing .*members must have the same"):
         EmotionClassifier.ensemble(members)

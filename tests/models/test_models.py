@@ -1,4 +1,4 @@
-"""Networks: the parameter counts and layers of their designs, and starting weights taken over bit for bit."""
+"""Networks: parameter counts, layers, and bit-identical starting weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from emotion_hub.errors import CheckpointError, ConfigError, UnknownModelError
 from emotion_hub.models import create_model, get_entry, list_models
-from emotion_hub.models.transfer224 import mobilenetv2_from_torchvision
+from emotion_hub.models.weights import mobilenetv2_from_torchvision
 from emotion_hub.preprocess import PREPROCESSING
 
 NATIVE48 = ["emotion_cnn", "enhanced_cnn48", "ensemble_native48"]
@@ -33,7 +33,7 @@ UPSCALE224 = [
     "vit_base_224",
 ]
 NAMES = sorted(NATIVE48 + RGB48 + UPSCALE224)
-#: What a name needs besides itself: ensembles are nothing without members.
+#: Required options by network: ensembles need members.
 OPTIONS = {
     "ensemble_native48": {"members": [{"model": "emotion_cnn"}, {"model": "enhanced_cnn48"}]},
     "ensemble_rgb48": {"members": [{"model": "vgg16_48"}, {"model": "resnet18_48"}]},
@@ -41,7 +41,7 @@ OPTIONS = {
         "members": [{"model": "mobilenetv1_224"}, {"model": "timm_224", "options": {"hidden": 64}}]
     },
 }
-#: Small enough to be built with real weights in every test.
+#: Networks that are small enough to be built with weights in every test.
 SMALL = [
     "emotion_cnn",
     "enhanced_cnn48",
@@ -60,7 +60,7 @@ def _count(model: nn.Module, kind: type) -> list[nn.Module]:
 
 @pytest.fixture(scope="module")
 def torchvision_weights() -> dict[str, torch.Tensor]:
-    """A random torchvision MobileNetV2 whose batch norms are not the identity."""
+    """A torchvision MobileNetV2 with random weights and batch norms that are not the identity."""
     torch.manual_seed(0)
     state = torchvision.models.mobilenet_v2(weights=None).state_dict()
     for key, value in state.items():
@@ -107,14 +107,14 @@ def test_parameter_counts_with_seven_classes_are_those_of_the_designs(name, coun
 def test_the_summary_rounds_the_parameter_count(name):
     with torch.device("meta"):
         millions = sum(p.numel() for p in create_model(name).parameters()) / 1e6
-    told = re.search(r"([\d.]+)M parameters", get_entry(name).summary)[1]
-    assert told == f"{millions:.{len(told.partition('.')[2])}f}"
+    rounded = re.search(r"([\d.]+)M parameters", get_entry(name).summary)[1]
+    assert rounded == f"{millions:.{len(rounded.partition('.')[2])}f}"
 
 
 @pytest.mark.parametrize("num_classes", [7, 6])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_network_builds_and_has_one_column_a_class(name, num_classes):
-    """On the meta device, which knows shapes and no numbers: VGG16 would fill 500 MB."""
+def test_every_network_builds_and_has_one_logit_per_class(name, num_classes):
+    """On the meta device, which allocates no memory: VGG16 would take 500 MB."""
     config = PREPROCESSING[get_entry(name).preprocessing]
     with torch.device("meta"):
         model = create_model(name, num_classes, **OPTIONS.get(name, {})).eval()
@@ -123,7 +123,7 @@ def test_every_network_builds_and_has_one_column_a_class(name, num_classes):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_tensor_has_two_names(name):
-    """safetensors refuses to save a network whose layers share one."""
+    """safetensors refuses to save a network whose layers share a tensor."""
     with torch.device("meta"):
         model = create_model(name, **OPTIONS.get(name, {}))
     for named in (model.named_parameters, model.named_buffers):
@@ -186,7 +186,7 @@ def test_dropout_reaches_the_network():
 
 @pytest.mark.parametrize("dropout", [1.5, -0.1, "high", None])
 @pytest.mark.parametrize("name", ["emotion_cnn", "mobilenetv1_224", "mobilenetv2_224", "squeezenet1_1_224", "timm_224"])
-def test_a_dropout_that_is_no_rate_is_a_config_error(name, dropout):
+def test_an_invalid_dropout_rate_is_a_config_error(name, dropout):
     with torch.device("meta"), pytest.raises(ConfigError, match=rf"{name} cannot be built with.*{dropout}"):
         create_model(name, dropout=dropout)
 
@@ -201,14 +201,14 @@ def test_an_unknown_network_lists_the_valid_names(name):
 
 
 @pytest.mark.parametrize("num_classes", [1, 0, -3, 7.0, "7", None, True])
-def test_a_class_count_that_makes_no_classifier_is_named(num_classes):
+def test_an_invalid_class_count_is_named(num_classes):
     with pytest.raises(ConfigError, match="num_classes=") as caught:
         create_model("emotion_cnn", num_classes=num_classes)
     assert repr(num_classes) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_option_the_network_does_not_have_is_named_with_those_it_has(name):
+def test_an_unknown_option_is_named_with_the_known_ones(name):
     with pytest.raises(ConfigError, match=r"'drop_out'.*takes (dropout|members|backbone, dropout, hidden)"):
         create_model(name, drop_out=0.1)
 
@@ -226,7 +226,7 @@ def test_networks_are_listed_sorted_and_by_preprocessing():
     ("name", "theirs", "left"),
     [("vgg16_48", "vgg16", "classifier"), ("vgg19_48", "vgg19", "classifier"), ("resnet18_48", "resnet18", "fc")],
 )
-def test_torchvision_weights_of_the_48_pixel_transfers_fit_by_name(name, theirs, left):
+def test_torchvision_weights_fit_the_48_pixel_networks_by_name(name, theirs, left):
     with torch.device("meta"):
         source = {k: v.shape for k, v in getattr(torchvision.models, theirs)(weights=None).state_dict().items()}
         target = {k: v.shape for k, v in create_model(name).state_dict().items()}
@@ -234,7 +234,7 @@ def test_torchvision_weights_of_the_48_pixel_transfers_fit_by_name(name, theirs,
     assert {k.split(".")[0] for k in fresh} == ({left, "conv1"} if name == "resnet18_48" else {left})
 
 
-def test_deep_plain_network_starts_with_signals_that_reach_its_head():
+def test_activations_of_a_new_vgg_reach_the_head():
     torch.manual_seed(0)
     model = create_model("vgg19_48").eval()
     with torch.inference_mode():
@@ -243,7 +243,7 @@ def test_deep_plain_network_starts_with_signals_that_reach_its_head():
     assert (first - second).abs().mean() > 0.02 * first.std(), "two pictures look alike after twelve layers"
 
 
-def test_torchvision_weights_arrive_bit_for_bit_and_only_the_classifier_stays_behind(torchvision_weights, mobilenet):
+def test_torchvision_weights_are_copied_bit_for_bit_except_the_classifier(torchvision_weights, mobilenet):
     done = mobilenetv2_from_torchvision(torchvision_weights, mobilenet)
     assert sorted(done.unmapped_source) == ["classifier.1.bias", "classifier.1.weight"]
     assert sorted(done.unmapped_target) == ["classifier.bias", "classifier.weight"]
@@ -258,7 +258,7 @@ def test_torchvision_weights_arrive_bit_for_bit_and_only_the_classifier_stays_be
         assert all(torch.equal(a, b) for a, b in zip(theirs, ours, strict=True)), leaf
 
 
-def test_the_transfer_copies_and_leaves_both_sides_alone(torchvision_weights, mobilenet):
+def test_the_transfer_copies_tensors_and_changes_neither_network(torchvision_weights, mobilenet):
     before = mobilenet.state_dict()["conv_stem.weight"].clone()
     done = mobilenetv2_from_torchvision(torchvision_weights, mobilenet)
     kept = torchvision_weights["features.0.0.weight"].clone()
@@ -274,7 +274,7 @@ def test_both_networks_compute_the_same_features_after_the_transfer(torchvision_
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = source.features(pixels)
-        assert expected.std() > 1e-3  # a network of zeros would agree with anything
+        assert expected.std() > 1e-3  # features of a network of zeros would be equal in any case
         assert not torch.allclose(model.forward_features(pixels), expected, atol=1e-4)
         model.load_state_dict(
             {**model.state_dict(), **mobilenetv2_from_torchvision(torchvision_weights, model).tensors}
@@ -288,7 +288,7 @@ def test_a_missing_layer_is_named(torchvision_weights, mobilenet, key):
         mobilenetv2_from_torchvision({k: v for k, v in torchvision_weights.items() if k != key}, mobilenet)
 
 
-def test_a_missing_batch_counter_is_no_fault(torchvision_weights, mobilenet):
+def test_a_missing_batch_counter_is_allowed(torchvision_weights, mobilenet):
     source = {k: v for k, v in torchvision_weights.items() if not k.endswith("num_batches_tracked")}
     done = mobilenetv2_from_torchvision(source, mobilenet)
     assert "conv_stem.weight" in done.tensors
@@ -304,7 +304,7 @@ def test_a_layer_of_another_shape_is_named_with_both_shapes(torchvision_weights,
         mobilenetv2_from_torchvision(wrong, mobilenet)
 
 
-def test_the_imagenet_weights_at_hand_leave_only_the_classifier_behind(shared_data, mobilenet):
+def test_the_available_imagenet_weights_are_used_except_the_classifier(shared_data, mobilenet):
     path = shared_data / "weights" / "mobilenet_v2_imagenet_from_coral_ptq.pt"
     if not path.is_file():
         pytest.skip(f"no weights at {path}")

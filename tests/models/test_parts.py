@@ -1,4 +1,4 @@
-"""Head and backbone: every network falls into the two, and a frozen backbone neither learns nor drifts."""
+"""Head and backbone of networks; frozen backbones do not change."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _changed(before: dict[str, torch.Tensor], model: nn.Module) -> set[str]:
 
 
 def _step(model: nn.Module, pixels: torch.Tensor) -> None:
-    """One step of training with weight decay, which moves every weight that has a gradient."""
+    """One training step with weight decay, which changes every weight that has a gradient."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01, weight_decay=0.1)
     nn.functional.cross_entropy(model.train()(pixels), torch.arange(len(pixels))).backward()
     optimizer.step()
@@ -68,11 +68,11 @@ def _head_keys(model: nn.Module) -> set[str]:
     return {key for key in model.state_dict() if key.startswith(f"{name}.")}
 
 
-# which is which
+# head and backbone
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_head_and_backbone_are_disjoint_and_together_the_network(name):
+def test_head_and_backbone_are_a_partition_of_the_network(name):
     with torch.device("meta"):
         model = create_model(name)
     head, backbone = list(head_parameters(model)), list(backbone_parameters(model))
@@ -84,8 +84,8 @@ def test_head_and_backbone_are_disjoint_and_together_the_network(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_what_the_last_linear_layer_gives_are_the_logits(name):
-    """The very tensor, so no layer stands between."""
+def test_the_output_of_the_last_linear_layer_is_the_logits(name):
+    """The tensors are identical, so that no layer follows the linear one."""
     config = PREPROCESSING[get_entry(name).preprocessing]
     given = []
     with torch.device("meta"):
@@ -112,7 +112,7 @@ def test_scaling_the_last_linear_layer_scales_the_logits(name):
 
 
 @pytest.mark.parametrize("preprocessing", ["native48", "rgb48", "upscale224"])
-def test_an_ensemble_has_no_head_of_its_own(preprocessing):
+def test_an_ensemble_has_no_head(preprocessing):
     member = {"native48": "emotion_cnn", "rgb48": "vgg16_48", "upscale224": "squeezenet1_1_224"}[preprocessing]
     with torch.device("meta"):
         model = create_model(f"ensemble_{preprocessing}", members=[{"model": member}] * 2)
@@ -123,7 +123,7 @@ def test_an_ensemble_has_no_head_of_its_own(preprocessing):
         lambda m: list(head_parameters(m)),
         lambda m: list(backbone_parameters(m)),
     ):
-        with pytest.raises(ConfigError, match=r"Ensemble has no classifier.*'classifier' and 'fc'"):
+        with pytest.raises(ConfigError, match=r"Ensemble has no classifier.*'classifier' or 'fc'"):
             part(model)
     assert all(p.requires_grad for p in model.parameters())
 
@@ -135,16 +135,16 @@ def test_a_head_that_does_not_end_in_a_linear_layer_is_named():
         last_linear(model)
 
 
-def test_a_head_may_be_a_single_linear_layer():
+def test_a_head_can_be_a_single_linear_layer():
     model = create_model("mobilenetv2_224")
     assert last_linear(model) is head_of(model) is model.classifier
 
 
-# frozen
+# freezing
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_only_the_head_of_a_frozen_network_asks_for_gradients(name):
+def test_only_the_head_of_a_frozen_network_requires_gradients(name):
     model = _small(name)
     freeze_backbone(model)
     assert not any(p.requires_grad for p in backbone_parameters(model))
@@ -165,7 +165,7 @@ def test_batch_norms_of_a_frozen_backbone_stay_in_evaluation_mode(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_step_of_a_frozen_network_moves_its_head_alone(name):
+def test_a_step_of_a_frozen_network_changes_only_its_head(name):
     model, pixels = _small(name), _pixels(name)
     before = _state(model)
     freeze_backbone(model)
@@ -174,8 +174,8 @@ def test_a_step_of_a_frozen_network_moves_its_head_alone(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_step_of_a_network_that_is_not_frozen_moves_statistics_and_backbone(name):
-    """What the test above would miss if nothing ever moved."""
+def test_a_step_of_an_unfrozen_network_changes_statistics_and_backbone(name):
+    """Without this, the test above would pass for a network in which nothing ever changes."""
     model = _small(name)
     before = _state(model)
     _step(model, _pixels(name))
@@ -184,7 +184,7 @@ def test_a_step_of_a_network_that_is_not_frozen_moves_statistics_and_backbone(na
     assert len(changed - _head_keys(model)) > 5
 
 
-def test_batch_norms_of_the_head_still_follow_the_training_data():
+def test_batch_norms_of_the_head_still_update_their_statistics():
     model = _small("enhanced_cnn48")
     freeze_backbone(model)
     before = _state(model)
@@ -194,12 +194,12 @@ def test_batch_norms_of_the_head_still_follow_the_training_data():
     assert not any(k.startswith("features.") for k in changed)
 
 
-# free again
+# unfreezing
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", SMALL)
-def test_after_unfreezing_everything_is_as_it_was(name, training):
+def test_unfreezing_restores_the_previous_state(name, training):
     model = _small(name).train(training)
     before = _state(model)
     modes = [m.training for m in model.modules()]
@@ -216,7 +216,7 @@ def test_after_unfreezing_everything_is_as_it_was(name, training):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_an_unfrozen_network_learns_what_one_that_never_froze_learns(name):
+def test_an_unfrozen_network_trains_like_one_that_was_never_frozen(name):
     model, pixels = _small(name), _pixels(name)
     other = copy.deepcopy(model)
     freeze_backbone(model)
@@ -227,7 +227,7 @@ def test_an_unfrozen_network_learns_what_one_that_never_froze_learns(name):
     assert _changed(_state(other), model) == set()
 
 
-def test_unfreezing_follows_the_mode_of_the_moment():
+def test_unfreezing_applies_the_current_mode_of_the_network():
     model = _small("emotion_cnn").train()
     freeze_backbone(model)
     model.eval()
@@ -235,7 +235,7 @@ def test_unfreezing_follows_the_mode_of_the_moment():
     assert not any(m.training for m in model.modules())
 
 
-def test_unfreezing_an_ensemble_is_no_error():
+def test_an_ensemble_can_be_unfrozen():
     model = create_model("ensemble_native48", members=[{"model": "emotion_cnn"}] * 2)
     unfreeze(model.requires_grad_(False))
     assert all(p.requires_grad for p in model.parameters())
@@ -244,7 +244,7 @@ def test_unfreezing_an_ensemble_is_no_error():
 # copies and files
 
 
-def test_a_copy_of_a_frozen_network_is_frozen_on_its_own():
+def test_a_copy_of_a_frozen_network_is_frozen_independently():
     model = _small("emotion_cnn")
     freeze_backbone(model)
     twin = copy.deepcopy(model)
@@ -256,7 +256,7 @@ def test_a_copy_of_a_frozen_network_is_frozen_on_its_own():
     assert not any(p.requires_grad for p in backbone_parameters(model))
 
 
-def test_the_original_does_not_hold_its_copy():
+def test_the_original_has_no_reference_to_its_copy():
     model = _small("emotion_cnn")
     freeze_backbone(model)
     twin = copy.deepcopy(model)
@@ -265,7 +265,7 @@ def test_the_original_does_not_hold_its_copy():
     assert not any(norm.training for norm in _norms(twin.train(), head=False))
 
 
-def test_a_frozen_network_stays_frozen_through_a_pickle():
+def test_a_pickled_frozen_network_stays_frozen():
     model = _small("emotion_cnn")
     freeze_backbone(model)
     twin = pickle.loads(pickle.dumps(model))
@@ -276,7 +276,7 @@ def test_a_frozen_network_stays_frozen_through_a_pickle():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_state_dict_does_not_know_of_freezing(name):
+def test_freezing_does_not_change_the_state_dict(name):
     model, fresh = _small(name), create_model(name, **SMALL[name])
     before = _state(model)
     freeze_backbone(model)

@@ -1,4 +1,4 @@
-"""Starting weights: bit for bit from the published networks' keys, and every source that cannot be used named."""
+"""Starting weights from published networks and files, and refused sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.tolerances import LOGITS
 
 State = dict[str, torch.Tensor]
 
-#: Whose weights each network starts from.
+#: {network: published weights from which it starts}.
 OF_TORCHVISION = {
     "alexnet_224": "alexnet",
     "enhanced_cnn48": "vgg16",
@@ -52,13 +52,13 @@ TINY = {"backbone": "test_resnet", "hidden": 32}
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
-    """A test that reaches for the network fails at once."""
+    """Makes a test fail when it opens a connection."""
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("asked the network"))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("asked the network"))
 
 
 def _shaken(network: nn.Module, seed: int = 0) -> nn.Module:
-    """The network with batch norms that are not the identity, ready to compare."""
+    """The network in evaluation mode, with batch norms that are not the identity."""
     generator = torch.Generator().manual_seed(seed)
     for key, value in network.state_dict().items():
         if key.endswith("running_mean"):
@@ -72,7 +72,7 @@ def _shaken(network: nn.Module, seed: int = 0) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def vgg16() -> State:
-    """The keys and shapes of torchvision's VGG16, its 123.6-million classifier cut to one row a layer."""
+    """The keys and shapes of torchvision's VGG16, with one row per layer in its classifier of 123.6 million weights."""
     torch.manual_seed(0)
     state = {f"features.{key}": value for key, value in make_layers(cfgs["D"]).state_dict().items()}
     return {**state, **{f"classifier.{n}.weight": torch.randn(1, 3) for n in (0, 3, 6)}}
@@ -86,7 +86,7 @@ def resnet18() -> State:
 
 @pytest.fixture(scope="module")
 def tiny() -> State:
-    """A timm network's published state dict, classifier and all."""
+    """The published state dict of a timm network, including its classifier."""
     torch.manual_seed(0)
     return _shaken(timm.create_model("test_resnet")).state_dict()
 
@@ -112,15 +112,15 @@ def _head(model: nn.Module) -> set[str]:
 def test_enhanced_cnn48_takes_the_leading_slices_of_twelve_vgg16_convolutions(vgg16):
     model = create_model("enhanced_cnn48")
     done = adapt_filters(vgg16, model)
-    theirs = [key for key, value in vgg16.items() if value.ndim == 4]
+    source = [key for key, value in vgg16.items() if value.ndim == 4]
     ours = [f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)]
-    assert (len(theirs), len(ours)) == (13, 12)
+    assert (len(source), len(ours)) == (13, 12)
     assert list(done.tensors) == list(done.copied) == ours
-    for number, (name, key) in enumerate(zip(ours, theirs, strict=False)):
+    for number, (name, key) in enumerate(zip(ours, source, strict=False)):
         outputs, inputs = model.state_dict()[name].shape[:2]
-        wanted = vgg16[key][:outputs].mean(dim=1, keepdim=True) if number == 0 else vgg16[key][:outputs, :inputs]
-        assert torch.equal(done.tensors[name], wanted), (name, key)
-    assert done.unmapped_source == tuple(key for key in vgg16 if key not in theirs[:12])
+        expected = vgg16[key][:outputs].mean(dim=1, keepdim=True) if number == 0 else vgg16[key][:outputs, :inputs]
+        assert torch.equal(done.tensors[name], expected), (name, key)
+    assert done.unmapped_source == tuple(key for key in vgg16 if key not in source[:12])
     assert set(done.unmapped_target) == set(model.state_dict()) - set(ours)
 
 
@@ -131,7 +131,7 @@ def test_the_first_filter_is_the_mean_over_rgb(vgg16):
     torch.testing.assert_close(weight[:, 0], (red + green + blue) / 3)
 
 
-def test_origins_say_where_each_slice_was_cut(vgg16):
+def test_origins_describe_the_source_of_each_slice(vgg16):
     origins = adapt_filters(vgg16, create_model("enhanced_cnn48")).origins
     assert len(origins) == 12
     assert origins[0] == "features.0.weight (32, 1, 3, 3) from features.0.weight (64, 3, 3, 3), mean over RGB"
@@ -139,7 +139,7 @@ def test_origins_say_where_each_slice_was_cut(vgg16):
     assert not any("RGB" in origin for origin in origins[1:])
 
 
-def test_resnet18_gives_the_middle_of_its_7x7_and_skips_what_is_too_small_or_not_3x3(resnet18):
+def test_resnet18_filters_are_cut_from_7x7_and_unsuitable_ones_are_skipped(resnet18):
     model = create_model("enhanced_cnn48")
     done = adapt_filters(resnet18, model)
     sources = [origin.split(" from ")[1].split(" ")[0] for origin in done.origins]
@@ -182,24 +182,24 @@ def test_adapted_filters_are_copies(vgg16):
     ],
     ids=["nothing", "no convolution", "too few filters", "only 1x1"],
 )
-def test_filters_that_are_all_too_small_are_refused(source):
+def test_filters_that_are_too_small_are_refused(source):
     with pytest.raises(CheckpointError, match=r"no convolution .* large enough.*VGG16"):
         adapt_filters(source, create_model("enhanced_cnn48"))
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (1, 7)])
-def test_a_first_filter_without_a_3x3_middle_is_passed_over(vgg16, kernel):
+def test_a_first_filter_smaller_than_3x3_is_skipped(vgg16, kernel):
     done = adapt_filters({"stem.weight": torch.zeros(64, 3, *kernel), **vgg16}, create_model("enhanced_cnn48"))
     assert "from features.0.weight" in done.origins[0]
 
 
-def test_a_later_filter_that_is_not_3x3_is_passed_over(vgg16):
+def test_a_later_filter_that_is_not_3x3_is_skipped(vgg16):
     stem, *rest = vgg16.items()
     source = dict([stem, ("second.weight", torch.zeros(512, 512, 5, 5)), *rest])
     assert "from features.2.weight" in adapt_filters(source, create_model("enhanced_cnn48")).origins[1]
 
 
-def test_a_first_filter_that_is_not_square_gives_its_middle(vgg16):
+def test_a_first_filter_that_is_not_square_is_cut_to_its_middle(vgg16):
     stem = torch.arange(64 * 3 * 5 * 7, dtype=torch.float32).view(64, 3, 5, 7)
     done = adapt_filters({"stem.weight": stem, **vgg16}, create_model("enhanced_cnn48"))
     assert torch.equal(done.tensors["features.0.weight"], stem[:32, :, 1:4, 2:5].mean(dim=1, keepdim=True))
@@ -235,11 +235,11 @@ def mobilenetv1() -> _MobileNetV1:
     return _shaken(_MobileNetV1())
 
 
-def _features_agree(model: nn.Module, ours, theirs, transfer) -> None:
+def _features_agree(model: nn.Module, ours, source, transfer) -> None:
     """Before the transfer the two differ, afterwards they compute the same."""
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        expected = theirs(pixels)
+        expected = source(pixels)
         assert expected.std() > 1e-4, "a network of zeros would agree with anything"
         assert not torch.allclose(ours(pixels), expected, rtol=1e-2, atol=0)
     transfer()
@@ -259,44 +259,44 @@ def test_mobilenetv1_computes_the_features_of_its_source(mobilenetv1):
     _features_agree(model, model.forward_features, mobilenetv1.features, transfer)
 
 
-def test_mobilenets_in_layers_are_told_from_timms_by_their_keys(mobilenetv1, tmp_path):
-    for name, theirs in (
+def test_the_layout_of_a_mobilenet_is_recognised_by_its_keys(mobilenetv1, tmp_path):
+    for name, source in (
         ("mobilenetv1_224", mobilenetv1),
         ("mobilenetv2_224", _shaken(torchvision.models.mobilenet_v2(weights=None))),
     ):
-        torch.save(theirs.state_dict(), tmp_path / "theirs.pt")
+        torch.save(source.state_dict(), tmp_path / "theirs.pt")
         model = create_model(name).eval()
         _features_agree(
             model,
             model.forward_features,
-            theirs.features,
+            source.features,
             lambda model=model, name=name: load_pretrained(name, model, tmp_path / "theirs.pt"),
         )
 
 
 @pytest.mark.parametrize(
-    ("name", "theirs"), [("mobilenetv1_224", "mobilenetv1_100"), ("mobilenetv2_224", "mobilenetv2_100")]
+    ("name", "source"), [("mobilenetv1_224", "mobilenetv1_100"), ("mobilenetv2_224", "mobilenetv2_100")]
 )
-def test_mobilenets_in_timms_own_keys_fit_too(name, theirs, tmp_path):
-    theirs = _shaken(timm.create_model(theirs))
-    save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+def test_mobilenets_in_timms_own_keys_fit_too(name, source, tmp_path):
+    source = _shaken(timm.create_model(source))
+    save_file(source.state_dict(), tmp_path / "theirs.safetensors")
     model = create_model(name).eval()
     _features_agree(
         model,
         model.forward_features,
-        theirs.forward_features,
+        source.forward_features,
         lambda: load_pretrained(name, model, tmp_path / "theirs.safetensors"),
     )
 
 
 def test_squeezenet_computes_the_features_of_its_source(tmp_path):
-    theirs = _shaken(torchvision.models.squeezenet1_1(weights=None))
-    torch.save(theirs.state_dict(), tmp_path / "theirs.pt")
+    source = _shaken(torchvision.models.squeezenet1_1(weights=None))
+    torch.save(source.state_dict(), tmp_path / "theirs.pt")
     model = create_model("squeezenet1_1_224").eval()
     _features_agree(
         model,
         model.features,
-        theirs.features,
+        source.features,
         lambda: load_pretrained("squeezenet1_1_224", model, tmp_path / "theirs.pt"),
     )
 
@@ -309,11 +309,11 @@ def test_a_layer_mobilenetv1_lacks_is_named(mobilenetv1, key):
 
 
 def test_by_layers_names_a_shape_that_differs():
-    with pytest.raises(CheckpointError, match=r"'a\.weight' has shape \(2, 3\), the network wants \(2, 4\)"):
+    with pytest.raises(CheckpointError, match=r"'a\.weight' has shape \(2, 3\), the network needs \(2, 4\)"):
         by_layers({"a.weight": torch.zeros(2, 3)}, nn.Sequential(nn.Linear(4, 2)), [("a", "0")], "anything")
 
 
-def test_by_names_takes_what_has_the_name_and_the_shape_and_accounts_for_the_rest():
+def test_by_names_copies_tensors_of_equal_name_and_shape_and_lists_the_others():
     model = nn.ModuleDict({"body": nn.Linear(4, 2), "head": nn.Linear(2, 7)})
     source = {"weight": torch.ones(2, 4), "bias": torch.zeros(3), "other": torch.zeros(1)}
     done = by_names(source, model, "body.")
@@ -330,7 +330,7 @@ def test_by_names_takes_what_has_the_name_and_the_shape_and_accounts_for_the_res
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
 @pytest.mark.parametrize("as_text", [True, False], ids=["str", "Path"])
-def test_a_local_file_fills_the_body_and_leaves_the_head_fresh(tiny, tmp_path, suffix, as_text):
+def test_a_local_file_fills_the_backbone_and_not_the_head(tiny, tmp_path, suffix, as_text):
     path = tmp_path / f"weights{suffix}"
     save_file(tiny, path) if suffix == ".safetensors" else torch.save(tiny, path)
     torch.manual_seed(5)
@@ -345,7 +345,7 @@ def test_a_local_file_fills_the_body_and_leaves_the_head_fresh(tiny, tmp_path, s
     assert not torch.equal(after["backbone.conv1.0.weight"], fresh["backbone.conv1.0.weight"])
 
 
-def test_the_account_names_what_stayed_behind_on_either_side(tiny, tiny_file):
+def test_the_transfer_lists_unused_keys_of_both_networks(tiny, tiny_file):
     model = create_model("timm_224", **TINY)
     done = load_pretrained("timm_224", model, tiny_file)
     assert set(done.unmapped_source) == {"fc.weight", "fc.bias"}
@@ -353,8 +353,11 @@ def test_the_account_names_what_stayed_behind_on_either_side(tiny, tiny_file):
     assert set(done.copied) == {f"backbone.{key}" for key in tiny} - {"backbone.fc.weight", "backbone.fc.bias"}
 
 
-def test_a_classifier_of_the_same_name_and_shape_is_not_taken_for_ours(tmp_path):
-    """VGG16's first dense layer is 25088 to 4096 in both; here a ResNet-18 whose fc.0 fits by accident."""
+def test_a_head_of_another_network_with_equal_name_and_shape_is_not_copied(tmp_path):
+    """The state dict of a ResNet-18 has a layer fc.0 whose shape equals ours by accident.
+
+    In the same way, VGG16's first dense layer is 25088 to 4096 in both networks.
+    """
     model = create_model("resnet18_48")
     state = {**torchvision.models.resnet18(weights=None).state_dict(), "fc.0.weight": torch.full((256, 512), 9.0)}
     torch.save(state, tmp_path / "theirs.pt")
@@ -365,36 +368,36 @@ def test_a_classifier_of_the_same_name_and_shape_is_not_taken_for_ours(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["emotion_cnn", "enhanced_cnn48", "timm_224"])
-def test_a_checkpoint_of_ours_fills_the_head_too(name, tmp_path):
+def test_weights_of_the_same_network_fill_the_head_too(name, tmp_path):
     options = TINY if name == "timm_224" else {}
-    theirs = _shaken(create_model(name, **options))
-    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    source = _shaken(create_model(name, **options))
+    save_file(source.state_dict(), tmp_path / "model.safetensors")
     model = create_model(name, pretrained=tmp_path / "model.safetensors", **options)
-    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in model.state_dict().items())
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in model.state_dict().items())
 
 
-def test_a_checkpoint_of_ours_with_other_classes_leaves_the_last_layer_fresh(tmp_path):
-    theirs = _shaken(create_model("emotion_cnn", 6))
-    torch.save(theirs.state_dict(), tmp_path / "six.pt")
+def test_weights_for_other_classes_do_not_fill_the_last_layer(tmp_path):
+    source = _shaken(create_model("emotion_cnn", 6))
+    torch.save(source.state_dict(), tmp_path / "six.pt")
     model = create_model("emotion_cnn", 7)
     done = load_pretrained("emotion_cnn", model, tmp_path / "six.pt")
     assert done.unmapped_target == done.unmapped_source == ("classifier.4.weight", "classifier.4.bias")
-    assert torch.equal(model.features[0].weight, theirs.features[0].weight)
+    assert torch.equal(model.features[0].weight, source.features[0].weight)
 
 
-def test_an_ensemble_starts_from_a_file_of_its_own(tmp_path):
+def test_an_ensemble_starts_from_a_file_of_the_whole_ensemble(tmp_path):
     members = [{"model": "emotion_cnn"}] * 2
-    theirs = create_model("ensemble_native48", members=members)
-    torch.save(theirs.state_dict(), tmp_path / "pair.pt")
+    source = create_model("ensemble_native48", members=members)
+    torch.save(source.state_dict(), tmp_path / "pair.pt")
     model = create_model("ensemble_native48", members=members, pretrained=tmp_path / "pair.pt")
-    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in model.state_dict().items())
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in model.state_dict().items())
 
 
 def test_enhanced_cnn48_starts_from_a_file_of_vgg16(vgg16, tmp_path):
     torch.save(vgg16, tmp_path / "vgg16.pt")
     model = create_model("enhanced_cnn48", pretrained=tmp_path / "vgg16.pt")
-    wanted = adapt_filters(vgg16, model).tensors
-    assert all(torch.equal(model.state_dict()[key], value) for key, value in wanted.items())
+    expected = adapt_filters(vgg16, model).tensors
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in expected.items())
 
 
 @pytest.mark.parametrize("name", ["none.pt", "none.safetensors", "no/such/folder/a.pt"])
@@ -403,7 +406,7 @@ def test_a_missing_file_is_named_with_the_next_step(tmp_path, name):
         create_model("emotion_cnn", pretrained=tmp_path / name)
 
 
-def test_an_empty_path_is_no_random_start():
+def test_an_empty_path_does_not_mean_random_weights():
     with pytest.raises(CheckpointError):
         create_model("emotion_cnn", pretrained="")
 
@@ -414,7 +417,7 @@ def test_an_empty_path_is_no_random_start():
     [b"", b"<html>not found</html>", b"PK\x03\x04" + bytes(100), bytes(range(256))],
     ids=["empty", "html", "zip", "noise"],
 )
-def test_a_file_that_is_no_weights_is_a_checkpoint_error(tmp_path, suffix, data):
+def test_a_file_without_weights_is_a_checkpoint_error(tmp_path, suffix, data):
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(data)
     with pytest.raises(
@@ -428,11 +431,9 @@ def test_a_folder_is_a_checkpoint_error(tmp_path):
         create_model("emotion_cnn", pretrained=tmp_path)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Detected pickle protocol"
-)  # torch's own word on a file damaged in its protocol byte
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")  # torch's warning about a damaged protocol byte
 @pytest.mark.parametrize("zipped", [True, False])
-def test_random_damage_to_a_pickle_never_escapes_as_another_error(tmp_path, zipped):
+def test_random_damage_to_a_pickle_raises_only_checkpoint_errors(tmp_path, zipped):
     path = tmp_path / "model.pt"
     torch.save(nn.Linear(3, 2).state_dict(), path, _use_new_zipfile_serialization=zipped)
     whole, random = path.read_bytes(), torch.Generator().manual_seed(0)
@@ -442,7 +443,7 @@ def test_random_damage_to_a_pickle_never_escapes_as_another_error(tmp_path, zipp
         for position in torch.randint(0, min(len(data), 700), (3,), generator=random):
             data[position] = torch.randint(0, 256, (1,), generator=random).item()
         path.write_bytes(data)
-        with pytest.raises(CheckpointError):  # what still loads fits nowhere
+        with pytest.raises(CheckpointError):  # a file that still loads does not fit
             load_pretrained("emotion_cnn", model, path)
 
 
@@ -472,8 +473,8 @@ def test_a_pickle_with_an_object_is_refused_and_not_opened(tmp_path, content):
     assert UNPICKLED == []
 
 
-def test_the_trap_springs_where_pickles_are_opened(tmp_path):
-    """Without this the test above could not fail."""
+def test_the_probe_object_leaves_a_trace_when_it_is_unpickled(tmp_path):
+    """Without this, the test above could not fail."""
     torch.save(_Trap(), tmp_path / "model.pt")
     torch.load(tmp_path / "model.pt", weights_only=False)
     assert UNPICKLED.pop() == "opened"
@@ -484,14 +485,14 @@ def test_the_trap_springs_where_pickles_are_opened(tmp_path):
     [[torch.zeros(2)], torch.zeros(2), 3, {"model": {"a.weight": torch.zeros(2)}}, {"epoch": 3}, {0: torch.zeros(2)}],
     ids=["list", "tensor", "number", "nested", "numbers", "keys that are no names"],
 )
-def test_a_file_that_holds_no_state_dict_is_named(tmp_path, content):
+def test_a_file_without_a_state_dict_is_named(tmp_path, content):
     torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match=r"model\.pt is no state dict.*model\.state_dict\(\)"):
+    with pytest.raises(CheckpointError, match=r"model\.pt is not a state dict.*model\.state_dict\(\)"):
         create_model("emotion_cnn", pretrained=tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("name", ["emotion_cnn", "resnet18_48", "squeezenet1_1_224", "timm_224"])
-def test_weights_that_fit_nowhere_are_refused_with_both_sides_keys(tmp_path, name):
+def test_weights_that_do_not_fit_are_refused_with_the_keys_of_both(tmp_path, name):
     save_file({"strange.weight": torch.zeros(2), "classifier.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with torch.device("meta"):
         model = create_model(name)
@@ -500,7 +501,7 @@ def test_weights_that_fit_nowhere_are_refused_with_both_sides_keys(tmp_path, nam
         load_pretrained(name, model, tmp_path / "other.safetensors")
 
 
-def test_a_network_that_refuses_its_weights_is_left_as_it_was(tmp_path):
+def test_refused_weights_do_not_change_the_network(tmp_path):
     save_file({"strange.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     model = create_model("emotion_cnn")
     before = _state(model)
@@ -513,15 +514,15 @@ def test_a_network_that_refuses_its_weights_is_left_as_it_was(tmp_path):
 
 
 class _Publishers:
-    """torchvision's and timm's downloads: random weights under their keys, and what was asked for."""
+    """Replaces downloads of torchvision and timm: random weights with their keys, and a list of the requested names."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.given: State = {}
 
-    def torchvision(self, url: str, **how) -> State:
+    def torchvision(self, url: str, **options) -> State:
         name = url.rsplit("/", 1)[1].rsplit("-", 1)[0].removesuffix("-owt")
-        assert how == {"progress": False, "check_hash": True}
+        assert options == {"progress": False, "check_hash": True}
         return self._give(name, torchvision.models.get_model(name, weights=None))
 
     def timm(self, repo_id: str, *_, **__) -> State:
@@ -544,7 +545,7 @@ def publishers(monkeypatch) -> _Publishers:
 
 
 @pytest.mark.parametrize("name", ["mobilenetv1_224", "resnet18_48", "squeezenet1_1_224"])
-def test_a_download_fills_the_body_bit_for_bit_and_leaves_the_head_fresh(publishers, name):
+def test_a_download_fills_the_backbone_bit_for_bit_and_not_the_head(publishers, name):
     torch.manual_seed(5)
     fresh = _state(create_model(name))
     torch.manual_seed(5)
@@ -558,7 +559,7 @@ def test_a_download_fills_the_body_bit_for_bit_and_leaves_the_head_fresh(publish
     assert len(done.copied) == len(after) - len(done.unmapped_target) > 40
 
 
-def test_pretrained_true_is_a_download_and_false_is_none(publishers):
+def test_pretrained_true_downloads_and_false_does_not(publishers):
     torch.manual_seed(5)
     random = create_model("squeezenet1_1_224")
     assert publishers.asked == []
@@ -576,13 +577,13 @@ def test_a_timm_backbone_is_filled_under_its_prefix(publishers):
     assert all(torch.equal(model.state_dict()[f"backbone.{key}"], publishers.given[key]) for key in body)
 
 
-def test_a_tag_says_whose_weights_are_fetched(publishers):
+def test_a_tag_selects_the_downloaded_weights(publishers):
     with torch.device("meta"):
         create_model("timm_224", backbone="resnet18.tv_in1k", pretrained=True)
     assert publishers.asked == ["timm/resnet18.tv_in1k"]
 
 
-def test_positions_of_another_size_are_resampled_by_timm(publishers):
+def test_timm_resamples_position_embeddings_of_another_size(publishers):
     """`test_vit` is published for 160 pixels: 100 patches and a class token become 196 and one."""
     model = create_model("timm_224", backbone="test_vit", hidden=32, pretrained=True)
     assert publishers.given["pos_embed"].shape[1] == 101
@@ -595,21 +596,21 @@ def test_positions_of_another_size_are_resampled_by_timm(publishers):
 
 
 def test_enhanced_cnn48_starts_from_vgg16s_download(vgg16, monkeypatch):
-    asked = []
+    requested = []
     monkeypatch.setattr(
-        torchvision.models._api, "load_state_dict_from_url", lambda url, **_: asked.append(url) or vgg16
+        torchvision.models._api, "load_state_dict_from_url", lambda url, **_: requested.append(url) or vgg16
     )
     model = create_model("enhanced_cnn48", pretrained=True)
-    assert asked == [torchvision.models.VGG16_Weights.DEFAULT.url]
+    assert requested == [torchvision.models.VGG16_Weights.DEFAULT.url]
     assert torch.equal(model.features[0].weight, vgg16["features.0.weight"][:32].mean(dim=1, keepdim=True))
 
 
 @pytest.mark.parametrize("name", [*OF_TORCHVISION, *OF_TIMM])
-def test_every_network_finds_all_of_its_body_in_what_is_published_for_it(publishers, name):
-    with torch.device("meta"):  # keys and shapes are what this is about
+def test_published_weights_fill_the_backbone_of_every_network(publishers, name):
+    with torch.device("meta"):  # only keys and shapes are compared
         model = create_model(name)
         done = load_pretrained(name, model, True)
-    assert [asked.partition(".")[0] for asked in publishers.asked] == [
+    assert [requested.partition(".")[0] for requested in publishers.asked] == [
         f"timm/{OF_TIMM[name]}" if name in OF_TIMM else OF_TORCHVISION[name]
     ]
     fresh = set(done.unmapped_target)
@@ -620,7 +621,7 @@ def test_every_network_finds_all_of_its_body_in_what_is_published_for_it(publish
         assert set(done.copied) == set(model.state_dict()) - fresh
 
 
-def test_every_network_has_weights_to_start_from_or_says_that_it_has_none():
+def test_every_network_has_starting_weights_or_is_listed_without():
     without = {"emotion_cnn", "ensemble_native48", "ensemble_rgb48", "ensemble_upscale224"}
     assert set(list_models()) == without | set(OF_TORCHVISION) | set(OF_TIMM)
 
@@ -628,8 +629,8 @@ def test_every_network_has_weights_to_start_from_or_says_that_it_has_none():
 @pytest.mark.parametrize(
     ("name", "options"), [("emotion_cnn", {}), ("ensemble_native48", {"members": [{"model": "emotion_cnn"}] * 2})]
 )
-def test_a_network_nobody_publishes_weights_for_is_named(publishers, name, options):
-    with pytest.raises(ConfigError, match=rf"nobody publishes starting weights for {name}; give a local file"):
+def test_a_network_without_published_weights_is_named(publishers, name, options):
+    with pytest.raises(ConfigError, match=rf"no starting weights are published for {name}; give a local file"):
         create_model(name, pretrained=True, **options)
     assert publishers.asked == []
 
@@ -638,7 +639,7 @@ def test_a_timm_name_without_weights_is_named():
     with (
         pytest.raises(
             CheckpointError,
-            match=r"timm_224 could not be fetched through timm \(No pretrained weights exist.*give the file",
+            match=r"timm_224 could not be downloaded through timm \(No pretrained weights exist.*give the file",
         ),
         torch.device("meta"),
     ):
@@ -664,7 +665,7 @@ def test_a_failed_download_from_torchvision_says_what_to_do(monkeypatch, error):
     monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", download)
     with pytest.raises(
         CheckpointError,
-        match=r"squeezenet1_1_224 could not .* through torchvision .*; save them elsewhere and give the file",
+        match=r"squeezenet1_1_224 could not .* through torchvision .*; download them elsewhere and give the file",
     ) as caught:
         create_model("squeezenet1_1_224", pretrained=True)
     assert caught.value.__cause__ is error
@@ -688,21 +689,21 @@ def test_a_failed_download_from_timm_says_what_to_do(monkeypatch, error):
 
     monkeypatch.setattr(timm.models._hub, "hf_hub_download", download)
     with pytest.raises(
-        CheckpointError, match=r"timm_224 could not .* through timm .*; save them elsewhere and give the file"
+        CheckpointError, match=r"timm_224 could not .* through timm .*; download them elsewhere and give the file"
     ) as caught:
         create_model("timm_224", pretrained=True, **TINY)
     assert caught.value.__cause__ is error
     assert str(error) in str(caught.value)
 
 
-# what a saved configuration may not say
+# saved configurations
 
 
 @pytest.mark.parametrize("value", [True, False, "weights.pt"])
-def test_pretrained_is_no_option_of_a_saved_configuration(value):
-    """Loading a checkpoint would download, or read a file of the configuration's choice."""
-    with pytest.raises(ConfigError, match="'pretrained' is no option"):
+def test_pretrained_is_not_an_option_of_a_saved_configuration(value):
+    """Otherwise, loading a checkpoint could download, or read a file that its configuration names."""
+    with pytest.raises(ConfigError, match="'pretrained' is not an option"):
         ClassifierConfig("mobilenetv2_224", options={"pretrained": value})
     saved = ClassifierConfig("mobilenetv2_224").to_dict() | {"options": {"pretrained": value}}
-    with pytest.raises(ConfigError, match="'pretrained' is no option"):
+    with pytest.raises(ConfigError, match="'pretrained' is not an option"):
         ClassifierConfig.from_dict(saved)

@@ -1,4 +1,4 @@
-"""What loading refuses, from a Hub and from a folder alike: each by a message that names it, and nothing half-written is ever loaded."""
+"""Refused checkpoints from the Hub and from folders; partial downloads."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _edited(**changes: Any) -> Callable[[Files], None]:
 
 
 def _header(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], None]:
-    """Change the header of the safetensors file; the tensors' bytes stay."""
+    """Change the header of the safetensors file and keep the bytes of the tensors."""
 
     def edit(files: Files) -> None:
         data = files[WEIGHTS_FILE]
@@ -83,7 +83,7 @@ def _header(change: Callable[[dict[str, Any]], None]) -> Callable[[Files], None]
 
 
 def _swap_offsets(header: dict[str, Any]) -> None:
-    """Two tensors of different sizes change places."""
+    """Exchange two tensors of different sizes."""
     bias = "classifier.4.bias"
     header[HEAD]["data_offsets"], header[bias]["data_offsets"] = (
         header[bias]["data_offsets"],
@@ -103,7 +103,7 @@ REFUSED = {
     "only a pickle": (_pickle_only, r"has no model\.safetensors.*pickle"),
     "a pickle under the name of the weights": (_pickle_in_disguise, r"model\.safetensors.*damaged"),
     "a renamed head": (_renamed_head, rf"lacks '{HEAD}'.*renamed"),
-    "an unknown key of ours": (_edited(optoins={}), r"unknown configuration key 'optoins'; ours are model, labels"),
+    "an unknown key of ours": (_edited(optoins={}), r"unknown configuration key 'optoins'; known are model, labels"),
     "an unknown key of the preprocessing": (
         lambda files: _edited(preprocess={**json.loads(files[CONFIG_FILE])["preprocess"], "upsmaple": "lanczos"})(
             files
@@ -141,42 +141,42 @@ def in_folder(files: Files, folder: Path) -> Path:
 @pytest.mark.parametrize("what", REFUSED)
 @pytest.mark.parametrize("where", ["hub", "folder"])
 def test_a_broken_checkpoint_is_refused_by_name(what: str, where: str, hub: Any, tmp_path: Path) -> None:
-    edit, words = REFUSED[what]
+    edit, pattern = REFUSED[what]
     files = checkpoint_files()
     edit(files)
     if where == "hub":
         put(hub, ID, files)
     source = ID if where == "hub" else in_folder(files, tmp_path / "broken")
-    with pytest.raises((CheckpointError, ConfigError), match=f"(?s){words}"):
+    with pytest.raises((CheckpointError, ConfigError), match=f"(?s){pattern}"):
         EmotionClassifier.from_pretrained(source)
     assert UNPICKLED == []
 
 
-def test_the_pickle_of_these_tests_would_be_noticed(tmp_path: Path) -> None:
+def test_the_probe_object_leaves_a_trace_when_it_is_unpickled(tmp_path: Path) -> None:
     (tmp_path / "trap.bin").write_bytes(_pickled())
     torch.load(tmp_path / "trap.bin", weights_only=False)
     assert UNPICKLED.pop() == "opened"
 
 
-def test_labels_in_an_order_of_their_own_are_taken_at_their_word(hub: Any) -> None:
-    """Networks with alphabetical labels exist: an order that the whole configuration agrees on is the network's own, and names its outputs."""
+def test_labels_in_another_order_are_accepted(hub: Any) -> None:
+    """Some networks have alphabetical labels: an order that all keys of the configuration share is accepted."""
     put(hub, ID, checkpoint_files(labels=tuple(ALPHABETICAL)))
     loaded = EmotionClassifier.from_pretrained(ID)
     assert list(loaded.labels.labels) == ALPHABETICAL
     assert loaded.labels != FER2013
 
 
-# --- the Hub's refusals -----------------------------------------------------------------------------------------------------
+# the Hub's refusals
 
 
-def test_a_private_repository_needs_a_token_of_someone_who_may_read_it(hub: Any, tmp_path: Path) -> None:
+def test_a_private_repository_needs_a_token_with_read_access(hub: Any, tmp_path: Path) -> None:
     put(hub, "tester/secret", checkpoint_files(), private=True)
-    for token, words in (
+    for token, pattern in (
         (False, "private.*pass a token"),
         (OTHER_TOKEN, "private.*pass a token"),
         ("hf_unknown", "Invalid credentials"),
     ):
-        with pytest.raises(CheckpointError, match=rf"(?s)'tester/secret'.*{words}|{words}.*'tester/secret'"):
+        with pytest.raises(CheckpointError, match=rf"(?s)'tester/secret'.*{pattern}|{pattern}.*'tester/secret'"):
             EmotionClassifier.from_pretrained("tester/secret", token=token, cache_dir=tmp_path / "cache")
         assert not list((tmp_path / "cache").rglob(WEIGHTS_FILE))
     assert (
@@ -187,7 +187,7 @@ def test_a_private_repository_needs_a_token_of_someone_who_may_read_it(hub: Any,
     )
 
 
-def test_a_missing_repository_and_a_missing_revision_are_told_apart(hub: Any) -> None:
+def test_a_missing_repository_and_a_missing_revision_raise_different_errors(hub: Any) -> None:
     with pytest.raises(CheckpointError, match=r"the Hub has no model 'someone/faces', or it is private"):
         EmotionClassifier.from_pretrained(ID)
     put(hub, ID, checkpoint_files())
@@ -198,7 +198,7 @@ def test_a_missing_repository_and_a_missing_revision_are_told_apart(hub: Any) ->
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_hub_with_errors_is_out_of_reach_and_a_later_try_works(status: int, hub: Any) -> None:
+def test_a_failing_hub_is_reported_and_a_later_attempt_works(status: int, hub: Any) -> None:
     put(hub, ID, checkpoint_files())
     hub.fail("/resolve/", status, times=99)
     with pytest.raises(
@@ -209,7 +209,7 @@ def test_a_hub_with_errors_is_out_of_reach_and_a_later_try_works(status: int, hu
     assert EmotionClassifier.from_pretrained(ID).num_parameters == 1_572_551
 
 
-def test_nothing_half_written_is_loaded_and_a_later_try_works(hub: Any) -> None:
+def test_a_partial_download_is_not_loaded_and_a_later_attempt_works(hub: Any) -> None:
     put(hub, ID, checkpoint_files())
     hub.cut("^/cdn/", after=0, times=99)
     with pytest.raises(CheckpointError, match=r"model\.safetensors of 'someone/faces' .*could not be downloaded"):
@@ -225,7 +225,7 @@ def test_nothing_half_written_is_loaded_and_a_later_try_works(hub: Any) -> None:
     assert all(torch.equal(tensor, stored[name]) for name, tensor in loaded.network.state_dict().items())
 
 
-def test_offline_a_cached_model_loads_and_another_is_refused(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_a_cached_model_loads_and_another_one_is_refused(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     put(hub, ID, checkpoint_files())
     EmotionClassifier.from_pretrained(ID)
     before = len(hub.log)
@@ -239,10 +239,10 @@ def test_offline_a_cached_model_loads_and_another_is_refused(hub: Any, monkeypat
     assert len(hub.log) == before
 
 
-# --- revisions --------------------------------------------------------------------------------------------------------------
+# revisions
 
 
-def test_a_revision_pins_what_is_loaded_also_from_the_cache(hub: Any) -> None:
+def test_a_revision_selects_the_files_also_in_the_cache(hub: Any) -> None:
     first = put(hub, ID, checkpoint_files(seed=1))
     second = put(hub, ID, checkpoint_files(seed=2))
     hub.repo(ID).refs |= {"refs/tags/v1": first, "refs/heads/next": second}
@@ -259,17 +259,17 @@ def test_a_revision_pins_what_is_loaded_also_from_the_cache(hub: Any) -> None:
 
 
 def test_a_push_between_two_files_does_not_mix_two_commits(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Configuration and weights come from one commit, though the branch moves on after the first of them was read."""
+    """Configuration and weights are of one commit, although the branch gets a new one between the two downloads."""
     from emotion_hub.models import classifier as module
 
     put(hub, ID, checkpoint_files(seed=1))
-    resolve, asked = module.resolve_file, []
+    resolve, names = module.resolve_file, []
 
     def resolve_then_push(source: Any, filename: str, **where: Any) -> Path:
         path = resolve(source, filename, **where)
-        if not asked:
+        if not names:
             put(hub, ID, checkpoint_files(seed=2))
-        asked.append(filename)
+        names.append(filename)
         return path
 
     monkeypatch.setattr(module, "resolve_file", resolve_then_push)
@@ -277,7 +277,7 @@ def test_a_push_between_two_files_does_not_mix_two_commits(hub: Any, monkeypatch
     assert torch.equal(loaded.network.state_dict()[HEAD], load(checkpoint_files(seed=1)[WEIGHTS_FILE])[HEAD])
 
 
-def test_every_refusal_is_one_of_ours(hub: Any) -> None:
+def test_every_refusal_is_an_error_of_this_package(hub: Any) -> None:
     for fault in (
         lambda: hub.fail("/resolve/", 403, times=9),
         lambda: hub.fail("/resolve/", 404, times=9),

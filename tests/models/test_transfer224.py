@@ -1,4 +1,4 @@
-"""Networks of the 224-pixel upscale: their counts by hand, the report's head, AlexNet's start, and any timm backbone."""
+"""Networks for 224-pixel faces: parameter counts, heads, initialisation."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import nn
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.models import create_model
-from emotion_hub.models.transfer224 import BACKBONES, timm_size
+from emotion_hub.models.transfer224 import timm_image_size
 
 VGG = {
     "vgg16_224": [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)],
     "vgg19_224": [(64, 2), (128, 2), (256, 4), (512, 4), (512, 4)],
 }
-#: torchvision builds the report's backbones too: an independent count of their bodies.
+#: The same backbones in torchvision, for an independent count of their parameters.
 TORCHVISION = {
     "convnext_base_224": "convnext_base",
     "efficientnet_b3_224": "efficientnet_b3",
@@ -29,7 +29,7 @@ TORCHVISION = {
 
 
 def _meta(name: str, **options) -> nn.Module:
-    """The network without memory for its weights."""
+    """The network on the meta device, without memory for its weights."""
     with torch.device("meta"):
         return create_model(name, **options).eval()
 
@@ -46,11 +46,11 @@ def _dense(*widths: int) -> int:
     return sum((a + 1) * b for a, b in pairwise(widths))
 
 
-# the counts
+# parameter counts
 
 
 @pytest.mark.parametrize(("name", "total"), [("vgg16_224", 121_938_759), ("vgg19_224", 127_248_455)])
-def test_vgg_is_its_convolutions_and_the_four_layer_head(name, total):
+def test_vgg_has_its_convolutions_and_the_four_layer_head(name, total):
     widths = [3, *(width for width, count in VGG[name] for _ in range(count))]
     model = _meta(name)
     assert _count(model.features) == sum(_conv(a, b) for a, b in pairwise(widths))
@@ -58,7 +58,7 @@ def test_vgg_is_its_convolutions_and_the_four_layer_head(name, total):
     assert _count(model) == _count(model.features) + _count(model.classifier) == total
 
 
-def test_alexnet_is_its_convolutions_and_the_four_layer_head():
+def test_alexnet_has_its_convolutions_and_the_four_layer_head():
     convolutions = [(3, 64, 11), (64, 192, 5), (192, 384, 3), (384, 256, 3), (256, 256, 3)]
     assert (
         _count(_meta("alexnet_224"))
@@ -67,7 +67,7 @@ def test_alexnet_is_its_convolutions_and_the_four_layer_head():
     )
 
 
-def test_squeezenet_is_its_fire_modules_and_one_linear_layer():
+def test_squeezenet_has_its_fire_modules_and_one_linear_layer():
     fires = [
         (64, 16, 64),
         (128, 16, 64),
@@ -82,14 +82,14 @@ def test_squeezenet_is_its_fire_modules_and_one_linear_layer():
     assert _count(_meta("squeezenet1_1_224")) == body + _dense(512, 7) == 726_087
 
 
-def test_mobilenetv1_is_its_thirteen_separable_convolutions_and_one_linear_layer():
+def test_mobilenetv1_has_thirteen_separable_convolutions_and_one_linear_layer():
     widths = [32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024]
     body = 3 * 32 * 9 + 2 * 32 + sum(9 * a + 2 * a + a * b + 2 * b for a, b in pairwise(widths))
     assert _count(_meta("mobilenetv1_224")) == body + _dense(1024, 7) == 3_214_151
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_the_reports_backbones_are_torchvisions_bodies_and_the_two_layer_head(name):
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_the_reports_networks_have_torchvisions_backbones_and_the_two_layer_head(name):
     with torch.device("meta"):
         theirs = getattr(torchvision.models, TORCHVISION[name])(weights=None)
     linear = [layer for layer in theirs.modules() if isinstance(layer, nn.Linear)][-1]
@@ -97,10 +97,10 @@ def test_the_reports_backbones_are_torchvisions_bodies_and_the_two_layer_head(na
     assert _count(_meta(name)) == _count(theirs) - _count(linear) + _dense(width, 512) + 2 * 512 + _dense(512, 7)
 
 
-# the heads
+# heads
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, "timm_224"])
+@pytest.mark.parametrize("name", [*TORCHVISION, "timm_224"])
 def test_the_reports_head_has_its_layers_in_order(name):
     head = _meta(name, num_classes=6).classifier
     assert [type(layer) for layer in head] == [nn.Linear, nn.ReLU, nn.LayerNorm, nn.Dropout, nn.Linear]
@@ -131,7 +131,7 @@ def test_the_timm_head_takes_its_width_and_dropout():
 
 
 @pytest.mark.parametrize("hidden", [0, -1, 0.5, "512", None, True])
-def test_a_width_that_makes_no_head_is_named(hidden):
+def test_an_invalid_width_of_the_head_is_named(hidden):
     with pytest.raises(ConfigError, match=rf"hidden={hidden!r}.*whole number"):
         _meta("timm_224", backbone="test_resnet", hidden=hidden)
 
@@ -139,17 +139,17 @@ def test_a_width_that_makes_no_head_is_named(hidden):
 @pytest.mark.parametrize("name", ["alexnet_224", "squeezenet1_1_224", "vgg16_224", "vgg19_224"])
 def test_features_have_torchvisions_layers_and_names(name):
     with torch.device("meta"):
-        wanted = getattr(torchvision.models, name.removesuffix("_224"))(weights=None).features
+        expected = getattr(torchvision.models, name.removesuffix("_224"))(weights=None).features
     ours = _meta(name).features
-    assert str(ours) == str(wanted)
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in wanted.state_dict().items()}
+    assert str(ours) == str(expected)
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in expected.state_dict().items()}
 
 
-# where they start
+# initialisation
 
 
-def test_alexnet_starts_with_he_s_distribution_and_tells_pictures_apart():
-    """Its convolutions are taken without their weights: what stands there must not be left over from memory."""
+def test_alexnet_starts_with_he_initialisation_and_different_outputs():
+    """Its convolutions are allocated without values, so that they must be initialised."""
     torch.manual_seed(0)
     model = create_model("alexnet_224").eval()
     for layer in model.features:
@@ -175,14 +175,14 @@ def test_alexnet_depends_on_the_seed_alone():
     assert not torch.equal(firsts[0], firsts[2])
 
 
-# any timm backbone
+# timm backbones
 
 
 @pytest.mark.parametrize(
     "backbone",
     ["test_resnet", "test_convnext", "test_efficientnet", "test_nfnet", "mobilenetv3_small_050", "resnet18.tv_in1k"],
 )
-def test_any_timm_backbone_stands_under_the_head(backbone):
+def test_any_timm_backbone_works_with_the_head(backbone):
     with torch.device("meta"):
         model = create_model("timm_224", 6, backbone=backbone).eval()
         features = model.backbone(torch.empty(2, 3, 224, 224))
@@ -194,18 +194,18 @@ def test_any_timm_backbone_stands_under_the_head(backbone):
 @pytest.mark.parametrize(
     "backbone", ["test_vit", "test_coatnet", "vit_small_patch14_dinov2", "swinv2_tiny_window16_256"]
 )
-def test_a_backbone_built_for_one_other_size_is_built_for_224(backbone):
+def test_a_backbone_with_another_fixed_size_is_built_for_224(backbone):
     side = timm.get_pretrained_cfg(backbone).input_size[-1]
     assert side != 224
-    assert timm_size(backbone) == {"img_size": 224}
+    assert timm_image_size(backbone) == 224
     with torch.device("meta"):
         model = create_model("timm_224", backbone=backbone).eval()
         assert model(torch.empty(2, 3, 224, 224)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "vit_base_patch16_224", "test_resnet"])
-def test_a_backbone_that_takes_224_keeps_its_own_size(backbone):
-    assert timm_size(backbone) == {}
+def test_a_backbone_that_accepts_224_gets_no_image_size(backbone):
+    assert timm_image_size(backbone) is None
 
 
 def test_a_misspelt_backbone_is_named_with_its_near_matches():
@@ -214,7 +214,7 @@ def test_a_misspelt_backbone_is_named_with_its_near_matches():
 
 
 @pytest.mark.parametrize("backbone", ["zzzzqq", "", None, 18, "hf-hub:timm/resnet18"])
-def test_a_backbone_that_resembles_nothing_is_named_with_the_next_step(backbone):
+def test_an_unknown_backbone_is_named_with_the_next_step(backbone):
     with pytest.raises(ConfigError, match=r"no network .*timm\.list_models") as caught:
         create_model("timm_224", backbone=backbone)
     assert repr(backbone) in str(caught.value)

@@ -1,4 +1,4 @@
-"""Checkpoints that are well-formed and useless: values that overflow, configurations that ask for a giant. Refused when they are loaded."""
+"""Refused checkpoints: overflowing weights and oversized networks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emotion_hub.results import Prediction
 from emotion_hub.serve import EndpointHandler, create_app
 from tests.fakes.api_server import LinearBackend, blank, photo, predictor, running
 
-#: Seconds in which every refusal must be there, torch's import aside.
+#: Largest duration of a refusal in seconds, without the import of torch.
 LIMIT = 2.0
 
 
@@ -38,7 +38,7 @@ def _nested(depth: int) -> dict[str, Any]:
 
 
 def _huge(tensors: dict[str, torch.Tensor]) -> None:
-    """Finite in every type they are stored in, and not after a few layers."""
+    """Weights that are finite in every storage type and overflow after a few layers."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
             tensor.fill_(60000 if name.endswith("weight") else 0.0)
@@ -74,7 +74,7 @@ def _upscale() -> dict[str, Any]:
 
 
 def _checkpoint(folder: Path, name: str) -> Path:
-    """A copy of the smallest embedded checkpoint with one thing changed."""
+    """A copy of the smallest embedded checkpoint with one change."""
     source = embedded_checkpoints()["emotion_cnn"]
     folder.mkdir()
     config, tensors = json.loads((source / "config.json").read_text()), load_file(source / "model.safetensors")
@@ -88,7 +88,7 @@ def _checkpoint(folder: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", [*CONFIGS, *WEIGHTS])
-def test_it_is_refused_in_time_and_before_anything_large_is_allocated(name: str, tmp_path, monkeypatch) -> None:
+def test_a_useless_checkpoint_is_refused_in_time_without_a_large_allocation(name: str, tmp_path, monkeypatch) -> None:
     folder = _checkpoint(tmp_path / "bad", name)
     built = []
     real = registry.create_model
@@ -100,16 +100,16 @@ def test_it_is_refused_in_time_and_before_anything_large_is_allocated(name: str,
         return model
 
     monkeypatch.setattr("emotion_hub.models.classifier.create_model", watched)
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises((CheckpointError, ConfigError)) as caught:
         EmotionClassifier.from_pretrained(folder)
-    assert time.monotonic() - began < LIMIT
+    assert time.monotonic() - started < LIMIT
     assert max(built, default=0) < 2_000_000
     assert len(str(caught.value)) < 2000, "a message is for reading"
 
 
 @pytest.mark.parametrize("name", ["tiny std", "mean of 400 digits", "nested ensembles", *WEIGHTS])
-def test_every_entry_point_says_so(name: str, tmp_path, capsys) -> None:
+def test_every_entry_point_refuses_a_useless_checkpoint(name: str, tmp_path, capsys) -> None:
     folder = _checkpoint(tmp_path / "bad", name)
     picture = tmp_path / "a.png"
     picture.write_bytes(blank(60, 60))
@@ -119,14 +119,14 @@ def test_every_entry_point_says_so(name: str, tmp_path, capsys) -> None:
         lambda: EndpointHandler(folder),
         lambda: predict_many(tmp_path, tmp_path / "out.parquet", models=[folder]),
     ):
-        began = time.monotonic()
+        started = time.monotonic()
         with pytest.raises((CheckpointError, ConfigError)):
             call()
-        assert time.monotonic() - began < LIMIT
+        assert time.monotonic() - started < LIMIT
     assert main(["predict", str(picture), "--model", str(folder), "--no-detect"]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("error: ")
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert output.err.startswith("error: ")
+    assert "Traceback" not in output.err
 
 
 def _onnx_copy(folder: Path, change: Callable[[Any, dict[str, Any]], None]) -> Path:
@@ -162,19 +162,19 @@ def _scale_weights(model: Any, _: dict[str, Any]) -> None:
         pytest.param(lambda _, record: record.update(parameters=float("inf")), id="infinitely many parameters"),
     ],
 )
-def test_an_onnx_file_is_refused_alike(change: Callable[[Any, dict[str, Any]], None], tmp_path) -> None:
+def test_a_useless_onnx_file_is_refused(change: Callable[[Any, dict[str, Any]], None], tmp_path) -> None:
     path = _onnx_copy(tmp_path, change)
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises((CheckpointError, ConfigError)):
         OnnxBackend(path)
-    assert time.monotonic() - began < LIMIT
+    assert time.monotonic() - started < LIMIT
 
 
-# networks that fail only for some faces
+# networks that fail for some faces only
 
 
 class NaNBackend(LinearBackend):
-    """Answers with a value that is no number, as soon as it is not warmed up on a blank picture any more."""
+    """Returns NaN for every image that is not blank; warm-up uses a blank one."""
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
         answer = super().logits(pixel_values)
@@ -184,8 +184,10 @@ class NaNBackend(LinearBackend):
 
 
 def _unsteady() -> EmotionPredictor:
-    usual = predictor()
-    return EmotionPredictor(NaNBackend(), usual.labels, usual.preprocessor, name="unsteady", detector=usual.detector)
+    regular = predictor()
+    return EmotionPredictor(
+        NaNBackend(), regular.labels, regular.preprocessor, name="unsteady", detector=regular.detector
+    )
 
 
 def test_a_prediction_that_is_not_finite_raises() -> None:
@@ -197,7 +199,7 @@ def test_a_prediction_that_is_not_finite_raises() -> None:
         EndpointHandler(predictor=_unsteady())({"inputs": photo()})
 
 
-def test_over_http_it_is_a_500_with_its_reason() -> None:
+def test_over_http_a_prediction_that_is_not_finite_is_a_500_with_the_reason() -> None:
     with running(create_app({"unsteady": _unsteady()})) as client:
         for path, function in (("/predict", ""), ("/", ""), ("/", "sigmoid")):
             body = {

@@ -1,4 +1,4 @@
-"""Starting weights fill the whole backbone or are refused, and adapted filters come in the network's order from every kind of file."""
+"""Starting weights: completely filled backbones, order of adapted filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models import create_model
-from emotion_hub.models.pretrained import WeightTransfer, adapt_filters, load_pretrained
+from emotion_hub.models.pretrained import load_pretrained
+from emotion_hub.models.weights import WeightTransfer, adapt_filters
 
 State = dict[str, torch.Tensor]
 TINY = {"backbone": "test_resnet", "hidden": 32}
@@ -43,7 +44,7 @@ def tiny() -> State:
 
 @pytest.mark.parametrize("source", ["vgg16", "resnet18"])
 def test_adapted_filters_are_the_same_from_safetensors_and_from_pt(source, vgg16, tmp_path):
-    """A safetensors file lists its tensors by name: features.10 before features.2."""
+    """A safetensors file lists its tensors by name, features.10 before features.2."""
     state = vgg16 if source == "vgg16" else torchvision.models.resnet18(weights=None).state_dict()
     save_file(state, tmp_path / "weights.safetensors")
     torch.save(state, tmp_path / "weights.pt")
@@ -57,10 +58,10 @@ def test_adapted_filters_are_the_same_from_safetensors_and_from_pt(source, vgg16
     assert all(torch.equal(done[0].tensors[key], value) for key, value in done[1].tensors.items())
 
 
-# a backbone filled in part
+# partly filled backbones
 
 
-def test_the_weights_of_another_depth_are_refused_though_their_first_layers_fit(vgg16, tmp_path):
+def test_the_weights_of_another_depth_are_refused_although_their_first_layers_fit(vgg16, tmp_path):
     torch.save(vgg16, tmp_path / "vgg16.pt")
     with pytest.raises(
         CheckpointError,
@@ -72,17 +73,17 @@ def test_the_weights_of_another_depth_are_refused_though_their_first_layers_fit(
     )
 
 
-def test_a_backbone_tensor_of_another_shape_is_named_with_both(tiny, tmp_path):
+def test_a_backbone_tensor_of_another_shape_is_named_with_both_shapes(tiny, tmp_path):
     torch.save({**tiny, "conv1.0.weight": torch.zeros(5, 3, 3, 3)}, tmp_path / "tiny.pt")
     with pytest.raises(
         CheckpointError,
-        match=r"leave 1 of .*'backbone\.conv1\.0\.weight' has shape \(5, 3, 3, 3\), the network wants \(",
+        match=r"leave 1 of .*'backbone\.conv1\.0\.weight' has shape \(5, 3, 3, 3\), the network needs \(",
     ):
         create_model("timm_224", pretrained=tmp_path / "tiny.pt", **TINY)
 
 
 @pytest.mark.parametrize("leaf", ["weight", "running_var"])
-def test_a_missing_backbone_tensor_leaves_the_network_as_it_was(tiny, tmp_path, leaf):
+def test_a_missing_backbone_tensor_does_not_change_the_network(tiny, tmp_path, leaf):
     key = next(key for key in tiny if key.endswith(leaf))
     torch.save({k: v + 1 for k, v in tiny.items() if k != key}, tmp_path / "tiny.pt")
     model = create_model("timm_224", **TINY)
@@ -92,13 +93,13 @@ def test_a_missing_backbone_tensor_leaves_the_network_as_it_was(tiny, tmp_path, 
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-def test_missing_batch_counters_are_no_fault(tiny, tmp_path):
+def test_missing_batch_counters_are_allowed(tiny, tmp_path):
     torch.save({k: v for k, v in tiny.items() if not k.endswith("num_batches_tracked")}, tmp_path / "tiny.pt")
     model = create_model("timm_224", pretrained=tmp_path / "tiny.pt", **TINY)
     assert torch.equal(model.state_dict()["backbone.conv1.0.weight"], tiny["conv1.0.weight"])
 
 
-def test_only_the_stem_and_the_head_of_resnet18_at_48_pixels_stay_fresh(tmp_path):
+def test_only_the_stem_and_the_head_of_resnet18_48_stay_random(tmp_path):
     state = torchvision.models.resnet18(weights=None).state_dict()
     torch.save(state, tmp_path / "resnet18.pt")
     done = load_pretrained("resnet18_48", create_model("resnet18_48"), tmp_path / "resnet18.pt")
@@ -108,7 +109,7 @@ def test_only_the_stem_and_the_head_of_resnet18_at_48_pixels_stay_fresh(tmp_path
         create_model("resnet18_48", pretrained=tmp_path / "shorter.pt")
 
 
-def test_an_ensemble_is_filled_wholly_or_not(tmp_path):
+def test_an_ensemble_is_filled_completely_or_not_at_all(tmp_path):
     members = [{"model": "emotion_cnn"}] * 2
     state = create_model("ensemble_native48", members=members).state_dict()
     torch.save(
@@ -121,14 +122,14 @@ def test_an_ensemble_is_filled_wholly_or_not(tmp_path):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("name", ["enhanced_cnn48", "vgg16_48"])
 def test_weights_that_are_not_finite_are_refused(vgg16, tmp_path, name, value):
-    broken = vgg16["features.5.weight"].clone()
-    broken[0, 0, 0, 0] = value
-    torch.save({**vgg16, "features.5.weight": broken}, tmp_path / "broken.pt")
+    damaged = vgg16["features.5.weight"].clone()
+    damaged[0, 0, 0, 0] = value
+    torch.save({**vgg16, "features.5.weight": damaged}, tmp_path / "broken.pt")
     with pytest.raises(CheckpointError, match=r"'features\.\d+\.weight' of the starting weights .* not finite"):
         create_model(name, pretrained=tmp_path / "broken.pt")
 
 
-# the files at hand
+# available weight files
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_weights_that_are_not_finite_are_refused(vgg16, tmp_path, name, value):
         ("squeezenet1_1_224", "squeezenet1_1_imagenet_features.pt", 25 * 2),
     ],
 )
-def test_the_imagenet_weights_at_hand_fill_the_backbone(shared_data, name, file, copied):
+def test_the_available_imagenet_weights_fill_the_backbone(shared_data, name, file, copied):
     path = shared_data / "weights" / file
     if not path.is_file():
         pytest.skip(f"no weights at {path}")

@@ -16,10 +16,11 @@ TYPE_CHECKING = False  # type checkers take it for typing's, whose import would 
 if TYPE_CHECKING:
     from typing import Any
 
+    from emotion_hub.comparison import compare
     from emotion_hub.explainers import Explanation, explain
     from emotion_hub.models import create_model, list_models
     from emotion_hub.models.classifier import EmotionClassifier
-    from emotion_hub.predictor import EmotionPredictor, compare
+    from emotion_hub.predictor import EmotionPredictor
     from emotion_hub.results import Comparison, Prediction
 
 __all__ = [
@@ -40,7 +41,7 @@ _HOME = {
     "EmotionPredictor": "emotion_hub.predictor",
     "Explanation": "emotion_hub.explainers",
     "Prediction": "emotion_hub.results",
-    "compare": "emotion_hub.predictor",
+    "compare": "emotion_hub.comparison",
     "create_model": "emotion_hub.models",
     "explain": "emotion_hub.explainers",
     "list_models": "emotion_hub.models",

@@ -1,11 +1,14 @@
-"""The names of the backends; apart, because `emotion-hub --help` reads them and nothing else."""
+"""Names of the inference backends.
+
+This module imports nothing, because `emotion-hub --help` reads it.
+"""
 
 from __future__ import annotations
 
 __all__ = ["AUTO", "BACKENDS"]
 
-#: What may run the network.
+#: Backends that can run a network.
 BACKENDS = ("torch", "onnx", "onnx-int8")
 
-#: Stands for the default backend: see `emotion_hub.backends.default_backend`.
+#: Stands for the default backend of a checkpoint: `emotion_hub.backends.default_backend`.
 AUTO = "auto"

@@ -1,4 +1,4 @@
-"""Runtimes behind one call: a prepared batch in, logits out; and which one a checkpoint runs on."""
+"""Inference backends: torch and ONNX Runtime, and a checkpoint's default."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import math
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 
+from emotion_hub.checkpoints import DownloadOptions
 from emotion_hub.errors import CheckpointError, InputError, first_line
 from emotion_hub.labels import LabelSet
 from emotion_hub.onnx.export import INPUT, OUTPUT, record_of
 from emotion_hub.onnx.files import check_beside, onnx_file, own_onnx_file
 from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
-if TYPE_CHECKING:  # a runtime is imported by the backend that uses it
+if TYPE_CHECKING:  # each backend imports its own runtime when it is created
     import torch
 
     from emotion_hub.models.classifier import EmotionClassifier
@@ -25,24 +26,31 @@ __all__ = ["Backend", "CheckpointBackends", "OnnxBackend", "TorchBackend", "defa
 
 
 class Backend(Protocol):
-    """A network ready to run. Backends hold no state between calls."""
+    """A loaded network. Backends hold no state between calls."""
 
     num_parameters: int
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
-        """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W). Raises CheckpointError for values that are not finite."""
+        """Logits, float32, (N, num_classes), of normalised pixels, float32, (N, C, H, W).
+
+        Raises CheckpointError for logits that are not finite.
+        """
         ...
 
 
 class TorchBackend:
-    """An `EmotionClassifier` on one device. The classifier must stay in evaluation mode."""
+    """An `EmotionClassifier` on one torch device. The classifier must stay in evaluation mode."""
 
     def __init__(self, classifier: EmotionClassifier, device: str | torch.device | None = None) -> None:
-        """`device` defaults to the machine's accelerator, or the CPU where there is none. Raises InputError for one torch cannot use."""
+        """Move the classifier to `device`, by default the machine's accelerator, or the CPU where there is none.
+
+        Raises InputError for a device that torch cannot use.
+        """
         import torch
 
         if device is None:
-            device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+            accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+            device = accelerator or "cpu"
         try:
             self.device = torch.device(device)
             self.classifier = classifier.to(self.device).eval()
@@ -54,97 +62,112 @@ class TorchBackend:
 
     @property
     def labels(self) -> LabelSet:
-        """The classifier's labels, in the order of its logits."""
+        """The labels of the classifier, in the order of its logits."""
         return self.classifier.labels
 
     @property
     def preprocess(self) -> PreprocessConfig:
-        """The preprocessing of its input."""
+        """The preprocessing of the classifier's input."""
         return self.classifier.preprocessor.config
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
-        """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""
+        """Logits, float32, (N, num_classes), of normalised pixels, float32, (N, C, H, W)."""
         import torch
 
         with torch.inference_mode():
-            return finite_logits(self.classifier(torch.from_numpy(pixel_values).to(self.device)).float().cpu().numpy())
+            logits = self.classifier(torch.from_numpy(pixel_values).to(self.device))
+            return finite_logits(logits.float().cpu().numpy())
 
 
 class OnnxBackend:
-    """A file that `emotion_hub.onnx.export` wrote, on ONNX Runtime; torch is not imported.
+    """An ONNX file of `emotion_hub.onnx.export` on ONNX Runtime and the CPU; torch is not imported.
 
-    `labels`, `preprocess` and `storage` ("float32", "float16" or "int8") are what the file's metadata says.
+    These attributes hold the file's metadata: `labels`, `preprocess`, `model`, `num_parameters`, `weights` (hash of the
+    tensors), `storage` ("float32", "float16" or "int8") and `file` (SHA-256 of the safetensors file from which it was
+    exported, None when it is unknown).
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        """`threads` of one call, by default the machine's cores. Raises CheckpointError for a file not written by emotion_hub, or one that does not predict."""
+        """Open the file and check it on extreme faces; `threads` per call are by default the machine's cores.
+
+        Raises CheckpointError for an ONNX file not written by emotion_hub and for one whose output is wrong.
+        """
         from emotion_hub.onnx.runtime import open_session
 
+        name = Path(path).name
         self.session = open_session(path, threads)
-        record = record_of(self.session.get_modelmeta().custom_metadata_map, Path(path).name)
+        record = record_of(self.session.get_modelmeta().custom_metadata_map, name)
         try:
             self.labels = LabelSet.of(record["labels"])
             self.preprocess = PreprocessConfig.from_dict(record["preprocess"])
-            self.num_parameters, self.model, self.weights = (
-                int(record["parameters"]),
-                str(record["model"]),
-                str(record["weights"]),
-            )
+            self.num_parameters = int(record["parameters"])
+            self.model = str(record["model"])
+            self.weights = str(record["weights"])
             self.storage = str(record["storage"])
-            self.file: str | None = record.get(
-                "file"
-            )  # the SHA-256 of the safetensors file it was made of, where that is known
+            self.file: str | None = record.get("file")
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CheckpointError(
-                f"{Path(path).name!r} has metadata that break a rule: {error}; write it again with export_onnx"
+                f"{name!r} has metadata that break a rule: {error}; write it again with export_onnx"
             ) from error
-        self._check_answer(Path(path).name)
+        self._check_output(name)
 
-    def _check_answer(self, name: str) -> None:
-        """Run extreme faces: raises CheckpointError when the network does not take its preprocessing's shape or answers with values that are not finite."""
+    def _check_output(self, name: str) -> None:
+        """Run the network on extreme faces.
+
+        Raises CheckpointError when it does not accept the input of its preprocessing, when the number of its outputs is
+        not that of its labels, and for logits that are not finite.
+        """
         faces = Preprocessor(self.preprocess).extremes()
         try:
             shape = self.logits(faces).shape
         except CheckpointError:
             raise
-        except Exception as error:  # ONNX Runtime's errors share no base but Exception
+        except Exception as error:  # ONNX Runtime's errors have no common base class but Exception
             raise CheckpointError(
-                f"{name!r} does not take faces as its metadata prepare them: {first_line(error)}; write it again with export_onnx"
+                f"{name!r} does not accept faces preprocessed as its metadata says: {first_line(error)}; "
+                "write it again with export_onnx"
             ) from error
         if shape != (len(faces), len(self.labels)):
             raise CheckpointError(
-                f"{name!r} answers {len(faces)} faces with shape {shape} for {len(self.labels)} labels; write it again with export_onnx"
+                f"{name!r} returns shape {shape} for {len(faces)} faces and {len(self.labels)} labels; "
+                "write it again with export_onnx"
             )
 
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
-        """float32, (N, num_classes), of normalised pixels float32, (N, C, H, W)."""
+        """Logits, float32, (N, num_classes), of normalised pixels, float32, (N, C, H, W)."""
         return finite_logits(self.session.run([OUTPUT], {INPUT: pixel_values})[0])
 
 
 def finite_logits(logits: np.ndarray) -> np.ndarray:
-    """The same logits; raises CheckpointError when one is not finite: probabilities made of it would be NaN."""
-    if not math.isfinite(
-        logits.sum(dtype=np.float64)
-    ):  # a sum of finite float32 values is finite, and quicker than looking at each
+    """The same logits; raises CheckpointError when one is not finite, because its probability would be NaN."""
+    # the float64 sum of finite float32 values is finite, and is computed faster than a check of each value
+    if not math.isfinite(logits.sum(dtype=np.float64)):
         raise CheckpointError(
-            "the network answers with values that are not finite: its weights are damaged or too large to be used; get another checkpoint"
+            "the network returns values that are not finite: its weights are damaged or too large; "
+            "get another checkpoint"
         )
     return logits
 
 
 class CheckpointBackends:
-    """One checkpoint on any backend, each loaded at its first use and kept for all predictors of the checkpoint."""
+    """The backends of one checkpoint, shared by all its predictors; each is loaded at its first use."""
 
     def __init__(
         self, source: str | Path, where: Mapping[str, Any], device: str | None = None, threads: int | None = None
     ) -> None:
-        """`source` and `where` are as in `resolve_file`, `device` as in TorchBackend, `threads` as in OnnxBackend. Nothing is loaded yet."""
+        """Keep the arguments; nothing is loaded yet.
+
+        `source` and `where` are as in `resolve_file`, `device` is as in TorchBackend, `threads` as in OnnxBackend.
+        """
         self.source, self.where, self.device, self.threads = source, dict(where), device, threads
         self._loaded: dict[str, OnnxBackend | TorchBackend] = {}
         self._lock = threading.Lock()
 
     def load(self, name: str) -> OnnxBackend | TorchBackend:
-        """The backend called "onnx", "onnx-int8" or "torch". Raises what loading the checkpoint raises, MissingDependencyError without torch."""
+        """The backend "onnx", "onnx-int8" or "torch".
+
+        Raises the errors of loading the checkpoint, and MissingDependencyError without torch.
+        """
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._torch() if name == "torch" else self._onnx(int8=name == "onnx-int8")
@@ -162,9 +185,10 @@ class CheckpointBackends:
         return backend
 
 
-def default_backend(source: str | Path, device: str | None = None, **where: Any) -> str:
-    """The backend for "auto": "onnx" where the checkpoint has a `model.onnx` and `device` names no accelerator, else "torch".
+def default_backend(source: str | Path, device: str | None = None, **where: Unpack[DownloadOptions]) -> str:
+    """The backend that "auto" stands for: "onnx" or "torch".
 
-    `where` is as in `resolve_file`. Raises UnknownModelError and CheckpointError for a checkpoint that cannot be had.
+    It is "onnx" when the checkpoint has a `model.onnx` and `device` is None or "cpu", else "torch". `where` is as in
+    `resolve_file`. Raises UnknownModelError and CheckpointError for a checkpoint that is not available.
     """
     return "onnx" if device in (None, "cpu") and own_onnx_file(source, **where) is not None else "torch"

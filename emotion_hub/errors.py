@@ -1,22 +1,22 @@
-"""The exception tree: everything this package raises on purpose.
+"""Exception classes, and helpers for the messages of errors.
 
     EmotionHubError
-    ├── InputError (ValueError)           what the caller handed in
+    ├── InputError (ValueError)           an argument of the caller
     │   ├── ImageError                    not an image this package reads
     │   │   └── ImageTooLargeError        over the byte or pixel limit
     │   ├── LabelError                    a name outside a label set
-    │   ├── LeakError                     an image stands in two splits
-    │   ├── ManifestError                 a data set's file or row that cannot be used
+    │   ├── LeakError                     an image is in two splits
+    │   ├── ManifestError                 a file or row of a data set that cannot be used
     │   └── VideoError                    not a video this package reads, or a damaged one
-    ├── ConfigError (ValueError)          a configuration that breaks its own rules
-    │   └── UnknownModelError (KeyError)  a name the model registry does not have
+    ├── ConfigError (ValueError)          a configuration that breaks a rule
+    │   └── UnknownModelError (KeyError)  a name that is not registered
     ├── CheckpointError                   files of a checkpoint: missing, unsafe or of another network
     │   └── MissingFileError              the checkpoint exists and lacks this file
     ├── DetectorError                     a face detector that cannot be built
-    ├── PublishError                      the Hub refused or lost an upload
+    ├── PublishError                      an upload that the Hub refused or that is incomplete
     └── MissingDependencyError (ImportError)  an optional package is not installed
 
-Every message names the value that came, the rule it broke and the next step.
+Every message names the offending value, the rule and the next step.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ __all__ = [
     "shown",
 ]
 
-#: Characters of a value in a message.
+#: Longest repr of a value in a message, in characters.
 LONGEST = 60
 
 
 class EmotionHubError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of the errors that this package raises on purpose."""
 
 
 class InputError(EmotionHubError, ValueError):
@@ -65,11 +65,11 @@ class ImageTooLargeError(ImageError):
 
 
 class LabelError(InputError):
-    """A label is in none of the known sets."""
+    """A label is not in the label set, or a label set breaks a rule."""
 
 
 class LeakError(InputError):
-    """An image of an evaluation split stands in the training split too."""
+    """An image of an evaluation split is in the training split too."""
 
 
 class ManifestError(InputError):
@@ -77,7 +77,7 @@ class ManifestError(InputError):
 
 
 class VideoError(InputError):
-    """The input is not a video this package reads, or it is damaged from some point on."""
+    """The input is not a video this package reads, or it is damaged from some frame on."""
 
 
 class ConfigError(EmotionHubError, ValueError):
@@ -96,15 +96,15 @@ class CheckpointError(EmotionHubError):
 
 
 class MissingFileError(CheckpointError):
-    """The folder or repository exists and does not have the file."""
+    """The folder or repository exists, but the file is not in it."""
 
 
 class DetectorError(EmotionHubError):
-    """A face detector cannot be built from what was given."""
+    """A face detector cannot be built from the given file or options."""
 
 
 class PublishError(EmotionHubError):
-    """The Hub refused or lost an upload; the message says what stands there now and what to do."""
+    """The Hub refused an upload, or it is incomplete; the message gives the repository's state and the next step."""
 
 
 class MissingDependencyError(EmotionHubError, ImportError):
@@ -112,25 +112,26 @@ class MissingDependencyError(EmotionHubError, ImportError):
 
 
 def missing_extra(what: str, extra: str, error: ImportError | None = None) -> MissingDependencyError:
-    """The error to raise where `what` needs packages of an extra of this project; `error` is the failed import.
+    """The error to raise when `what` needs packages of this project's `extra`; `error` is the failed import.
 
-    No package index has this project, so the message points at README's ways to install it instead of a package name. Raises `error` itself where a module
-    of this package is missing: no extra would install that.
+    The project is not on a package index, so the message names the ways to install it in README instead of a package.
+    Raises `error` itself when a module of this package is missing, because no extra installs that.
     """
     if error is not None and (error.name or "").partition(".")[0] == "emotion_hub":
         raise error
     reason = f" ({error.name or first_line(error)} is not installed)" if error else ""
     return MissingDependencyError(
-        f'{what} needs the extra {extra!r}{reason}: pip install ".[{extra}]" in a checkout, or see "Installation" in README'
+        f"{what} needs the extra {extra!r}{reason}: "
+        f'pip install ".[{extra}]" in a checkout, or see "Installation" in README'
     )
 
 
 def shown(value: Any) -> str:
-    """A value's repr in a message: short, since it may be a whole picture in the wrong place."""
+    """The repr of a value for a message, cut to `LONGEST` characters, since the value may be the bytes of an image."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def first_line(error: BaseException) -> str:
-    """What a foreign error says first, for a message of ours; its class where it says nothing, as some clients' errors do."""
+    """The first line of an error's message, or its class name when the message is empty, as with some HTTP clients."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,8 +1,9 @@
-"""Example photos that ship with the package, for the demo, the tests and the benchmarks.
+"""Example photos in this package for the demo, the tests and the benchmarks.
 
-The files were re-encoded with Pillow from openly licensed photos: cropped and resized (Lanczos) where the entry says so, then saved from bare pixels,
-hence without metadata, as progressive JPEG of quality 75 to 85. What a note says of faces and labels was measured with YuNet and both embedded networks on
-these files, and `tests/test_examples.py` checks it; another encoding of the same photo may get another answer.
+The files were re-encoded with Pillow from openly licensed photos: cropped and resized (Lanczos) where the entry says
+so, then saved without metadata as progressive JPEG of quality 75 to 85. The faces and labels in the notes were measured
+with YuNet and both embedded networks on these files, and `tests/test_examples.py` checks them; another encoding of the
+same photo can get other predictions.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _LONDON = "Face Research Lab London Set, DeBruine and Jones 2017 (doi:10.6084/m9
 
 @dataclass(frozen=True)
 class ExamplePhoto:
-    """One photo: its file's `name`, a short `title`, a `note` on what it shows, and where it comes from.
+    """One photo: the `name` of its file, a short `title`, a `note` on its faces and labels, its source and licence.
 
-    `focus` is the square to show where the photo is shown small: left, top, right, bottom in its pixels.
+    `focus` is the square that thumbnails show: left, top, right, bottom in pixels of the photo.
     """
 
     name: str
@@ -35,7 +36,7 @@ class ExamplePhoto:
 
     @property
     def path(self) -> Path:
-        """The JPEG file in this package."""
+        """The path of the JPEG file in this package."""
         return _FOLDER / f"{self.name}.jpg"
 
 
@@ -43,7 +44,7 @@ _PHOTOS = (
     ExamplePhoto(
         "astronaut",
         "Smile",
-        "A smile: both networks say happy.",
+        "A smile: both networks predict happy.",
         "Eileen Collins, by NASA, from scikit-image",
         "public domain",
         (116, 10, 336, 230),
@@ -51,7 +52,7 @@ _PHOTOS = (
     ExamplePhoto(
         "grace_hopper",
         "Neutral",
-        "A calm face with glasses and a cap: both networks say neutral.",
+        "A calm face with glasses and a cap: both networks predict neutral.",
         "Grace Hopper, by the US Navy",
         "public domain",
         (120, 70, 420, 370),
@@ -59,7 +60,7 @@ _PHOTOS = (
     ExamplePhoto(
         "einstein",
         "Sad",
-        "Albert Einstein looks down; a face of 20 pixels, enlarged: both networks say sad.",
+        "Albert Einstein looks down; a face of 20 pixels, enlarged: both networks predict sad.",
         f"{_SOLVAY}; cropped and enlarged",
         "public domain",
         (25, 30, 205, 210),
@@ -67,7 +68,7 @@ _PHOTOS = (
     ExamplePhoto(
         "group",
         "Group",
-        "Four people smile, four do not: all eight are found, and both networks are right about each.",
+        "Four people smile, four do not: all eight faces are detected, and both networks predict each correctly.",
         f"{_LONDON}; eight photos in one, resized",
         "CC BY 4.0",
         (0, 0, 400, 400),
@@ -75,7 +76,7 @@ _PHOTOS = (
     ExamplePhoto(
         "disputed",
         "Disputed",
-        "A smile on which the networks disagree: native48 says happy, upscale224 neutral.",
+        "A smile on which the networks disagree: native48 predicts happy, upscale224 neutral.",
         f"{_LONDON}; resized",
         "CC BY 4.0",
         (40, 40, 270, 270),
@@ -83,7 +84,8 @@ _PHOTOS = (
     ExamplePhoto(
         "profile",
         "Profile",
-        "A man looks through a camera: his face is found in profile, and both networks say sad, for no visible reason.",
+        "A man looks through a camera: his face is detected in profile, and both networks predict sad "
+        "without a visible reason.",
         "Cameraman, by Lav Varshney, from scikit-image",
         "CC0",
         (130, 50, 330, 250),
@@ -91,7 +93,7 @@ _PHOTOS = (
     ExamplePhoto(
         "solvay",
         "Crowd",
-        "24 people: 18 faces are found, none wider than 21 pixels; the networks disagree on some of them.",
+        "24 people: 18 faces are detected, none wider than 21 pixels; the networks disagree on some of them.",
         _SOLVAY,
         "public domain",
         (200, 90, 400, 290),
@@ -99,19 +101,19 @@ _PHOTOS = (
     ExamplePhoto(
         "cat",
         "No face",
-        "A cat: no face is found, since the detector looks for people.",
+        "A cat: no face is detected, because the detector looks for human faces.",
         "Chelsea, by Stefan van der Walt, from scikit-image",
         "CC0",
         (60, 0, 360, 300),
     ),
 )
 
-#: Every example photo by its name, in the order in which the demo shows them.
+#: {name: photo}, in the order in which the demo shows them.
 EXAMPLES: dict[str, ExamplePhoto] = {photo.name: photo for photo in _PHOTOS}
 
 
 def example_path(name: str) -> Path:
-    """The JPEG file of an example photo; raises InputError, with the names there are, for another name."""
+    """The path of an example photo's JPEG file; raises InputError listing the names for an unknown one."""
     if name not in EXAMPLES:
         raise InputError(f"there is no example photo {name!r}; choose one of {', '.join(EXAMPLES)}")
     return EXAMPLES[name].path

@@ -1,7 +1,9 @@
-"""Limits on what a picture's file makes its decoder do, checked on the file's structure before anything is decoded.
+"""Refuse decompression bombs: image files that take too long to decode.
 
-The pixel limit bounds one pass over a picture. It does not bound a progressive JPEG that asks for thousands of passes, nor long rows of empty blocks, of
-which every one costs a step of a decoder written in Python. Measured with Pillow 12.3 on files under 10 MB: up to 7 minutes for one JPEG, 4 for one GIF.
+The structure of the file is checked before anything is decoded. The pixel limit bounds one pass over an image. It does
+not bound a progressive JPEG with thousands of scans, nor thousands of empty blocks, each of which costs one step of a
+parser written in Python. Measured with Pillow 12.3 on files under 10 MB: up to 7 minutes for one JPEG and 4 minutes
+for one GIF.
 """
 
 from __future__ import annotations
@@ -14,52 +16,57 @@ from emotion_hub.errors import ImageError
 
 __all__ = ["MAX_RUN_LENGTH_BYTES", "MAX_SCANS", "check_structure"]
 
-#: Passes over a JPEG's pixels; encoders write 1 to 20. At 40 megapixels one takes 25 ms or more.
+#: Scans of a JPEG, each a pass over all pixels; encoders write 1 to 20. At 40 megapixels a scan takes at least 25 ms.
 MAX_SCANS = 32
 
-#: JPEG segments before the first scan. An ICC profile has at most 255, extended XMP one per 64 KB.
+#: JPEG segments before the first scan. An ICC profile has at most 255 segments, extended XMP one per 64 KB.
 MAX_SEGMENTS = 1000
 
-#: PNG chunks. 10 MB in chunks of 1 KB, smaller than encoders write, are 10,000.
+#: PNG chunks. A file of 10 MB has 10,000 chunks of 1 KB; encoders write larger ones.
 MAX_CHUNKS = 20_000
 
-#: Blocks of GIF extensions before the first frame; Pillow joins them in quadratic time. A comment of 64 KB has 257.
+#: Blocks of GIF extensions before the first frame; Pillow joins them in quadratic time. A comment of 64 KB has 257
+#: blocks.
 MAX_BLOCKS = 4000
 
 #: Strips or tiles of a TIFF.
 MAX_STRIPS = 20_000
 
-#: Size of a run-length encoded BMP, which Pillow decodes in Python.
+#: Bytes of a run-length encoded BMP, which Pillow decodes in Python.
 MAX_RUN_LENGTH_BYTES = 4 * 1024 * 1024
 
-#: A JPEG marker: neither a stuffed zero nor a restart marker nor fill bytes.
+#: A JPEG marker other than a stuffed zero, a restart marker and fill bytes.
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _SCAN, _END = 0xDA, 0xD9
 
-#: Entries of a TIFF directory that list strips or tiles, and the one that names the compression; 6 and 7 are JPEG's.
+#: TIFF tags that list strips or tiles, the tag of the compression, and its values for JPEG.
 _STRIPS, _COMPRESSION, _JPEG_IN_TIFF = (273, 324), 259, (6, 7)
 
 
 def check_structure(name: str, data: bytes, what: str) -> None:
-    """Return when a file of the format `name` asks for a bounded amount of work; raises ImageError, naming `what`, when it does not."""
+    """Return when a file of the format `name` takes a bounded time to decode.
+
+    Raises ImageError, naming `what`, when it does not.
+    """
     check = _CHECKS.get(name)
     if check is None:
         return
     try:
         check(data, what)
-    except (IndexError, struct.error):  # cut short: the decoder says so
+    except (IndexError, struct.error):  # a truncated file: the decoder raises the error
         return
 
 
 def _check_jpeg(data: bytes, what: str) -> None:
-    many = data.count(b"\xff\xda") > MAX_SCANS  # also counts thumbnails inside segments, hence the walk below
+    # an upper bound: it also counts the scans of thumbnails inside segments, which the loop below skips
+    may_exceed = data.count(b"\xff\xda") > MAX_SCANS
     position, segments, scans = 2, 0, 0
-    while (found := _MARKER.search(data, position)) is not None and found[1][0] != _END:
-        marker, position = found[1][0], found.end()
+    while (match := _MARKER.search(data, position)) is not None and match[1][0] != _END:
+        marker, position = match[1][0], match.end()
         segments += 1
         if marker == _SCAN:
             scans += 1
-            if not many:
+            if not may_exceed:
                 return
         if scans > MAX_SCANS:
             raise _refusal(what, f"more than {MAX_SCANS} scans", "Save it as a baseline JPEG")
@@ -81,7 +88,7 @@ def _check_png(data: bytes, what: str) -> None:
 
 def _check_gif(data: bytes, what: str) -> None:
     position, blocks = 13 + _color_table(data[10]), 0
-    while data[position] == 0x21:  # an extension: its kind, then blocks of up to 255 bytes, then an empty one
+    while data[position] == 0x21:  # an extension: its type, then blocks of at most 255 bytes, then an empty block
         position += 2
         while size := data[position]:
             position += 1 + size
@@ -92,7 +99,7 @@ def _check_gif(data: bytes, what: str) -> None:
 
 
 def _color_table(flags: int) -> int:
-    """Bytes of the colour table that a GIF's flags announce."""
+    """Bytes of the colour table that a GIF's flags declare."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
@@ -114,20 +121,20 @@ def _check_tiff(data: bytes, what: str) -> None:
     start, size, entry = first + (8 if big else 2), 20 if big else 12, order + ("HHQ" if big else "HHI")
     strips, in_jpeg = 1, False
     for number in range(min(count, 0xFFFF)):
-        at = start + number * size
-        tag, _, values = struct.unpack_from(entry, data, at)
+        offset = start + number * size
+        tag, _, values = struct.unpack_from(entry, data, offset)
         if tag in _STRIPS:
             strips = max(strips, values)
         elif tag == _COMPRESSION:
-            in_jpeg = struct.unpack_from(order + "H", data, at + (12 if big else 8))[0] in _JPEG_IN_TIFF
+            in_jpeg = struct.unpack_from(order + "H", data, offset + (12 if big else 8))[0] in _JPEG_IN_TIFF
     if strips > MAX_STRIPS:
         raise _refusal(what, f"{strips:,} strips, more than {MAX_STRIPS:,}", "Save it as PNG")
     if in_jpeg and data.count(b"\xff\xda") > MAX_SCANS + 4 * strips:
         raise _refusal(what, f"more than {MAX_SCANS} scans", "Save it as PNG")
 
 
-def _refusal(what: str, found: str, advice: str) -> ImageError:
-    return ImageError(f"{what} has {found}, which would take too long to decode. {advice}")
+def _refusal(what: str, excess: str, advice: str) -> ImageError:
+    return ImageError(f"{what} has {excess}, which would take too long to decode. {advice}")
 
 
 _CHECKS: dict[str, Callable[[bytes, str], None]] = {

@@ -1,9 +1,9 @@
-"""From a face to the network's input: the one implementation that training and every way of serving share.
+"""Preprocess faces: grayscale, resize, normalise to the network's input.
 
-    face --prepare--> PIL image, what the model sees --to_array--> float32 (C, H, W), normalised
+    face --prepare--> PIL image that the network sees --to_array--> float32 (C, H, W), normalised
 
-Only Pillow and NumPy. Pillow's resampling is anti-aliased and differs from OpenCV's by up to 29 of 255 levels, so
-nothing else in this project may resize a face.
+Training and every way of serving share this implementation. It needs Pillow and NumPy only. Pillow's resampling is
+anti-aliased and differs from OpenCV's by up to 29 of 255 levels, so nothing else in this project may resize a face.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ FILTERS: dict[str, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
 }
 
-#: The largest mean or standard deviation, and the reciprocal of the smallest: with these, normalised pixels are finite float32.
+#: The largest mean or standard deviation; the smallest standard deviation is 1 / _LARGEST. Within these bounds
+#: normalised pixels are finite float32 values.
 _LARGEST = 1e6
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -38,12 +39,13 @@ _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """What is saved with the weights: everything that decides the network's input, and no augmentation.
+    """Preprocessing that is saved with the weights: everything that determines the network's input, no augmentation.
 
-    `size` is the side of the network's input in pixels, `channels` 1 or 3 (gray, replicated). `face_size` is the
-    side of the grayscale face that every input passes through first, 48 because the training faces have 48 pixels;
-    None goes straight to `size`. `resample` is the filter of that first step, `upsample` that of the second.
-    `mean` and `std` hold one value a channel, for pixels scaled to 0..1.
+    `size` is the side of the network's input in pixels, `channels` 1 or 3 (gray, replicated). `face_size` is the side
+    of the grayscale face to which every input is resized first, 48 because the training faces have 48 pixels; None
+    skips this step. `resample` is the filter of this first step, `upsample` the filter of the resize to `size`.
+    `mean` and `std` hold one value per channel, for pixels scaled to 0..1. Raises ConfigError for a value that breaks
+    a rule.
     """
 
     name: str
@@ -79,7 +81,8 @@ class PreprocessConfig:
         for field in ("mean", "std"):
             if len(getattr(self, field)) != self.channels:
                 raise ConfigError(
-                    f"{field}={getattr(self, field)!r} has {len(getattr(self, field))} values for {self.channels} channels"
+                    f"{field}={getattr(self, field)!r} has {len(getattr(self, field))} values "
+                    f"for {self.channels} channels"
                 )
         if max(map(abs, self.mean)) > _LARGEST:
             raise ConfigError(
@@ -96,12 +99,12 @@ class PreprocessConfig:
                 raise ConfigError(f"{field}={getattr(self, field)!r} is not a filter; choose from {', '.join(FILTERS)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, lists for tuples; `from_dict` takes it back."""
+        """The fields as JSON types, with lists for tuples; `from_dict` is the inverse."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PreprocessConfig:
-        """The configuration a dict describes; raises ConfigError naming any unknown or missing key."""
+        """The configuration that a dict describes; raises ConfigError naming unknown or missing keys."""
         fields = {f.name: f for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(fields)):
             raise ConfigError(
@@ -118,7 +121,7 @@ class PreprocessConfig:
 
     @classmethod
     def from_json(cls, text: str) -> PreprocessConfig:
-        """The configuration from JSON text; raises ConfigError for other text and as `from_dict` does."""
+        """The configuration from JSON text; raises ConfigError for text that is not JSON, and as `from_dict` does."""
         try:
             values = json.loads(text)
         except ValueError as error:
@@ -131,17 +134,17 @@ class PreprocessConfig:
 #: Grayscale 48x48, one channel, scaled to [-1, 1].
 NATIVE48 = PreprocessConfig("native48", size=48, channels=1, mean=(0.5,), std=(0.5,))
 
-#: The same face replicated to three channels, ImageNet statistics.
+#: The same 48-pixel face replicated to three channels, normalised with ImageNet's mean and standard deviation.
 RGB48 = PreprocessConfig("rgb48", size=48, channels=3, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
 
-#: The same 48-pixel face upsampled to 224x224, three channels, ImageNet statistics.
+#: The same face upsampled to 224x224, three channels, normalised with ImageNet's mean and standard deviation.
 UPSCALE224 = PreprocessConfig("upscale224", size=224, channels=3, mean=_IMAGENET_MEAN, std=_IMAGENET_STD)
 
 PREPROCESSING: dict[str, PreprocessConfig] = {c.name: c for c in (NATIVE48, RGB48, UPSCALE224)}
 
 
 class Preprocessor:
-    """Turns faces into network input as one configuration says. Holds no state between calls."""
+    """Converts faces to network input according to one configuration. Holds no state between calls."""
 
     def __init__(self, config: PreprocessConfig | str = NATIVE48) -> None:
         if isinstance(config, str):
@@ -162,15 +165,16 @@ class Preprocessor:
         return (levels[None, :] - mean) / std
 
     def prepare(self, face: Image.Image) -> Image.Image:
-        """What the model sees: mode L (one channel) or RGB (three equal channels), `size` pixels a side.
+        """The image that the network sees: mode L (one channel) or RGB (three equal channels), `size` x `size` pixels.
 
-        A face that is not square is padded at its edges; a gray face of the right size passes unchanged.
+        A face that is not square is padded by repeating its edge pixels. A gray face of the right size is not changed.
+        Raises InputError for anything but a PIL image.
         """
         gray = self._gray(face)
         return gray if self.config.channels == 1 else gray.convert("RGB")
 
     def _gray(self, face: Image.Image) -> Image.Image:
-        """Mode L, `size` pixels a side: one plane, since Pillow resizes equal channels equally."""
+        """The face in mode L, `size` x `size` pixels; Pillow would resize three equal channels equally."""
         if not isinstance(face, Image.Image):
             raise InputError(
                 f"prepare takes a PIL image, not {type(face).__name__}; decode it with emotion_hub.images.load_image"
@@ -182,36 +186,39 @@ class Preprocessor:
         return gray if gray.width == side else gray.resize((side, side), FILTERS[self.config.upsample])
 
     def to_array(self, prepared: Image.Image) -> np.ndarray:
-        """float32, (C, H, W), normalised, from what `prepare` returned."""
+        """float32, (C, H, W), normalised, from an image that `prepare` returned; raises InputError for others."""
         side, mode = self.config.size, "L" if self.config.channels == 1 else "RGB"
         if prepared.size != (side, side) or prepared.mode != mode:
             raise InputError(
-                f"to_array wants a {side}x{side} {mode} image from prepare(), not {prepared.width}x{prepared.height} {prepared.mode}"
+                f"to_array needs a {side}x{side} {mode} image from prepare(), "
+                f"not {prepared.width}x{prepared.height} {prepared.mode}"
             )
         pixels = np.asarray(prepared)
-        return (
-            self._table.take(pixels, axis=1)
-            if mode == "L"
-            else np.stack([row[pixels[..., c]] for c, row in enumerate(self._table)])
-        )
+        if mode == "L":
+            return self._table.take(pixels, axis=1)
+        return np.stack([row[pixels[..., c]] for c, row in enumerate(self._table)])
 
     def normalise(self, planes: np.ndarray) -> np.ndarray:
-        """float32, (..., C, H, W), normalised, from gray levels uint8, (..., H, W): a whole batch at once.
+        """float32, (..., C, H, W), normalised, from gray levels uint8, (..., H, W), for a whole batch at once.
 
-        Every preparation is gray, so one plane says all; training keeps its faces as such planes.
+        All preprocessing is gray, so one plane per face is enough; training stores its faces as such planes. Raises
+        InputError for another dtype.
         """
         if planes.dtype != np.uint8:
             raise InputError(f"gray levels are uint8, not {planes.dtype}")
         return np.stack([row[planes] for row in self._table], axis=-3)
 
     def extremes(self) -> np.ndarray:
-        """float32, (3, C, H, W), normalised: a black, a white and a half black, half white face, on which a loaded network is checked."""
+        """float32, (3, C, H, W), normalised: a black, a white and a half black, half white face.
+
+        A loaded network is checked on them for finite logits.
+        """
         planes = np.zeros((3, self.config.size, self.config.size), np.uint8)
         planes[1], planes[2, :, self.config.size // 2 :] = 255, 255
         return self.normalise(planes)
 
     def __call__(self, face: Image.Image) -> np.ndarray:
-        """float32, (C, H, W), normalised: `to_array(prepare(face))`, without making three equal channels in between."""
+        """float32, (C, H, W), normalised: `to_array(prepare(face))` without an intermediate image of three channels."""
         return self._table.take(np.asarray(self._gray(face)), axis=1)
 
     def batch(self, faces: Iterable[Image.Image]) -> np.ndarray:
@@ -224,7 +231,7 @@ class Preprocessor:
 def _square(gray: Image.Image) -> Image.Image:
     """The image centred on a square canvas, its edge pixels repeated outwards.
 
-    Raises ImageTooLargeError for a sliver: one of 40 million by 1 would need a canvas of 1.6 petabytes.
+    Raises ImageTooLargeError for a very long image: 40 million by 1 pixels would need a canvas of 1.6 petabytes.
     """
     width, height = gray.size
     if width == height:

@@ -1,4 +1,4 @@
-"""Fixtures that several test files share."""
+"""Shared pytest fixtures: data folder, drawn face, local Hub."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from PIL import Image, ImageDraw
 
 pytest.register_assert_rewrite("tests.tolerances")  # a failure there shows the values, as in a test
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: torch's threads would wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, so that more threads per worker would slow them down
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with FER2013 and the starting weights; tests that need it are skipped where it is absent."""
+    """The folder with FER2013 and the starting weights; tests that need it are skipped when it does not exist."""
     folder = Path(os.environ.get("EMOTION_HUB_DATA") or Path(__file__).resolve().parents[1].parent / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"no data folder at {folder}; set EMOTION_HUB_DATA to where it lies")
+        pytest.skip(f"no data folder at {folder}; set EMOTION_HUB_DATA to its path")
     return folder
 
 
 @pytest.fixture(scope="module")
 def datasets_cache(tmp_path_factory):
-    """`datasets` copies what it reads to its cache: here to a folder of the test."""
+    """A temporary cache folder for `datasets`, which copies the data that it reads to its cache."""
     import datasets
 
     patch = pytest.MonkeyPatch()
@@ -43,7 +43,7 @@ def datasets_cache(tmp_path_factory):
 
 @pytest.fixture
 def face_image() -> Image.Image:
-    """A drawn pseudo face, RGB, 120x120, the same every time and not mirror-symmetric."""
+    """A drawn face, RGB, 120x120, always the same and not mirror-symmetric."""
     ramp = Image.linear_gradient("L").resize((120, 120))
     image = Image.merge(
         "RGB", [ramp, ramp.transpose(Image.Transpose.ROTATE_90), ramp.transpose(Image.Transpose.ROTATE_180)]
@@ -60,11 +60,11 @@ def face_image() -> Image.Image:
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A Hub on this machine, empty, that the Hub's libraries in this process take for the real one; see hub_server.LocalHub.
+    """An empty local Hub that the Hub's libraries in this process use instead of the real one; see hub_server.LocalHub.
 
-    Signed in as "tester" (`hub_server.TOKEN`). Caches lie in tmp_path / "home". Subprocesses get all this from os.environ.
-    Waits between the client's retries are cut to milliseconds. Code from a repository (trust_remote_code) belongs in a
-    subprocess: transformers decides at import where it keeps such code.
+    The account is "tester" (`hub_server.TOKEN`), caches are in tmp_path / "home", and waits between retries of the
+    client are milliseconds. Subprocesses get these settings from os.environ. Run code from a repository
+    (trust_remote_code) in a subprocess, because transformers chooses the folder for it at import.
     """
     import huggingface_hub
     from huggingface_hub import constants, file_download, hf_api
@@ -75,38 +75,37 @@ def hub(tmp_path, monkeypatch):
     with hub_server.serve() as server, warnings.catch_warnings():
         # huggingface_hub's own way of sending large files over plain HTTP
         warnings.filterwarnings("ignore", "Use 'content=<...>' to upload raw bytes", DeprecationWarning)
-        before, ours = dict(os.environ), server.environment(tmp_path / "home")
-        for name in before.keys() - ours.keys():
+        before, local = dict(os.environ), server.environment(tmp_path / "home")
+        for name in before.keys() - local.keys():
             monkeypatch.delenv(name)
-        for name, value in ours.items():
+        for name, value in local.items():
             monkeypatch.setenv(name, value)
-        _read_environment_again(constants, monkeypatch)
-        had_datasets = "datasets.config" in sys.modules
-        if had_datasets:
-            _read_environment_again(sys.modules["datasets.config"], monkeypatch)
-        brief = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.02))})
-        monkeypatch.setattr(_http, "time", brief)
-        monkeypatch.setattr(file_download, "time", brief)
+        _reread_environment(constants, monkeypatch)
+        datasets_was_imported = "datasets.config" in sys.modules
+        if datasets_was_imported:
+            _reread_environment(sys.modules["datasets.config"], monkeypatch)
+        fast_time = SimpleNamespace(**{**vars(time), "sleep": lambda seconds: time.sleep(min(seconds, 0.02))})
+        monkeypatch.setattr(_http, "time", fast_time)
+        monkeypatch.setattr(file_download, "time", fast_time)
         monkeypatch.setattr(_cache_manager, "HF_HUB_CACHE", constants.HF_HUB_CACHE)
         monkeypatch.setattr(hf_api.api, "endpoint", constants.ENDPOINT)
-        huggingface_hub.close_session()  # an open client may hold a proxy of the old environment
-        _forget_transformers_client()
+        huggingface_hub.close_session()  # an open client can have a proxy of the old environment
+        _reset_transformers_client()
         yield server
         huggingface_hub.close_session()
-        _forget_transformers_client()
-        if (
-            "datasets.config" in sys.modules and not had_datasets
-        ):  # the test imported it: it took this Hub for the real one
+        _reset_transformers_client()
+        # when the test imported it, its values are those of the local Hub
+        if "datasets.config" in sys.modules and not datasets_was_imported:
             with pytest.MonkeyPatch.context() as patch:
-                for name in ours.keys() - before.keys():
+                for name in local.keys() - before.keys():
                     patch.delenv(name, raising=False)
                 for name, value in before.items():
                     patch.setenv(name, value)
                 importlib.reload(sys.modules["datasets.config"])
 
 
-def _read_environment_again(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module's values as an import would find them now, until the test is over."""
+def _reread_environment(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the values of a module to those that an import would give now, until the end of the test."""
     before = dict(vars(module))
     now = dict(vars(importlib.reload(module)))
     vars(module).update(before)
@@ -115,7 +114,7 @@ def _read_environment_again(module: ModuleType, monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setattr(module, name, value, raising=False)
 
 
-def _forget_transformers_client() -> None:
-    """transformers keeps one client, with the address of its first use."""
+def _reset_transformers_client() -> None:
+    """Remove the client that transformers caches, which has the address of its first use."""
     if "transformers.utils.hub" in sys.modules:
         sys.modules["transformers.utils.hub"]._hf_api = None

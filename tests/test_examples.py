@@ -1,4 +1,4 @@
-"""The packaged example photos: what their notes say is true, and they stay small."""
+"""Example photos: predictions in their notes, sizes, credits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from emotion_hub.examples import EXAMPLES, ExamplePhoto, example_path
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.results import Prediction
 
-#: Bytes of all photos together.
+#: Largest total size of the photos in bytes.
 LIMIT = 400_000
 
-#: What the notes say, per photo: how many faces are found, and the labels by native48 and upscale224 where a note names them.
-SAID = {
+#: {photo: (number of detected faces, label of native48, label of upscale224)}; None when the note has no label.
+NOTED = {
     "astronaut": (1, "happy", "happy"),
     "grace_hopper": (1, "neutral", "neutral"),
     "einstein": (1, "sad", "sad"),
@@ -30,8 +30,8 @@ SAID = {
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[str, tuple[list[Prediction], list[Prediction]]]:
-    """The faces of each photo as native48 and as upscale224 read them."""
+def predictions() -> dict[str, tuple[list[Prediction], list[Prediction]]]:
+    """The predictions of native48 and upscale224 for each photo."""
     native48, upscale224 = (
         EmotionPredictor.from_pretrained(name, backend="onnx") for name in ("native48", "upscale224")
     )
@@ -40,39 +40,39 @@ def answers() -> dict[str, tuple[list[Prediction], list[Prediction]]]:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_faces_and_labels_are_those_of_the_note(
-    name: str, answers: dict[str, tuple[list[Prediction], list[Prediction]]]
+    name: str, predictions: dict[str, tuple[list[Prediction], list[Prediction]]]
 ) -> None:
-    faces, *labels = SAID[name]
-    assert [len(side) for side in answers[name]] == [faces, faces]
-    for side, label in zip(answers[name], labels, strict=True):
+    faces, *labels = NOTED[name]
+    assert [len(side) for side in predictions[name]] == [faces, faces]
+    for side, label in zip(predictions[name], labels, strict=True):
         if label is not None:
             assert side[0].label == label, "another network or encoding: choose another photo, or change its note"
             assert label in EXAMPLES[name].note
 
 
-def test_a_label_that_a_note_names_is_not_a_close_call(
-    answers: dict[str, tuple[list[Prediction], list[Prediction]]],
+def test_a_label_in_a_note_has_a_clear_margin(
+    predictions: dict[str, tuple[list[Prediction], list[Prediction]]],
 ) -> None:
-    for name, (_, *labels) in SAID.items():
-        for side in answers[name] if labels[0] else ():
+    for name, (_, *labels) in NOTED.items():
+        for side in predictions[name] if labels[0] else ():
             first, second, *_ = sorted(side[0].probs.values(), reverse=True)
             assert first - second > 0.1, name
 
 
 def test_both_networks_are_right_about_the_group_of_eight(
-    answers: dict[str, tuple[list[Prediction], list[Prediction]]],
+    predictions: dict[str, tuple[list[Prediction], list[Prediction]]],
 ) -> None:
-    for side in answers["group"]:
+    for side in predictions["group"]:
         smiling = {face.label for face in side if face.bbox[0] < 400}  # the four on the left smile
         assert (smiling, {face.label for face in side if face.bbox[0] >= 400}) == ({"happy"}, {"neutral"})
         assert sum(face.bbox[0] < 400 for face in side) == 4
 
 
-def test_the_crowds_faces_are_small_and_some_are_disputed(
-    answers: dict[str, tuple[list[Prediction], list[Prediction]]],
+def test_the_faces_of_the_crowd_are_small_and_some_predictions_differ(
+    predictions: dict[str, tuple[list[Prediction], list[Prediction]]],
 ) -> None:
-    assert max(face.bbox[2] - face.bbox[0] for face in answers["solvay"][0]) <= 21
-    assert 0 < sum(a.label != b.label for a, b in zip(*answers["solvay"], strict=True)) < 18
+    assert max(face.bbox[2] - face.bbox[0] for face in predictions["solvay"][0]) <= 21
+    assert 0 < sum(a.label != b.label for a, b in zip(*predictions["solvay"], strict=True)) < 18
 
 
 def test_the_photos_are_small_jpegs_without_metadata() -> None:
@@ -89,11 +89,11 @@ def test_the_photos_are_small_jpegs_without_metadata() -> None:
             assert right - left == bottom - top, "the gallery shows squares"
 
 
-def test_the_folder_holds_nothing_else_and_every_name_is_its_key() -> None:
+def test_the_folder_has_no_other_files_and_names_are_keys() -> None:
     folder = example_path("astronaut").parent
     assert {path.name for path in folder.iterdir()} == {f"{name}.jpg" for name in EXAMPLES}
     assert {name: photo.name for name, photo in EXAMPLES.items()} == {name: name for name in EXAMPLES}
-    assert SAID.keys() == EXAMPLES.keys()
+    assert NOTED.keys() == EXAMPLES.keys()
 
 
 def test_notice_credits_every_photo() -> None:
@@ -103,7 +103,7 @@ def test_notice_credits_every_photo() -> None:
     assert "https://creativecommons.org/licenses/by/4.0/" in notice
 
 
-def test_an_unknown_name_lists_the_photos_there_are() -> None:
+def test_an_unknown_name_lists_the_photos() -> None:
     with pytest.raises(InputError, match=r"no example photo 'mona_lisa'; choose one of astronaut, grace_hopper, "):
         example_path("mona_lisa")
 

@@ -1,4 +1,4 @@
-"""Files that ask a decoder for too much work, or break it after it has begun: refused at once, by every entry point alike."""
+"""Decompression bombs and crashing files are refused by every entry point."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.fakes.hostile_files import (
     too_transparent_png,
 )
 
-#: Seconds in which every refusal must be there.
+#: Largest duration of a refusal, in seconds.
 LIMIT = 2.0
 
 SLOW = {
@@ -51,14 +51,14 @@ BROKEN = {"transparency": too_transparent_png, "palette": no_palette_png}
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_file_that_asks_for_too_much_work_is_refused_before_it_is_decoded(name: str) -> None:
-    make, words = SLOW[name]
+def test_a_file_that_would_take_too_long_is_refused_before_decoding(name: str) -> None:
+    make, pattern = SLOW[name]
     data = make()
     assert len(data) < 10 * 2**20
-    began = time.monotonic()
-    with pytest.raises(ImageError, match=words):
+    started = time.monotonic()
+    with pytest.raises(ImageError, match=pattern):
         load_image(data)
-    assert time.monotonic() - began < LIMIT
+    assert time.monotonic() - started < LIMIT
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -72,8 +72,8 @@ def test_an_image_that_pillow_has_opened_and_not_decoded_is_checked_too() -> Non
     image = Image.open(io.BytesIO(scan_bomb(100)))
     with pytest.raises(ImageError, match="more than 32 scans"):
         load_image(image)
-    usual = Image.open(io.BytesIO(progressive_jpeg(64)))
-    assert load_image(usual).size == (64, 64)
+    harmless = Image.open(io.BytesIO(progressive_jpeg(64)))
+    assert load_image(harmless).size == (64, 64)
 
 
 def _saved(kind: str, **options: object) -> bytes:
@@ -83,7 +83,7 @@ def _saved(kind: str, **options: object) -> bytes:
 
 
 def _with_thumbnails() -> bytes:
-    """An APP1 segment full of what looks like scans, as previews inside metadata do."""
+    """A JPEG with bytes in an APP1 segment that look like scans, as those of previews do."""
     data, content = progressive_jpeg(64), b"\xff\xda\x00\x08" * 5000
     return data[:2] + b"\xff\xe1" + (len(content) + 2).to_bytes(2, "big") + content + data[2:]
 
@@ -103,12 +103,12 @@ def _with_thumbnails() -> bytes:
         pytest.param(_saved("BMP"), id="BMP"),
     ],
 )
-def test_files_that_programs_really_write_are_read(data: bytes) -> None:
+def test_files_as_common_programs_write_them_are_read(data: bytes) -> None:
     assert min(load_image(data).size) >= 1
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 4, 8, 9, 11, 14, 16, 30, 33])
-def test_a_file_cut_inside_its_structure_is_left_to_the_decoder(cut: int) -> None:
+def test_a_truncated_structure_is_left_to_the_decoder(cut: int) -> None:
     for data in (_saved("PNG"), _saved("GIF"), _saved("BMP"), _saved("TIFF"), progressive_jpeg(64)):
         for name in ("BMP", "GIF", "JPEG", "PNG", "TIFF"):
             file_structure.check_structure(name, data[:cut], "it")
@@ -137,46 +137,50 @@ def _attacks() -> dict[str, bytes]:
     return {"scans": scan_bomb(2000), **{name: make() for name, make in BROKEN.items()}}
 
 
-def test_the_server_refuses_them_as_400_whatever_the_way_they_come() -> None:
+def test_the_server_refuses_hostile_files_with_400_in_every_request_format() -> None:
     with running(create_app({"tiny": predictor()})) as client:
         for name, data in _attacks().items():
-            for way, post in HTTP.items():
-                began = time.monotonic()
+            for request_format, post in HTTP.items():
+                started = time.monotonic()
                 answer = post(client, data)
-                assert (answer.status_code, time.monotonic() - began < LIMIT) == (400, True), (name, way, answer.text)
+                assert (answer.status_code, time.monotonic() - started < LIMIT) == (400, True), (
+                    name,
+                    request_format,
+                    answer.text,
+                )
                 assert "decode" in answer.json()["error"] or "damaged" in answer.json()["error"]
 
 
-def test_the_library_the_command_line_and_the_endpoint_refuse_them(tmp_path, capsys) -> None:
+def test_the_library_the_command_line_and_the_endpoint_refuse_hostile_files(tmp_path, capsys) -> None:
     tiny = predictor()
     for name, data in _attacks().items():
         path = tmp_path / f"{name}.jpg"
         path.write_bytes(data)
         for call in (lambda: tiny.predict(path), lambda: EndpointHandler(predictor=tiny)({"inputs": data})):  # noqa: B023  called at once
-            began = time.monotonic()
+            started = time.monotonic()
             with pytest.raises(ImageError):
                 call()
-            assert time.monotonic() - began < LIMIT
+            assert time.monotonic() - started < LIMIT
         assert main(["predict", str(path), "--no-detect"]) == 1
-        said = capsys.readouterr()
-        assert path.name in said.err
-        assert "Traceback" not in said.out + said.err
+        output = capsys.readouterr()
+        assert path.name in output.err
+        assert "Traceback" not in output.out + output.err
 
 
-def test_the_demo_refuses_them(tmp_path) -> None:
+def test_the_demo_refuses_hostile_files(tmp_path) -> None:
     pytest.importorskip("gradio")
     from emotion_hub.ui.predict import predict_html
 
     for name, data in _attacks().items():
         path = tmp_path / f"{name}.jpg"
         path.write_bytes(data)
-        began = time.monotonic()
+        started = time.monotonic()
         page, faces = predict_html(str(path), "native48", True)
-        assert (faces, time.monotonic() - began < LIMIT) == ([], True)
+        assert (faces, time.monotonic() - started < LIMIT) == ([], True)
         assert "cannot be read" in page
 
 
-def test_score_writes_an_error_row_for_each_of_them_and_goes_on(tmp_path) -> None:
+def test_batch_prediction_writes_an_error_row_for_each_hostile_file(tmp_path) -> None:
     for name, data in _attacks().items():
         (tmp_path / f"{name}.png").write_bytes(data)
     (tmp_path / "usual.png").write_bytes(photo())
@@ -184,30 +188,30 @@ def test_score_writes_an_error_row_for_each_of_them_and_goes_on(tmp_path) -> Non
     assert (summary.pictures, summary.errors, summary.faces) == (4, 3, 2)
 
 
-def test_any_exception_of_one_picture_is_its_error_row(tmp_path) -> None:
-    class Stumbles(Boxes):
-        """Fails in a way nobody foresaw on one picture's size."""
+def test_any_exception_of_one_image_becomes_its_error_row(tmp_path) -> None:
+    class Fails(Boxes):
+        """Raises an unexpected error for images of one size."""
 
         def detect(self, image: Image.Image) -> list:
             if image.width == 77:
-                raise ZeroDivisionError("nobody foresaw this")
+                raise ZeroDivisionError("unexpected")
             return super().detect(image)
 
     for number, width in enumerate((120, 77, 120)):
         (tmp_path / f"{number}.png").write_bytes(photo(number, (width, 100)))
     out = tmp_path / "out.parquet"
-    summary = predict_many(tmp_path, out, models=["emotion_cnn"], backend="onnx", detector=Stumbles())
+    summary = predict_many(tmp_path, out, models=["emotion_cnn"], backend="onnx", detector=Fails())
     assert (summary.pictures, summary.errors) == (3, 1)
     import pyarrow.parquet
 
     errors = [row["error"] for row in pyarrow.parquet.read_table(out).to_pylist() if row["error"]]
-    assert errors == ["ZeroDivisionError: nobody foresaw this"]
+    assert errors == ["ZeroDivisionError: unexpected"]
 
 
-# under attack
+# concurrent requests
 
 
-def test_others_are_served_while_twenty_bombs_and_five_endless_bodies_come() -> None:
+def test_other_requests_are_served_during_twenty_bombs_and_five_endless_bodies() -> None:
     bomb, over = scan_bomb(8000), threading.Event()
     app = create_app({"tiny": predictor()}, config=ServeConfig(workers=2, body_timeout=30))
 
@@ -222,25 +226,25 @@ def test_others_are_served_while_twenty_bombs_and_five_endless_bodies_come() -> 
         except httpx.HTTPError as error:
             return type(error).__name__
 
-    with running(app) as client, ThreadPoolExecutor(10) as many:
-        bodies = [many.submit(endless, client.base_url) for _ in range(5)]
+    with running(app) as client, ThreadPoolExecutor(10) as pool:
+        bodies = [pool.submit(endless, client.base_url) for _ in range(5)]
         bombs = [
-            many.submit(
+            pool.submit(
                 lambda: client.post("/predict", content=bomb, headers={"content-type": "image/jpeg"}).status_code
             )
             for _ in range(20)
         ]
-        took = []
+        durations = []
         for seed in range(20):
-            began = time.monotonic()
+            started = time.monotonic()
             assert (
                 client.post("/predict", content=photo(seed), headers={"content-type": "image/png"}).status_code == 200
             )
-            took.append(time.monotonic() - began)
+            durations.append(time.monotonic() - started)
         assert [one.result() for one in bombs] == [400] * 20
         ended = [one.result(timeout=20) for one in bodies]  # long before body_timeout, and without `over`
         over.set()
-    assert sorted(took)[10] < 1.0, took
+    assert sorted(durations)[10] < 1.0, durations
     assert set(ended) <= {"413", "WriteError", "ReadError", "RemoteProtocolError"}, ended
 
 

@@ -1,4 +1,4 @@
-"""No telemetry: what runs here writes nothing to the user's home and opens no connection beyond this machine."""
+"""No telemetry: no files in the home folder, no external connections."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ import pytest
 
 from tests.fakes.api_server import photo
 
-#: Addresses of this machine and of its name server, whose queries are looked at one by one. Ray asks a datagram socket, through which nothing is sent, for
-#: its own address, and the link-local address of a cloud's metadata whether this is a cloud.
+#: Allowed addresses: this machine and its name server, whose queries are checked one by one. Ray connects a datagram
+#: socket to learn its own address, without sending anything, and queries the link-local metadata address of clouds.
 LOCAL = re.compile(
     r"AF_UNIX|AF_NETLINK|AF_UNSPEC|htons\(53\)|htons\(0\)|169\.254\.169\.254"
     r"|127\.\d+\.\d+\.\d+|\"::1\"|\"::ffff:127\."
 )
 
-#: Names that may be looked up; the last one is Ray's, see above.
+#: Host names that may be looked up; Ray looks up the last one.
 NAMES = {socket.gethostname(), "localhost", "metadata.google.internal"}
 
 PREDICT = """
     from emotion_hub import EmotionPredictor
-    assert EmotionPredictor.from_pretrained("emotion_cnn", backend="onnx").predict("photo.png", whole=True)[0].confidence > 0
+    predictor = EmotionPredictor.from_pretrained("emotion_cnn", backend="onnx")
+    assert predictor.predict("photo.png", whole=True)[0].confidence > 0
 """
 
 DEMO = """
@@ -39,13 +40,13 @@ DEMO = """
     with upload_folder():
         demo = build_demo()
         _, address, _ = demo.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
-        with httpx.Client(base_url=address, timeout=60) as client:  # not gradio_client, which asks the Hub things of its own
+        with httpx.Client(base_url=address, timeout=60) as client:  # not gradio_client, which sends requests to the Hub
             assert client.get("/").status_code == 200
             path = client.post("/gradio_api/upload", files={"files": open("photo.png", "rb")}).json()[0]
             data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "emotion_cnn", True]
             event = client.post("/gradio_api/call/predict", json={"data": data}).json()["event_id"]
-            answer = client.get(f"/gradio_api/call/predict/{event}").text
-            assert "event: complete" in answer and "confidence" in answer, answer
+            stream = client.get(f"/gradio_api/call/predict/{event}").text
+            assert "event: complete" in stream and "confidence" in stream, stream
         demo.close()
 """
 
@@ -55,11 +56,12 @@ SERVER = """
     from emotion_hub.serve import ServeConfig, create_app
 
     with running(create_app(config=ServeConfig(models=("emotion_cnn",)))) as client:
-        assert client.post("/predict?whole=true", content=open("photo.png", "rb").read(), headers={"content-type": "image/png"}).status_code == 200
+        photo, headers = open("photo.png", "rb").read(), {"content-type": "image/png"}
+        assert client.post("/predict?whole=true", content=photo, headers=headers).status_code == 200
 """
 
 
-SCORE = """
+BATCH = """
     from emotion_hub.batch import predict_many
     predict_many(".", "out.parquet", models=["emotion_cnn"], backend="onnx", whole=True, engine=ENGINE, workers=1)
 """
@@ -69,14 +71,15 @@ DATASETS = """
     from PIL import Image
     from training.data.faces import load_split
 
-    rows = {"image": [Image.fromarray(np.full((48, 48), 10 * n, np.uint8)) for n in range(3)], "label": ["happy", "sad", "fear"]}
-    folder = datasets.Dataset.from_dict(rows, features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")}))
-    folder.to_parquet("data/train-00000-of-00001.parquet")
+    images = [Image.fromarray(np.full((48, 48), 10 * n, np.uint8)) for n in range(3)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    rows = datasets.Dataset.from_dict({"image": images, "label": ["happy", "sad", "fear"]}, features=features)
+    rows.to_parquet("data/train-00000-of-00001.parquet")
     assert len(load_split("data", "train")) == 3
 """
 
 
-#: ONNX Runtime tells nothing where one of these is set, and so would show nothing here.
+#: ONNX Runtime sends no telemetry when one of these variables is set, so that the tests would prove nothing.
 BUILD_SERVERS = (
     *(
         "APPVEYOR",
@@ -94,13 +97,13 @@ BUILD_SERVERS = (
 
 
 def _traced(program: str, folder: Path, **values: str) -> tuple[list[str], list[Path]]:
-    """What a program sent anywhere but to this machine, as strace has it, and the files it left in an empty home."""
+    """(connections of a program to other machines, as strace shows them; files that it left in an empty home)."""
     home, log = folder / "home", folder / "strace.log"
     home.mkdir()
     (folder / "photo.png").write_bytes(photo())
-    ours = ("HF_", "XDG_", "GRADIO_", "RAY_", "ORT_", "EMOTION_HUB_", "TRANSFORMERS_")
+    removed = ("HF_", "XDG_", "GRADIO_", "RAY_", "ORT_", "EMOTION_HUB_", "TRANSFORMERS_")
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(ours) and name not in BUILD_SERVERS
+        name: value for name, value in os.environ.items() if not name.startswith(removed) and name not in BUILD_SERVERS
     }
     environment |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(folder)])}
     head = "".join(f"{name} = {value!r}\n" for name, value in values.items())
@@ -123,11 +126,7 @@ def _traced(program: str, folder: Path, **values: str) -> tuple[list[str], list[
     assert done.returncode == 0, done.stdout + done.stderr
     calls = log.read_text(errors="replace").splitlines() if log.is_file() else []
     own = {f'"{address}"' for address in _own_addresses()}
-    names = {name for line in calls for name in _names(line)} - {
-        socket.gethostname(),
-        "localhost",
-        "metadata.google.internal",
-    }  # the last one is Ray's, see LOCAL
+    names = {name for line in calls for name in _names(line)} - NAMES
     sent = sorted(names) + [
         line
         for line in calls
@@ -137,8 +136,8 @@ def _traced(program: str, folder: Path, **values: str) -> tuple[list[str], list[
 
 
 def _names(line: str) -> set[str]:
-    """The host names that a line of strace asks a name server for."""
-    found = set()
+    """The host names in the DNS queries of a line of strace."""
+    names = set()
     for text in re.findall(r'"((?:[^"\\]|\\.)*)"', line) if "sendmmsg" in line or "sendto" in line else ():
         packet = codecs.decode(text, "unicode_escape").encode("latin-1", "replace")
         if packet[2:12] not in (
@@ -151,11 +150,11 @@ def _names(line: str) -> set[str]:
         while position < len(packet) and (length := packet[position]):
             labels.append(packet[position + 1 : position + 1 + length].decode("latin-1"))
             position += 1 + length
-        found.add(".".join(labels))
-    return found
+        names.add(".".join(labels))
+    return names
 
 
-def test_names_that_are_looked_up_are_seen() -> None:
+def test_dns_queries_are_recognised_in_the_trace() -> None:
     line = (
         r'sendmmsg(8, [{msg_hdr={msg_iov=[{iov_base="C^\1\0\0\1\0\0\0\0\0\0\vhuggingface\2co\0\0\1\0\1", iov_len=32}]'
     )
@@ -163,7 +162,7 @@ def test_names_that_are_looked_up_are_seen() -> None:
 
 
 def _own_addresses() -> set[str]:
-    """The addresses of this machine, in the notations of strace; Ray's parts talk to each other through them."""
+    """The addresses of this machine in the notations of strace; processes of Ray communicate through them."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # a datagram socket: nothing is sent
@@ -181,7 +180,7 @@ def traced():
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed: apt-get install strace")
 
 
-def test_a_prediction_leaves_no_file_in_the_home(traced, tmp_path) -> None:
+def test_a_prediction_leaves_no_file_in_the_home_folder(traced, tmp_path) -> None:
     assert traced(PREDICT, tmp_path)[1] == []
 
 
@@ -190,12 +189,12 @@ def test_a_prediction_opens_no_connection(traced, tmp_path) -> None:
     assert traced(PREDICT + "    import time; time.sleep(2)\n", tmp_path)[0] == []
 
 
-def test_the_switch_is_what_does_it_and_a_users_own_value_stays(traced, tmp_path) -> None:
+def test_onnx_runtime_writes_a_device_id_when_the_user_enables_telemetry(traced, tmp_path) -> None:
     program = 'import os\nos.environ["ORT_DISABLE_TELEMETRY"] = "0"\n' + textwrap.dedent(PREDICT)
     program += 'assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"\n'
     _, files = traced(program, tmp_path)
     assert any(path.name == "deviceid" for path in files), (
-        "ONNX Runtime has changed how it tells a user: see emotion_hub/onnx/runtime.py"
+        "ONNX Runtime identifies users in another way now: see emotion_hub/onnx/runtime.py"
     )
 
 
@@ -203,9 +202,9 @@ def test_only_one_module_imports_onnx_runtime() -> None:
     root = Path(__file__).parents[1]
     pattern = re.compile(r"^\s*(import onnxruntime|from onnxruntime)(?!\.quantization)", re.MULTILINE)
     files = [path for folder in ("emotion_hub", "training", "benchmarks") for path in (root / folder).rglob("*.py")]
-    found = {str(path.relative_to(root)) for path in files if pattern.search(path.read_text())}
-    # the worker runs without emotion_hub; its caller sets the switch
-    assert found == {"emotion_hub/onnx/runtime.py", "benchmarks/peer_workers/mini_xception.py"}
+    importing = {str(path.relative_to(root)) for path in files if pattern.search(path.read_text())}
+    # the worker runs without emotion_hub; its caller disables the telemetry
+    assert importing == {"emotion_hub/onnx/runtime.py", "benchmarks/peer_workers/mini_xception.py"}
 
 
 @pytest.mark.slow
@@ -215,8 +214,8 @@ def test_only_one_module_imports_onnx_runtime() -> None:
     [
         pytest.param(DEMO, {}, id="demo"),
         pytest.param(SERVER, {}, id="server"),
-        pytest.param(SCORE, {"ENGINE": "local"}, id="score"),
-        pytest.param(SCORE, {"ENGINE": "ray"}, id="ray"),
+        pytest.param(BATCH, {"ENGINE": "local"}, id="batch"),
+        pytest.param(BATCH, {"ENGINE": "ray"}, id="ray"),
         pytest.param(DATASETS, {}, id="datasets"),
     ],
 )

@@ -1,4 +1,4 @@
-"""One preprocessing: what the design says, bit for bit, for every way a face takes to the network."""
+"""Preprocessing: configuration, resizing, normalisation, and golden arrays."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _pixels(side: int = 48, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)
 
 
-def test_the_three_configurations_are_those_of_the_design():
+def test_the_three_configurations_have_the_designed_values():
     assert PreprocessConfig("native48", 48, 1, (0.5,), (0.5,), 48, "lanczos", "lanczos") == NATIVE48
     assert PreprocessConfig("rgb48", 48, 3, IMAGENET_MEAN, IMAGENET_STD, 48, "lanczos", "lanczos") == RGB48
     assert PreprocessConfig("upscale224", 224, 3, IMAGENET_MEAN, IMAGENET_STD, 48, "lanczos", "lanczos") == UPSCALE224
@@ -39,7 +39,7 @@ def test_the_three_configurations_are_those_of_the_design():
 
 
 @each_config
-def test_a_configuration_survives_json(config):
+def test_a_configuration_round_trips_through_json(config):
     other = dataclasses.replace(config, face_size=None, upsample="bicubic", mean=[0.25] * config.channels)
     for one in (config, other):
         assert PreprocessConfig.from_json(one.to_json()) == one
@@ -57,7 +57,7 @@ def test_unknown_and_missing_keys_are_named():
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"native48"', "null"])
-def test_json_that_is_no_configuration_is_a_config_error(text):
+def test_json_that_is_not_a_configuration_is_a_config_error(text):
     with pytest.raises(ConfigError):
         PreprocessConfig.from_json(text)
 
@@ -96,7 +96,7 @@ def test_json_that_is_no_configuration_is_a_config_error(text):
         ("name", 3),
     ],
 )
-def test_a_bad_value_is_named_with_its_field(field, value):
+def test_an_invalid_value_is_named_with_its_field(field, value):
     with pytest.raises(ConfigError, match=f"^{field}="):
         dataclasses.replace(NATIVE48, **{field: value})
 
@@ -106,7 +106,7 @@ def test_a_configuration_cannot_be_changed():
         NATIVE48.size = 64
 
 
-def test_an_unknown_preprocessing_lists_the_known():
+def test_an_unknown_preprocessing_lists_the_known_ones():
     with pytest.raises(UnknownModelError, match=r"'native64'.*native48, rgb48, upscale224"):
         Preprocessor("native64")
     assert Preprocessor("rgb48").config is RGB48
@@ -134,7 +134,7 @@ def test_the_prepared_face_has_the_size_and_mode_of_the_configuration(face_image
     assert face.tobytes() == before
 
 
-def test_colour_becomes_gray_by_pillows_l_and_then_lanczos(face_image):
+def test_colour_is_converted_to_mode_l_and_resized_with_lanczos(face_image):
     assert (
         Preprocessor(NATIVE48).prepare(face_image).tobytes()
         == face_image.convert("L").resize((48, 48), LANCZOS).tobytes()
@@ -158,7 +158,7 @@ def test_a_wide_face_is_padded_before_it_is_resized(face_image):
 
 
 @pytest.mark.parametrize("size", [(40_000, 2), (2, 1_000_000)])
-def test_a_sliver_is_refused_before_a_giant_square_is_made_of_it(size):
+def test_a_very_long_image_is_refused_before_it_is_padded(size):
     with pytest.raises(InputError, match=f"{size[0]}x{size[1]}"):
         Preprocessor(NATIVE48).prepare(Image.new("L", size))
 
@@ -180,7 +180,7 @@ def test_the_native_and_the_upscaled_network_see_the_same_face(face_image):
 
 
 @pytest.mark.parametrize("kind", FILTERS)
-def test_three_replicated_channels_are_resized_like_the_one(kind):
+def test_three_replicated_channels_are_resized_like_one_channel(kind):
     gray = Image.fromarray(_pixels())
     one = np.asarray(gray.resize((224, 224), FILTERS[kind]))
     three = np.asarray(gray.convert("RGB").resize((224, 224), FILTERS[kind]))
@@ -209,7 +209,7 @@ def test_prepare_takes_decoded_images_only(face):
 
 
 @each_config
-def test_the_array_is_float32_chw_and_normalised_by_the_channel(config):
+def test_the_array_is_float32_chw_and_normalised_per_channel(config):
     side = config.size
     plane = np.tile(np.arange(side, dtype=np.uint8), (side, 1))
     plane[:2, :2] = 0
@@ -221,7 +221,7 @@ def test_the_array_is_float32_chw_and_normalised_by_the_channel(config):
         np.testing.assert_allclose(array[c], (plane / 255 - config.mean[c]) / config.std[c], atol=1e-6)
 
 
-def test_native48_runs_from_minus_one_to_one():
+def test_native48_values_are_from_minus_one_to_one():
     array = Preprocessor(NATIVE48)(Image.fromarray(np.repeat(np.uint8([0, 255]), 24 * 48).reshape(48, 48)))
     assert (array.min(), array.max()) == (-1.0, 1.0)
 
@@ -234,7 +234,7 @@ def test_to_array_keeps_three_different_channels_apart():
 
 
 @each_config
-def test_calling_is_to_array_of_prepare_and_a_batch_is_its_faces(face_image, config):
+def test_calling_equals_to_array_of_prepare_and_batch_stacks_faces(face_image, config):
     preprocessor = Preprocessor(config)
     faces = [face_image, face_image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), Image.fromarray(_pixels())]
     arrays = [preprocessor.to_array(preprocessor.prepare(f)) for f in faces]
@@ -276,7 +276,7 @@ def test_to_array_names_an_image_that_was_not_prepared(mode, size):
         Preprocessor(NATIVE48).to_array(Image.new(mode, size))
 
 
-# a golden array: drawn without anti-aliasing, fonts or gradients, so that only the resampling can change it
+# golden arrays, of a face drawn without anti-aliasing, fonts or gradients, so that only the resampling can change them
 
 
 def _golden_face() -> Image.Image:
@@ -307,7 +307,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", list(GOLDEN))
-def test_the_arrays_are_those_the_checkpoints_were_trained_on(name):
+def test_the_arrays_equal_those_of_the_checkpoints_training(name):
     digest, levels = GOLDEN[name]
     face = _golden_face()
     assert hashlib.sha256(face.tobytes()).hexdigest()[:16] == "e8dbd7b37c83d0df", (
@@ -316,10 +316,13 @@ def test_the_arrays_are_those_the_checkpoints_were_trained_on(name):
     preprocessor = Preprocessor(name)
     side = preprocessor.config.size
     prepared = np.asarray(preprocessor.prepare(face).convert("L"))
-    why = f"{name}: this Pillow ({Image.__version__}) resamples differently from the one the checkpoints were trained with; measure them again"
-    assert prepared[side // 3, :: side // 16].tolist() == levels, why
+    reason = (
+        f"{name}: this Pillow ({Image.__version__}) resamples differently from the one that the checkpoints were "
+        "trained with; evaluate them again"
+    )
+    assert prepared[side // 3, :: side // 16].tolist() == levels, reason
     array = preprocessor(face)
-    assert hashlib.sha256(array.astype("<f4").tobytes()).hexdigest() == digest, why
+    assert hashlib.sha256(array.astype("<f4").tobytes()).hexdigest() == digest, reason
 
 
 def test_preprocessing_needs_neither_torch_nor_opencv_nor_scikit_image():

@@ -1,4 +1,4 @@
-"""The built wheel in fresh environments: alone, and with the extra `explain`; in neither is torch or gradio."""
+"""The wheel in new virtual environments: sizes, commands, missing extras."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 
-#: Megabytes of what an installation adds, by `du`: base dependencies, the package, and the dependencies with the extra `serve`.
+#: Largest sizes in megabytes: base dependencies, the package, and the dependencies with the extra `serve`.
 BASE, PACKAGE, SERVE = 220, 110, 300
 
-#: What asks for each extra that is missing.
+#: {extra: code that needs it}; trailing spaces make the keys different.
 MISSING = {
     "torch": "from emotion_hub import EmotionPredictor; EmotionPredictor.from_pretrained('native48', backend='torch')",
     "torch ": "from emotion_hub import create_model; create_model('emotion_cnn')",
@@ -33,14 +33,14 @@ MISSING = {
     "explain ": "from emotion_hub import explain; explain(PHOTO, 'shap')",
     "serve": "import emotion_hub.serve",
     "app": "import emotion_hub.ui",
-    "score": "from emotion_hub.batch import score; predict_many(FOLDER, 'rows.parquet')",
+    "score": "from emotion_hub.batch import predict_many; predict_many(FOLDER, 'rows.parquet')",
     "video": "from emotion_hub.video import probe_video; probe_video(PHOTO)",
-    "cluster": "from emotion_hub.batch import score; predict_many(FOLDER, 'rows.csv', engine='ray')",
+    "cluster": "from emotion_hub.batch import predict_many; predict_many(FOLDER, 'rows.csv', engine='ray')",
 }
 
 
 class Installed:
-    """A virtual environment with the wheel, used from a folder that is not the checkout."""
+    """A virtual environment with the wheel; its working directory is not the checkout."""
 
     def __init__(self, folder: Path, wheel: Path, extra: str = "") -> None:
         self.folder, self.work = folder, folder / "work"
@@ -82,7 +82,7 @@ class Installed:
 
 
 def _sources(folder: Path) -> Path:
-    """A copy of what is built: a build leaves a folder in its source, whose files would be in the next wheel too."""
+    """A copy of the sources: a build creates a folder in its source, whose files would be in the next wheel."""
     shutil.copytree(ROOT / "emotion_hub", folder / "emotion_hub", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copyfile(ROOT / name, folder / name)
@@ -108,7 +108,7 @@ def test_the_wheel_is_small(wheel):
     assert wheel.stat().st_size <= 45e6
 
 
-def test_the_base_installation_is_light(alone):
+def test_the_base_installation_is_small(alone):
     sizes = alone.megabytes()
     package = sum(size for name, size in sizes.items() if name.startswith("emotion_hub"))
     tools = sum(
@@ -140,10 +140,10 @@ def test_it_predicts_from_another_folder(alone):
     assert "Without disgust" in table
 
 
-def test_it_scores_to_csv_and_json_lines(alone):
+def test_batch_prediction_writes_csv_and_json_lines(alone):
     folder = str(example_path("astronaut").parent)
     for name in ("faces.csv", "faces.ndjson"):
-        alone.call(["-m", "emotion_hub", "score", folder, "--out", name])
+        alone.call(["-m", "emotion_hub", "batch", folder, "--out", name])
     with open(alone.work / "faces.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     lines = [json.loads(line) for line in (alone.work / "faces.ndjson").read_text().splitlines()]
@@ -155,18 +155,18 @@ def test_it_scores_to_csv_and_json_lines(alone):
 def test_a_missing_extra_is_named(alone, extra):
     photo = example_path("astronaut")
     code = f"PHOTO, FOLDER = {str(photo)!r}, {str(photo.parent)!r}\n{MISSING[extra]}"
-    said = alone.call(["-c", code], status=1).splitlines()[-1]
-    assert "MissingDependencyError" in said
-    assert f"needs the extra {extra.strip()!r}" in said
-    assert f'pip install ".[{extra.strip()}]"' in said
+    message = alone.call(["-c", code], status=1).splitlines()[-1]
+    assert "MissingDependencyError" in message
+    assert f"needs the extra {extra.strip()!r}" in message
+    assert f'pip install ".[{extra.strip()}]"' in message
 
 
 def test_the_command_line_names_a_missing_extra(alone):
     on_torch = ["predict", str(example_path("astronaut")), "--backend", "torch"]
     for arguments, extra in ((["serve"], "serve"), (on_torch, "torch"), (["models", "--networks"], "torch")):
-        said = alone.call(["-m", "emotion_hub", *arguments], status=2)
-        assert said.startswith("error: ")
-        assert f"needs the extra {extra!r}" in said
+        output = alone.call(["-m", "emotion_hub", *arguments], status=2)
+        assert output.startswith("error: ")
+        assert f"needs the extra {extra!r}" in output
 
 
 def test_lime_and_shap_run_without_torch(wheel, tmp_path_factory):
@@ -174,17 +174,17 @@ def test_lime_and_shap_run_without_torch(wheel, tmp_path_factory):
     assert not explaining.has("torch")
     assert not explaining.has("gradio")
     photo = str(example_path("astronaut"))
-    said = explaining.call(
+    output = explaining.call(
         ["-m", "emotion_hub", "explain", photo, "--method", "lime", "--method", "shap", "--samples", "200", "--json"]
     )
-    found = json.loads(said[said.index("{") :])["explanations"]
-    assert [one["method"] for one in found] == ["lime", "shap"]
-    assert found[1]["parameters"]["explainer"] == "partition"
-    assert all(one["target"] == "happy" and not one["empty"] for one in found)
+    explanations = json.loads(output[output.index("{") :])["explanations"]
+    assert [one["method"] for one in explanations] == ["lime", "shap"]
+    assert explanations[1]["parameters"]["explainer"] == "partition"
+    assert all(one["target"] == "happy" and not one["empty"] for one in explanations)
     assert (explaining.work / "explanation.png").stat().st_size > 10_000
 
 
-def test_the_server_installs_light_and_answers(wheel, tmp_path_factory):
+def test_the_server_installation_is_small_and_predicts(wheel, tmp_path_factory):
     serving = Installed(tmp_path_factory.mktemp("serve"), wheel, "serve")
     assert not serving.has("torch")
     sizes = serving.megabytes()
@@ -199,15 +199,16 @@ def test_the_server_installs_light_and_answers(wheel, tmp_path_factory):
         "from starlette.testclient import TestClient\n"
         "from emotion_hub.serve import create_app\n"
         f"photo = open({str(example_path('astronaut'))!r}, 'rb')\n"
-        "with TestClient(create_app()) as client: print(client.post('/predict', files={'image': photo}).json()['label'])\n"
+        "with TestClient(create_app()) as client:\n"
+        "    print(client.post('/predict', files={'image': photo}).json()['label'])\n"
     )
     serving.call(["-m", "pip", "install", "--quiet", "httpx"])
     assert serving.call(["-c", code]).splitlines()[-1] == "happy"
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_readmes_ways_to_install_run(tmp_path):
-    """As printed, but for the address; dependencies are left to the tests above."""
+def test_the_install_commands_of_readme_work(tmp_path):
+    """The commands are run as printed, with another address and without dependencies."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Installation")[2]
     [block] = re.findall(r"```bash\n(pip install \..*?)```", section, re.DOTALL)
     checkout = _sources(tmp_path / "checkout")

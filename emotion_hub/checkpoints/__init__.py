@@ -1,4 +1,4 @@
-"""Files of a checkpoint: embedded in this package, in a local folder or on the Hub."""
+"""Checkpoint files: embedded in the package, in a folder or on the Hub."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from emotion_hub.checkpoints.files import (
     TRAINING_FILE,
     WEIGHTS_FILE,
     checkpoint_summary,
-    download_file,
     embedded_checkpoints,
     file_hash,
     local_folder,
     resolve_file,
 )
+from emotion_hub.checkpoints.hub import DownloadOptions, download_file
 
 __all__ = [
     "CONFIG_FILE",
@@ -24,6 +24,7 @@ __all__ = [
     "REPORT_FILE",
     "TRAINING_FILE",
     "WEIGHTS_FILE",
+    "DownloadOptions",
     "checkpoint_summary",
     "download_file",
     "embedded_checkpoints",

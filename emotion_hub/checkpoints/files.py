@@ -1,4 +1,7 @@
-"""Where a checkpoint's files are: embedded in this package, in a local folder or on the Hub."""
+"""Find checkpoint files: embedded in the package, in a folder or on the Hub.
+
+`emotion_hub.checkpoints.hub` downloads.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from emotion_hub.checkpoints.hub import download_file
 from emotion_hub.errors import CheckpointError, MissingFileError, UnknownModelError
 
 __all__ = [
@@ -19,7 +23,6 @@ __all__ = [
     "TRAINING_FILE",
     "WEIGHTS_FILE",
     "checkpoint_summary",
-    "download_file",
     "embedded_checkpoints",
     "file_hash",
     "local_folder",
@@ -33,22 +36,25 @@ INT8_FILE = "model_int8.onnx"
 REPORT_FILE = "report.json"
 TRAINING_FILE = "training.json"
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 
 
 def embedded_checkpoints() -> dict[str, Path]:
-    """{name: folder} of the checkpoints that ship in this package."""
-    return {folder.name: folder for folder in sorted(_HERE.iterdir()) if (folder / CONFIG_FILE).is_file()}
+    """{name: folder} of the checkpoints in this package."""
+    return {folder.name: folder for folder in sorted(_FOLDER.iterdir()) if (folder / CONFIG_FILE).is_file()}
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal: what a report, an export and a card know a checkpoint's weights by."""
+    """SHA-256 of a file's bytes, in hexadecimal; reports, exports and model cards identify weights by it."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checkpoint_summary(name: str) -> dict[str, Any]:
-    """Name, network, labels and the figures of its report, None where there is no report yet, of an embedded checkpoint."""
+    """Name, network, labels, preprocessing and figures of an embedded checkpoint.
+
+    The figures are those of its `report.json`; they are None when it has no report.
+    """
     folder = embedded_checkpoints()[name]
     config = json.loads((folder / CONFIG_FILE).read_text())
     report = json.loads((folder / REPORT_FILE).read_text()) if (folder / REPORT_FILE).is_file() else {}
@@ -63,11 +69,10 @@ def checkpoint_summary(name: str) -> dict[str, Any]:
 
 
 def local_folder(source: str | Path) -> Path | None:
-    """The folder of an embedded name or of a path that is one; None for anything else, which may be a Hub id."""
+    """The folder of an embedded name or of an existing folder's path; None for anything else, such as a Hub id."""
     folder = embedded_checkpoints().get(str(source), Path(source))
-    return (
-        folder if os.path.isdir(folder) and str(source) else None
-    )  # Path("") is the working folder; is_dir() raises for a name that is too long
+    # Path("") is the working directory; unlike os.path.isdir, Path.is_dir raises an error for a name that is too long
+    return folder if str(source) and os.path.isdir(folder) else None
 
 
 def resolve_file(
@@ -82,8 +87,9 @@ def resolve_file(
 ) -> Path:
     """The local path of one file of a checkpoint.
 
-    `source` is an embedded name, a folder, or a Hub id `owner/name` (downloaded once and cached). Raises
-    UnknownModelError for a bare name that is none of these and CheckpointError for a file that cannot be had.
+    `source` is an embedded name, a folder, or a Hub id `owner/name`, whose file is downloaded once and cached. Raises
+    UnknownModelError for a name that is none of these, MissingFileError for a checkpoint without the file and
+    CheckpointError for a file that is not available.
     """
     if (folder := local_folder(source)) is not None:
         if revision is not None:
@@ -91,108 +97,33 @@ def resolve_file(
                 f"revision={revision!r} belongs to a Hub id; {str(source)!r} is a local checkpoint, leave it out"
             )
         if not (folder / filename).is_file():
-            raise MissingFileError(f"{str(source)!r} has no {filename}; {_present(folder)}")
+            raise MissingFileError(f"{str(source)!r} has no {filename}; {_describe_folder(folder)}")
         return folder / filename
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
         known = list(embedded_checkpoints())
         near = "".join(f" did you mean {name!r}?" for name in difflib.get_close_matches(str(source), known, 1))
         raise UnknownModelError(
-            f"no checkpoint {str(source)!r};{near} use {', '.join(known) or 'none embedded'}, an existing folder or a Hub id 'owner/name'"
+            f"no checkpoint {str(source)!r};{near} use {', '.join(known) or 'none embedded'}, an existing folder "
+            "or a Hub id 'owner/name'"
         )
-    return download_file(str(source), filename, revision, cache_dir, force_download, token, local_files_only)
-
-
-def _present(folder: Path) -> str:
-    names = sorted(p.name for p in folder.iterdir())
-    pickles = [n for n in names if n.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
-    if pickles:
-        return f"{', '.join(pickles)} is a pickle, which may run code when it is opened and is refused: convert it to safetensors"
-    return f"it holds {', '.join(names[:8]) or 'nothing'}"
-
-
-def download_file(
-    repo_id: str,
-    filename: str,
-    revision: str | None,
-    cache_dir: str | Path | None,
-    force_download: bool,
-    token: str | bool | None,
-    local_files_only: bool,
-) -> Path:
-    """The local path of one file of a Hub repository, whatever folders there are; raises CheckpointError when it cannot be had."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HFValidationError,
-        HTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
+    return download_file(
+        str(source),
+        filename,
+        revision=revision,
+        cache_dir=cache_dir,
+        force_download=force_download,
+        token=token,
+        local_files_only=local_files_only,
     )
 
-    at = f"{repo_id!r}" + (f" at revision {revision!r}" if revision else "")
-    try:
-        if not local_files_only:
-            _reach_hub(repo_id, filename, revision, cache_dir, token)
-        return Path(
-            hf_hub_download(
-                repo_id,
-                filename,
-                revision=revision,
-                cache_dir=cache_dir,
-                force_download=force_download,
-                token=token,
-                local_files_only=local_files_only,
-            )
+
+def _describe_folder(folder: Path) -> str:
+    """The files of a folder, for a message about one that is missing; pickles are named as such."""
+    names = sorted(path.name for path in folder.iterdir())
+    pickles = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
+    if pickles:
+        return (
+            f"{', '.join(pickles)} is a pickle, which is refused because loading it can run code: "
+            "convert it to safetensors"
         )
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise CheckpointError(
-            f"{filename} of {at} is not in the cache and the Hub cannot be reached; go online once, or use an embedded checkpoint"
-        ) from error
-    except GatedRepoError as error:
-        raise CheckpointError(f"{at} is gated; accept its terms on the Hub and pass a token") from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(f"the Hub has no model {at}, or it is private; check the id, or pass a token") from error
-    except RevisionNotFoundError as error:
-        raise CheckpointError(f"the Hub has no {at}; check the branch, tag or commit") from error
-    except EntryNotFoundError as error:
-        raise MissingFileError(
-            f"{at} has no {filename}; it is no emotion_hub checkpoint (pickled weights are refused)"
-        ) from error
-    except HFValidationError as error:
-        raise CheckpointError(f"{repo_id!r} is no Hub id: {error}") from error
-    except _UnreachableError as error:
-        reason = f"is not in the cache and the Hub cannot be reached ({error})"
-        raise CheckpointError(f"{filename} of {at} {reason}; go online once, or use an embedded checkpoint") from error
-    except (
-        OSError,
-        HTTPError,
-    ) as error:  # the HTTP client's own errors are no OSError; the Hub library names their base
-        raise CheckpointError(f"{filename} of {at} could not be downloaded: {error}") from error
-
-
-class _UnreachableError(Exception):
-    """No connection to the Hub."""
-
-
-def _reach_hub(
-    repo_id: str, filename: str, revision: str | None, cache_dir: str | Path | None, token: str | bool | None
-) -> None:
-    """Ask once for a file that is not in the cache: the Hub's library repeats a failed connection five times, for 23 seconds.
-
-    Raises _UnreachableError; every answer of the Hub, also a refusal, is left to the download.
-    """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.constants import HF_HUB_OFFLINE
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
-
-    if HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(repo_id, filename, cache_dir, revision), str):
-        return
-    try:
-        get_hf_file_metadata(hf_hub_url(repo_id, filename, revision=revision), token=token)
-    except HfHubHTTPError:
-        return
-    except HTTPError as error:
-        raise _UnreachableError(str(error) or type(error).__name__) from error
+    return f"it holds {', '.join(names[:8]) or 'nothing'}"

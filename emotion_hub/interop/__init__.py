@@ -1,1 +1,1 @@
-"""Files and code for other libraries: transformers, timm, and the handler of an Inference Endpoint."""
+"""Interoperability with transformers, timm and Inference Endpoints."""

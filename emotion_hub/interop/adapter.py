@@ -1,19 +1,22 @@
-"""Facial-expression recognition for transformers: `pipeline("image-classification", model=..., trust_remote_code=True)(face, top_k=7)`.
+"""Classes for transformers: configuration, model and image processor.
 
-The answer is that of emotion_hub's `EmotionPredictor.predict(face, whole=True)`. What transformers does of its own:
+`pipeline("image-classification", model=..., trust_remote_code=True)(face, top_k=7)` returns the probabilities of
+emotion_hub's `EmotionPredictor.predict(face, whole=True)`, with these differences:
 
-- It returns the five likeliest classes unless told `top_k=7`, and it never looks for faces: the whole picture is taken as one.
-- The pipeline opens files and addresses itself, of any size, turns them upright and converts them to RGB: it drops transparency where
-  emotion_hub flattens it on white, and clips 16-bit gray to white. `EmotionImageProcessor` called directly, with the path, the bytes or the
-  unconverted PIL image, decodes as emotion_hub does.
-- An array is (height, width, channels), a torch tensor (channels, height, width); uint8, uint16 or floats from 0 to 1.
+- The pipeline returns the five most probable classes unless `top_k=7` is given. It does not detect faces: the whole
+  image is the face.
+- The pipeline opens files and URLs itself, without a size limit, and converts them to RGB: it drops transparency,
+  which emotion_hub flattens on white, and clips 16-bit gray values to white. `EmotionImageProcessor`, called directly
+  with the path, the bytes or the unconverted PIL image, decodes as emotion_hub does.
+- An array is (height, width, channels), a torch tensor (channels, height, width); uint8, uint16 or float 0..1.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from torch.nn import functional as F
 from emotion_hub.errors import CheckpointError, ConfigError, missing_extra
 from emotion_hub.images import load_image
 from emotion_hub.interop.standalone import AUTO_MAP, write_code
-from emotion_hub.models.classifier import ClassifierConfig
+from emotion_hub.models.config import ClassifierConfig
 from emotion_hub.models.registry import create_model
 from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
@@ -37,9 +40,10 @@ __all__ = ["EmotionConfig", "EmotionForImageClassification", "EmotionImageProces
 
 
 class EmotionConfig(PretrainedConfig):
-    """`config.json` as transformers reads it: `model`, `labels`, `preprocess` and `options` are emotion_hub's, checked as it checks them.
+    """`config.json` for transformers, with emotion_hub's keys `model`, `labels`, `preprocess` and `options`.
 
-    Raises ConfigError when they break a rule. `id2label` is where transformers keeps the labels: changed there, `labels` follows.
+    Raises ConfigError when they break a rule of `ClassifierConfig`. transformers stores the labels in `id2label`;
+    `labels` is derived from it.
     """
 
     model_type = "emotion_hub"
@@ -53,56 +57,54 @@ class EmotionConfig(PretrainedConfig):
         **kwargs: Any,
     ) -> None:
         self.model, self.preprocess, self.options = model, preprocess, options
-        if model is not None:  # transformers makes an empty one to compare with
-            said = {"model": model, "labels": labels, "preprocess": preprocess, "options": options}
-            said |= {key: kwargs.get(key) for key in ("id2label", "label2id")}
-            ours = ClassifierConfig.from_dict(
-                {key: value for key, value in said.items() if value is not None}
-            ).to_dict()
-            self.preprocess, self.options = ours["preprocess"], ours["options"]
-            kwargs |= {key: ours[key] for key in ("id2label", "label2id")}
+        if model is not None:  # transformers creates one without arguments to compare with
+            given = {"model": model, "labels": labels, "preprocess": preprocess, "options": options}
+            given |= {key: kwargs.get(key) for key in ("id2label", "label2id")}
+            checked = ClassifierConfig.from_dict({key: value for key, value in given.items() if value is not None})
+            values = checked.to_dict()
+            self.preprocess, self.options = values["preprocess"], values["options"]
+            kwargs |= {key: values[key] for key in ("id2label", "label2id")}
         super().__init__(**{"auto_map": dict(AUTO_MAP), **kwargs})
 
     @property
     def labels(self) -> list[str]:
-        """The names of the outputs, in their order."""
-        return [self.id2label[key] for key in sorted(self.id2label, key=int)]
+        """The labels, in the order of the logits."""
+        id2label: dict[Any, str] = self.id2label or {}
+        return [id2label[key] for key in sorted(id2label, key=int)]
 
     @property
     def classifier(self) -> ClassifierConfig:
-        """The same as emotion_hub's configuration; raises ConfigError when a value was changed to one that breaks a rule."""
+        """The same settings as a ClassifierConfig; raises ConfigError when a changed value breaks a rule."""
         return ClassifierConfig.from_dict(
             {"model": self.model, "labels": self.labels, "preprocess": self.preprocess, "options": self.options}
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What `config.json` gets: transformers' keys and ours, which agree."""
-        return super().to_dict() | {
-            "labels": self.labels,
-            "label2id": {label: i for i, label in enumerate(self.labels)},
-        }
+        """The content of `config.json`: the keys of transformers and those of emotion_hub, with equal labels."""
+        label2id = {label: number for number, label in enumerate(self.labels)}
+        return super().to_dict() | {"labels": self.labels, "label2id": label2id}
 
 
 class EmotionForImageClassification(PreTrainedModel):
-    """The network of an emotion_hub checkpoint: pixel_values, float32 (N, C, S, S) from EmotionImageProcessor -> logits (N, num_labels)."""
+    """The network of a checkpoint, from `pixel_values`, float32 (N, C, S, S), to logits (N, num_labels)."""
 
     config_class = EmotionConfig
-    base_model_prefix = "network"  # files hold the network's own names; transformers puts this in front of them
+    base_model_prefix = "network"  # transformers adds this prefix to the names in the file
     main_input_name = "pixel_values"
 
     def __init__(self, config: EmotionConfig) -> None:
         super().__init__(config)
-        ours = config.classifier
-        self.network = create_model(ours.model, len(ours.labels), **ours.options)
+        classifier = config.classifier
+        self.network = create_model(classifier.model, len(classifier.labels), **classifier.options)
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Nothing: networks start as their constructors say, not with transformers' normal distribution of 0.02."""
+        """Does nothing: constructors initialise the weights; transformers would use a normal distribution."""
 
     def forward(
         self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, return_dict: bool | None = None
     ) -> ImageClassifierOutput | tuple[torch.Tensor, ...]:
-        """Logits and, with `labels` ((N,) whole numbers or (N, num_labels) shares), the mean cross-entropy."""
+        """Logits and, with `labels` ((N,) class numbers or (N, num_labels) soft targets), the mean cross-entropy."""
         logits = self.network(pixel_values)
         loss = None if labels is None else F.cross_entropy(logits, labels)
         if self.config.return_dict if return_dict is None else return_dict:
@@ -111,85 +113,93 @@ class EmotionForImageClassification(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """The model in float32 and evaluation mode, from safetensors alone; `dtype` asks for another type, "auto" does not.
+        """The model in float32 and evaluation mode, from safetensors only; `dtype` selects another type, except "auto".
 
-        Raises CheckpointError when the file lacks a tensor or has one too many. A head of another size is replaced by a fresh one only
-        with `ignore_mismatched_sizes=True`, as transformers' guides to fine-tuning have it.
+        Raises CheckpointError when the file lacks a tensor or has an unexpected one. A head of another size is replaced
+        by a new one only with `ignore_mismatched_sizes=True`, as in transformers' fine-tuning guides.
         """
         dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
         kwargs["dtype"] = torch.float32 if dtype in (None, "auto") else dtype
         kwargs.setdefault("use_safetensors", True)
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        # Any: the stubs of transformers do not describe the pair that output_loading_info returns
+        loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        model, info = loaded
         for problem in ("missing", "unexpected"):
             if keys := sorted(key.removeprefix("network.") for key in info[f"{problem}_keys"]):
                 raise CheckpointError(
-                    f"{problem} in the weights: {', '.join(keys[:4])}, {len(keys)} in all; they belong to another network or were renamed"
+                    f"{problem} in the weights: {', '.join(keys[:4])}, {len(keys)} in total; "
+                    "they belong to another network or were renamed"
                 )
-        model._refill([key for key, *_ in info["mismatched_keys"]])
+        model._fill_unset([key for key, *_ in info["mismatched_keys"]])
         return (model, info) if output_loading_info else model
 
     @torch.no_grad()
-    def _refill(self, replaced: list[str]) -> None:
-        """Fresh values for replaced tensors and for tables no file holds: transformers builds on the meta device, where both stay unset."""
-        tables = [
-            f"{name}.{table}" for name, module in self.named_modules() for table in module._non_persistent_buffers_set
+    def _fill_unset(self, replaced: list[str]) -> None:
+        """Initialise the replaced tensors and the buffers that files do not contain.
+
+        transformers builds the model on the meta device, which leaves both without values.
+        """
+        buffers = [
+            f"{name}.{buffer}" for name, module in self.named_modules() for buffer in module._non_persistent_buffers_set
         ]
-        if not replaced and not tables:
+        if not replaced and not buffers:
             return
-        fresh = type(self)(self.config)
-        values = {**dict(fresh.named_parameters()), **dict(fresh.named_buffers())}
-        mine = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        for name in {*replaced, *tables} & set(mine):
-            mine[name].copy_(values[name])
+        initialised = type(self)(cast(EmotionConfig, self.config))
+        values = {**dict(initialised.named_parameters()), **dict(initialised.named_buffers())}
+        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        for name in {*replaced, *buffers} & set(tensors):
+            tensors[name].copy_(values[name])
 
     def load_state_dict(self, state_dict: Mapping[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
-        """torch's own, also for tensors under the network's names, as files hold them: Trainer resumes from such a file."""
+        """torch's `load_state_dict`; names without the prefix "network." are accepted too.
+
+        Files have such names, and Trainer resumes from them.
+        """
         return super().load_state_dict(
             {f"network.{key.removeprefix('network.')}": value for key, value in state_dict.items()}, *args, **kwargs
         )
 
-    def save_pretrained(
+    def save_pretrained(  # type: ignore[override]  # the other parameters are passed on as keywords
         self,
         save_directory: str | os.PathLike,
         is_main_process: bool = True,
         state_dict: Mapping[str, torch.Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Weights under the network's own names, `config.json` and this code: a folder for transformers and for emotion_hub."""
+        """Write weights under the network's names, `config.json` and this code, for transformers and emotion_hub."""
         tensors = self.state_dict() if state_dict is None else state_dict
         tensors = {key.removeprefix("network."): value for key, value in tensors.items()}
         if is_main_process:
-            write_code(save_directory, self.config.classifier)
+            write_code(Path(save_directory), self.config.classifier)
         super().save_pretrained(save_directory, is_main_process=is_main_process, state_dict=tensors, **kwargs)
 
 
 class EmotionImageProcessor(BaseImageProcessor):
     """emotion_hub's preprocessing for transformers; `preprocess` is the same object as in `config.json`.
 
-    It decides everything, so `size`, `do_resize` and their like are refused: ConfigError.
+    Raises ConfigError for `size`, `do_resize` and similar arguments, because `preprocess` alone determines the input.
     """
 
     def __init__(self, preprocess: Mapping[str, Any], **kwargs: Any) -> None:
-        if refused := sorted(
-            key for key in kwargs if key not in ("auto_map", "image_processor_type") and not key.startswith("_")
-        ):
+        allowed = ("auto_map", "image_processor_type")
+        if refused := sorted(key for key in kwargs if key not in allowed and not key.startswith("_")):
             raise ConfigError(
-                f"{', '.join(map(repr, refused))}: the preprocessing belongs to the weights and is set by 'preprocess' alone"
+                f"{', '.join(map(repr, refused))}: the preprocessing belongs to the weights and is set by "
+                "'preprocess' alone"
             )
         super().__init__()
         self.preprocessor = Preprocessor(PreprocessConfig.from_dict(preprocess))
 
     def preprocess(self, images: Any, return_tensors: str | None = None) -> BatchFeature:
-        """pixel_values, float32 (N, C, S, S), of one picture or several: whatever `load_image` reads, and torch tensors.
+        """pixel_values, float32 (N, C, S, S), of one image or several: sources of `load_image` or torch tensors.
 
-        Raises ImageError for what is not a picture.
+        Raises ImageError for anything else.
         """
-        return BatchFeature(
-            {"pixel_values": self.preprocessor.batch(map(load_image, _pictures(images)))}, tensor_type=return_tensors
-        )
+        pixel_values = self.preprocessor.batch(map(load_image, _image_list(images)))
+        return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `preprocessor_config.json` gets."""
+        """The content of `preprocessor_config.json`."""
         auto_map = {"AutoImageProcessor": AUTO_MAP["AutoImageProcessor"]}
         return {
             "image_processor_type": type(self).__name__,
@@ -201,26 +211,26 @@ class EmotionImageProcessor(BaseImageProcessor):
     def get_image_processor_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The values of `preprocessor_config.json`; raises ConfigError when `config.json` beside it says something else."""
+        """The values of `preprocessor_config.json`; raises ConfigError when `config.json` has another `preprocess`."""
         values, unused = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
         try:
-            beside, _ = super().get_image_processor_dict(
+            model_config, _ = super().get_image_processor_dict(
                 pretrained_model_name_or_path, **{**kwargs, "image_processor_filename": "config.json"}
             )
-        except OSError:  # a processor that was saved alone
+        except OSError:  # the image processor was saved without a model
             return values, unused
-        if beside.get("preprocess", values.get("preprocess")) != values.get("preprocess"):
+        if model_config.get("preprocess", values.get("preprocess")) != values.get("preprocess"):
             raise ConfigError("preprocessor_config.json and config.json differ in 'preprocess'; one of them was edited")
         return values, unused
 
 
-def _pictures(images: Any) -> list[Any]:
-    """One picture an item: batches are split, a torch tensor becomes an array with its channels last."""
+def _image_list(images: Any) -> list[Any]:
+    """A list of single images: batches are split, torch tensors become arrays with the channels last."""
     if isinstance(images, list | tuple):
-        return [picture for item in images for picture in _pictures(item)]
+        return [image for item in images for image in _image_list(item)]
     if isinstance(images, torch.Tensor):
         array = (images.float() if images.is_floating_point() else images).cpu().numpy()
-        return _pictures(array if array.ndim < 3 else np.moveaxis(array, -3, -1))
+        return _image_list(array if array.ndim < 3 else np.moveaxis(array, -3, -1))
     if isinstance(images, np.ndarray) and images.ndim == 4:
         return list(images)
     return [images]

@@ -1,8 +1,8 @@
-"""Files for other libraries beside our weights: `config.json` and `model.safetensors` stay the ones that `EmotionClassifier` reads.
+"""Write checkpoint folders that transformers or timm can load.
 
-A folder of `write_transformers_files` serves two readers, `EmotionClassifier.from_pretrained` and transformers with
-`trust_remote_code=True`; what the pipeline does of its own is said at the top of `adapter`. A folder of `write_timm_files` serves our reader,
-timm, and transformers without remote code; the last two lack our preprocessing, see there.
+`EmotionClassifier.from_pretrained` loads each of these folders too. transformers needs `trust_remote_code=True` for a
+folder of `write_transformers_files`; the docstring of `adapter` lists the differences of its pipeline. A folder of
+`write_timm_files` is read by timm, and by transformers without remote code; both lack parts of our preprocessing.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ PROCESSOR_FILE = "preprocessor_config.json"
 
 
 def write_transformers_files(classifier_or_folder: EmotionClassifier | str | Path, folder: str | Path) -> list[Path]:
-    """The paths written: configuration, image processor's configuration, code and weights, for our reader and transformers' at once.
+    """The paths of the written files: weights, configuration, configuration of the image processor, and code.
 
-    A classifier's weights are saved as it saves them; those of an embedded name, a folder or a Hub id are copied as they are (`folder`
-    may be the same one). Raises what `EmotionClassifier.from_pretrained` raises.
+    The weights of a classifier are saved; those of an embedded name, a folder or a Hub id are copied byte for byte
+    (`folder` may be the same folder). Raises the errors of `EmotionClassifier.from_pretrained`.
     """
     classifier, folder = _classifier(classifier_or_folder), Path(folder)
     weights = _weights(classifier_or_folder, folder)
     config = classifier.config.to_dict()
-    # "auto" would give the type of the stored tensors; like our reader, everyone gets float32 unless they ask for less
+    # without "dtype", transformers loads the type of the stored tensors; `EmotionClassifier` loads float32
     shared = {
         "architectures": [_class_of("AutoModelForImageClassification")],
         "auto_map": AUTO_MAP,
@@ -45,50 +45,51 @@ def write_transformers_files(classifier_or_folder: EmotionClassifier | str | Pat
     }
     return [
         weights,
-        _json(folder / CONFIG_FILE, shared),
-        _json(folder / PROCESSOR_FILE, processor),
+        _write_json(folder / CONFIG_FILE, shared),
+        _write_json(folder / PROCESSOR_FILE, processor),
         write_code(folder, classifier.config),
     ]
 
 
 def is_timm_network(classifier: EmotionClassifier) -> bool:
-    """Whether `timm.create_model` alone builds the network, so that `write_timm_files` may be used."""
+    """Whether `timm.create_model` alone builds the network, which `write_timm_files` needs."""
     return type(classifier.network).__module__.startswith("timm.")
 
 
 def write_timm_files(
     classifier_or_folder: EmotionClassifier | str | Path, folder: str | Path, *, licence: str = "mit"
 ) -> list[Path]:
-    """The paths written: a `config.json` with timm's keys and ours, and the weights, whose names are timm's already.
+    """The paths of the written files: the weights, and a `config.json` with timm's keys and ours.
 
-    `timm.create_model("local-dir:FOLDER", pretrained=True)`, `"hf-hub:OWNER/NAME"` and transformers' pipeline, without remote code, give the
-    logits of our prepared pixels. What timm's preprocessing cannot say: the gray 48-pixel face that every picture passes first (a 48x48 gray
-    picture comes out equal, colours and other sizes do not), and the padding of a picture that is not square (its middle is cut out instead).
+    `timm.create_model("local-dir:FOLDER", pretrained=True)`, `"hf-hub:OWNER/NAME"` and transformers' pipeline, without
+    remote code, return the same logits for the same pixel values. timm's preprocessing has no resize to a gray 48-pixel
+    face, so that only a gray 48x48 image gets the same pixel values; and it crops an image that is not square to its
+    centre, where emotion_hub pads it.
 
-    Raises ConfigError for a network that `timm.create_model` does not build, and for a folder of `write_transformers_files`, whose readers
-    would be lost.
+    Raises ConfigError for a network that `timm.create_model` does not build, and for a folder of
+    `write_transformers_files`, because the new configuration would make it unreadable for transformers.
     """
     classifier, folder = _classifier(classifier_or_folder), Path(folder)
-    theirs: dict[str, Any] = getattr(classifier.network, "pretrained_cfg", None) or {}
     if not is_timm_network(classifier):
         raise ConfigError(
-            f"{classifier.config.model} is no network of timm's own; use write_transformers_files, which copies the network's code"
+            f"{classifier.config.model} is not a network of timm; "
+            "use write_transformers_files, which copies the network's code"
         )
-    if (folder / CONFIG_FILE).is_file() and "auto_map" in json.loads(
-        (folder / CONFIG_FILE).read_text(encoding="utf-8")
-    ):
+    existing = folder / CONFIG_FILE
+    if existing.is_file() and "auto_map" in json.loads(existing.read_text(encoding="utf-8")):
         raise ConfigError(
             f"{folder} has a {CONFIG_FILE} for transformers' remote code; write timm's files to a folder of their own"
         )
+    pretrained_cfg: dict[str, Any] = getattr(classifier.network, "pretrained_cfg", None) or {}
     prep, labels = classifier.config.preprocess, list(classifier.labels.labels)
     own = classifier.config.to_dict()
     config = {
         **{key: own[key] for key in ("model", "labels", "preprocess", "options")},
-        "architecture": theirs["architecture"],
+        "architecture": pretrained_cfg["architecture"],
         "num_classes": len(labels),
         "num_features": classifier.network.num_features,
         "label_names": labels,
-        "dtype": "float32",  # for transformers; see above
+        "dtype": "float32",  # as in write_transformers_files
         "pretrained_cfg": {
             "custom_load": False,
             "input_size": [prep.channels, prep.size, prep.size],
@@ -99,12 +100,12 @@ def write_timm_files(
             "mean": list(prep.mean),
             "std": list(prep.std),
             "num_classes": len(labels),
-            "first_conv": theirs["first_conv"],
-            "classifier": theirs["classifier"],
+            "first_conv": pretrained_cfg["first_conv"],
+            "classifier": pretrained_cfg["classifier"],
             "license": licence,
         },
     }
-    return [_weights(classifier_or_folder, folder), _json(folder / CONFIG_FILE, config)]
+    return [_weights(classifier_or_folder, folder), _write_json(folder / CONFIG_FILE, config)]
 
 
 def _classifier(source: EmotionClassifier | str | Path) -> EmotionClassifier:
@@ -112,7 +113,7 @@ def _classifier(source: EmotionClassifier | str | Path) -> EmotionClassifier:
 
 
 def _weights(source: EmotionClassifier | str | Path, folder: Path) -> Path:
-    """The weights in `folder`: a classifier's saved, a file copied byte for byte."""
+    """The path of the weights in `folder`, after a classifier was saved or a file was copied there."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / WEIGHTS_FILE
     if isinstance(source, EmotionClassifier):
@@ -126,6 +127,6 @@ def _class_of(loader: str) -> str:
     return AUTO_MAP[loader].split(".")[1]
 
 
-def _json(path: Path, values: dict[str, Any]) -> Path:
+def _write_json(path: Path, values: dict[str, Any]) -> Path:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8", newline="\n")
     return path

@@ -1,4 +1,7 @@
-"""Handler of a Hugging Face Inference Endpoint: the Inference API's image classification without an HTTP framework."""
+"""Handler of a Hugging Face Inference Endpoint.
+
+It implements image classification of the Inference API without an HTTP framework.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,29 @@ __all__ = ["EndpointHandler"]
 
 
 class EndpointHandler:
-    """Answers requests in the shape of the Hub's Inference API; what an Inference Endpoint calls.
+    """Image classification in the format of the Hub's Inference API; an Inference Endpoint calls it.
 
-    The largest face is answered for; a picture without a face gives an empty list. `whole` takes the picture as the face, as `transformers.pipeline`
-    does.
+    The largest face is classified; an image without a face gives an empty list. With the parameter `whole`, the image
+    is the face, as in `transformers.pipeline`.
     """
 
     def __init__(self, path: str | Path = "native48", *, predictor: EmotionPredictor | None = None) -> None:
-        """`path` is a checkpoint's folder, an embedded name or a Hub id; a ready predictor goes first."""
+        """Load the checkpoint at `path` (a folder, an embedded name or a Hub id), or use `predictor` instead."""
         self.predictor = predictor or EmotionPredictor.from_pretrained(path)
 
     def __call__(self, data: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """`data` is {"inputs": ..., "parameters": {...}}; raises InputError for anything else and ImageError for what is no picture."""
+        """[{"label", "score"}], the best first, for {"inputs": ..., "parameters": {...}}.
+
+        Raises InputError for other data and ImageError for inputs that are not an image.
+        """
         if not isinstance(data, Mapping):
-            raise InputError(f'{type(data).__name__} came; send {{"inputs": ..., "parameters": {{...}}}}')
+            raise InputError(f'the data is a {type(data).__name__}; send {{"inputs": ..., "parameters": {{...}}}}')
         return self.answer(InferenceRequest.of(data.get("inputs"), data.get("parameters")))
 
     def answer(self, request: InferenceRequest) -> list[dict[str, Any]]:
-        """[{"label", "score"}], the best first; raises ImageError for what is no picture."""
-        scene = locate(request.image, self.predictor.detector, whole=request.whole)
-        if not scene.faces:
+        """[{"label", "score"}], the best first; raises ImageError for inputs that are not an image."""
+        photo = locate(request.image, self.predictor.detector, whole=request.whole)
+        if not photo.faces:
             return []
-        logits = self.predictor.backend.logits(self.predictor.preprocessor(scene.faces[0].image)[None])[0]
-        return ranked(logits, self.predictor.labels, request)
+        pixel_values = self.predictor.preprocessor(photo.faces[0].image)[None]
+        return ranked(self.predictor.backend.logits(pixel_values)[0], self.predictor.labels, request)

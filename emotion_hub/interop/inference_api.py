@@ -1,4 +1,7 @@
-"""The Inference API's image classification: bytes or JSON in, a list of {"label", "score"} out."""
+"""Requests and responses of the Hub's Inference API for image classification.
+
+A request is an image or JSON; a response is a list of {"label", "score"}.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from emotion_hub.predictor import softmax
 
 __all__ = ["FUNCTIONS", "InferenceRequest", "ranked", "read_request"]
 
-#: What may turn logits into scores; `none` returns the logits.
+#: Functions from logits to scores; "none" returns the logits.
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
 _PARAMETERS = ("top_k", "function_to_apply", "whole")
@@ -25,7 +28,11 @@ _PARAMETERS = ("top_k", "function_to_apply", "whole")
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """One picture and how to answer: the `top_k` best labels (None: all), the function behind their scores, whether the picture is a face already."""
+    """One image and the parameters of its classification.
+
+    `top_k` is the number of labels in the response, None for all. `function_to_apply` is one of `FUNCTIONS`. `whole`
+    says that the image is a face, so that no face is detected.
+    """
 
     image: ImageSource
     top_k: int | None = None
@@ -34,12 +41,12 @@ class InferenceRequest:
 
     @classmethod
     def of(cls, inputs: Any, parameters: Any = None) -> InferenceRequest:
-        """The request for `inputs` (bytes, base64 text, a PIL image) and `parameters`; raises InputError naming what is wrong."""
+        """The request for `inputs` (bytes, base64 text, a PIL image) and `parameters` (an object or None).
+
+        Raises InputError, naming the parameter, for an unknown or invalid one and for missing inputs.
+        """
         if isinstance(inputs, str):
-            try:
-                inputs = decode_base64(inputs)
-            except InputError as error:
-                raise InputError(f"inputs {error}") from error
+            inputs = decode_base64(inputs, "inputs")
         if inputs is None:
             raise InputError('there is no picture; send its bytes, or {"inputs": base64, "parameters": {...}}')
         parameters = {} if parameters is None else parameters
@@ -48,11 +55,9 @@ class InferenceRequest:
         if unknown := sorted(set(parameters) - set(_PARAMETERS)):
             raise InputError(f"no parameter {', '.join(map(shown, unknown[:5]))}; there are {', '.join(_PARAMETERS)}")
         given = {key: value for key, value in parameters.items() if value is not None}
-        top_k, function, whole = (
-            given.get("top_k"),
-            given.get("function_to_apply", "softmax"),
-            given.get("whole", False),
-        )
+        top_k = given.get("top_k")
+        function = given.get("function_to_apply", "softmax")
+        whole = given.get("whole", False)
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
             raise InputError(f"top_k={shown(top_k)}: a whole number of at least 1")
         if function not in FUNCTIONS:
@@ -63,7 +68,10 @@ class InferenceRequest:
 
 
 def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
-    """The request in an HTTP body: JSON where the content type says so, else the picture itself. Raises InputError."""
+    """The request in an HTTP body: JSON for the content type application/json, else the bytes of the image.
+
+    Raises InputError for a body that is not a valid request.
+    """
     if content_type.partition(";")[0].strip().lower() != "application/json":
         return InferenceRequest.of(body or None)
     values = load_json(body)
@@ -77,10 +85,14 @@ def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
 
 
 def ranked(logits: np.ndarray, labels: LabelSet, request: InferenceRequest) -> list[dict[str, Any]]:
-    """[{"label", "score"}], the best first, from one face's logits, (num_classes,); raises CheckpointError for logits that are not finite."""
-    values = finite_logits(logits).astype(np.float64)
-    scores = {"softmax": softmax, "sigmoid": lambda x: 1 / (1 + np.exp(-x)), "none": lambda x: x}[
-        request.function_to_apply
-    ](values)
+    """[{"label", "score"}], the best first, from the logits of one face, (num_classes,).
+
+    Raises CheckpointError for logits that are not finite.
+    """
+    scores = finite_logits(logits).astype(np.float64)
+    if request.function_to_apply == "softmax":
+        scores = softmax(scores)
+    elif request.function_to_apply == "sigmoid":
+        scores = 1 / (1 + np.exp(-scores))
     best = np.argsort(-scores, kind="stable")[: request.top_k]
     return [{"label": labels.labels[i], "score": float(scores[i])} for i in best]

@@ -1,4 +1,4 @@
-"""JSON bodies with a picture as base64 text: parsed within limits."""
+"""Parse JSON bodies of limited size, and decode images in base64 text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from emotion_hub.errors import InputError
 
 __all__ = ["decode_base64", "load_json"]
 
-#: Brackets, braces and commas in a JSON body: far more than any request here has, and far fewer than it takes to keep the server busy.
+#: Largest number of brackets, braces and commas in a JSON body. Requests here have far fewer, and parsing this many
+#: takes less than a millisecond.
 MAX_STRUCTURE = 1000
 
 
 def load_json(body: bytes) -> Any:
-    """What a JSON body holds; raises InputError for other bytes and for more values than a request has, before they are read: nothing else runs meanwhile."""
+    """The value in a JSON body.
+
+    Raises InputError for other bytes, and for more than `MAX_STRUCTURE` brackets, braces and commas. They are counted
+    before the body is parsed, because the parser does not release the interpreter lock.
+    """
     if (count := sum(body.count(mark) for mark in (b"[", b"{", b","))) > MAX_STRUCTURE:
         raise InputError(
-            f"the JSON body has {count:,} brackets, braces and commas, at most {MAX_STRUCTURE:,} are read; send one object with the picture as base64"
+            f"the JSON body has {count:,} brackets, braces and commas, at most {MAX_STRUCTURE:,} are read; "
+            "send one object with the picture as base64"
         )
     try:
         return json.loads(body)
@@ -27,9 +33,14 @@ def load_json(body: bytes) -> Any:
         raise InputError(f"the body is not JSON, as its content type says: {error}") from error
 
 
-def decode_base64(text: str) -> bytes:
-    """The bytes that base64 text, or a data URL, stands for; raises InputError for other text."""
+def decode_base64(text: str, name: str) -> bytes:
+    """The bytes that base64 text, or a data URL, encodes.
+
+    Raises InputError, naming the field `name`, for other text.
+    """
     try:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InputError(f"is no base64 text: {error}; send the picture's bytes, or their base64 encoding") from error
+        raise InputError(
+            f"{name} is no base64 text: {error}; send the picture's bytes, or their base64 encoding"
+        ) from error

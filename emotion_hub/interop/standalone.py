@@ -1,52 +1,60 @@
-"""One file with everything a checkpoint needs, cut out of this package's own modules: what transformers runs as remote code.
+"""Generate the single Python file that transformers runs as remote code.
 
-Nothing is written a second time. The classes of `adapter` are the roots; every definition of ours that they use is copied as it stands,
-comments and all, down to the one network, and what stands outside the package is imported.
+The file is assembled from the text of this package's modules, so that no code is written twice. The classes of
+`adapter` are the roots. Every definition of this package that they use, directly or indirectly, is copied verbatim with
+its comments; definitions of other packages are imported. Of the networks only the needed ones are copied.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import dataclasses
 import symtable
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from emotion_hub.errors import ConfigError
+from emotion_hub.interop.module_text import ModuleText, used_names
+from emotion_hub.models.registry import get_entry
 from emotion_hub.version import __version__
 
-if TYPE_CHECKING:  # the cut is made from text; neither torch nor transformers is needed for it
-    from emotion_hub.models.classifier import ClassifierConfig
+if TYPE_CHECKING:  # modules are read as text, so that neither torch nor transformers is needed
+    from emotion_hub.models.config import ClassifierConfig
 
 __all__ = ["AUTO_MAP", "CODE_FILE", "standalone_source", "write_code"]
 
 CODE_FILE = "modeling_emotion_hub.py"
 
-#: transformers' name of a loader, and the class in CODE_FILE that it takes.
+#: {class of transformers that loads: class in CODE_FILE that it instantiates}.
 AUTO_MAP = {
     "AutoConfig": "modeling_emotion_hub.EmotionConfig",
     "AutoImageProcessor": "modeling_emotion_hub.EmotionImageProcessor",
     "AutoModelForImageClassification": "modeling_emotion_hub.EmotionForImageClassification",
 }
 
-_PACKAGE = Path(__file__).parents[1]
 _ADAPTER = "emotion_hub.interop.adapter"
 _REGISTRY = ("emotion_hub.models.registry", "_REGISTRY")
 
-#: What the file cannot do by itself, and what stands there instead.
-_INSTEAD = {
-    "load_pretrained": '''
+#: {function that cannot be copied: the text that replaces it}.
+_REPLACEMENTS = {
+    "load_function": '''
+
+def load_function(home: str) -> object:
+    """The function or class that a registry entry names; all of them are in this file."""
+    return globals()[home.partition(":")[2]]
+
 
 def load_pretrained(name: str, *_: object) -> None:
-    """Raises ConfigError: this file is for finished weights."""
-    raise ConfigError(f"{name}: starting weights are fetched by the package emotion_hub; this file only loads finished ones")''',
+    """Raises ConfigError: only the package can load starting weights."""
+    raise ConfigError(
+        f"{name}: only the package emotion_hub loads starting weights; this file loads complete checkpoints"
+    )''',
     "write_code": '''
 
 def write_code(*_: object) -> None:
-    """Nothing: transformers itself copies the file that a remote class came from."""''',
+    """Does nothing: transformers itself copies the file that defines a remote class."""''',
 }
 
 _HEADER = """\
@@ -59,7 +67,7 @@ _HEADER = """\
 
 
 def write_code(folder: str | Path, config: ClassifierConfig) -> Path:
-    """The path of CODE_FILE, written in `folder` for the networks that `config` names."""
+    """The path of CODE_FILE, which is written to `folder` for the networks that `config` names."""
     path = Path(folder) / CODE_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(standalone_source(_networks(config.model, config.options)), encoding="utf-8", newline="\n")
@@ -68,164 +76,135 @@ def write_code(folder: str | Path, config: ClassifierConfig) -> Path:
 
 @lru_cache(maxsize=64)
 def standalone_source(models: tuple[str, ...]) -> str:
-    """The text of CODE_FILE for these registered networks; the same for the same names and version.
+    """The text of CODE_FILE for these registered networks; it depends on their names and the package's version only.
 
-    Raises ConfigError when a definition cannot be cut out.
+    Raises ConfigError when a definition cannot be copied.
     """
-    cut = _Cut(models)
-    head = _HEADER.format(version=__version__, models=", ".join(sorted(models)), modules=", ".join(cut.order))
-    doc = f'"""{_docstring(_ADAPTER)}"""\n\nfrom __future__ import annotations\n'
-    source = "\n".join([head, doc, *cut.imports(), *cut.definitions(), ""])
+    definitions = _UsedDefinitions(models)
+    header = _HEADER.format(
+        version=__version__, models=", ".join(sorted(models)), modules=", ".join(definitions.module_order)
+    )
+    docstring = f'"""{_docstring(_ADAPTER)}"""\n\nfrom __future__ import annotations\n'
+    source = "\n".join([header, docstring, *definitions.imports(), *definitions.texts(), ""])
     if unknown := _unknown_names(source):
         raise ConfigError(
-            f"{CODE_FILE} for {', '.join(models)} would lack {', '.join(unknown)}; see how emotion_hub.interop.standalone finds what is used"
+            f"{CODE_FILE} for {', '.join(models)} would lack {', '.join(unknown)}; "
+            "import them at the top of the module that uses them, so that emotion_hub.interop.standalone copies them"
         )
     return source
 
 
-def _networks(model: str, options: dict) -> tuple[str, ...]:
-    """The registered names a configuration needs: its own and, of an ensemble, its members'."""
-    members = [name for m in options.get("members", ()) for name in _networks(m["model"], m.get("options", {}))]
+def _networks(model: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The registered names that a configuration needs: the network and, for an ensemble, its members."""
+    members = [
+        name for member in options.get("members", ()) for name in _networks(member["model"], member.get("options", {}))
+    ]
     return tuple(sorted({model, *members}))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Module:
-    """A module of ours as text: its top-level definitions, and where its other names come from, (module, name) or (module, None)."""
-
-    name: str
-    lines: tuple[str, ...]
-    definitions: dict[str, ast.stmt]
-    imported: dict[str, tuple[str, str | None]]
-
-    @classmethod
-    def read(cls, name: str) -> _Module:
-        """The module of this dotted name; nothing is imported."""
-        text = _PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
-        definitions: dict[str, ast.stmt] = {}
-        imported: dict[str, tuple[str, str | None]] = {}
-        for node in _statements(ast.parse(text)):
-            if isinstance(node, ast.Import):
-                imported |= {alias.asname or alias.name: (alias.name, None) for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported |= {alias.asname or alias.name: (node.module or "", alias.name) for alias in node.names}
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                definitions[node.name] = node
-            elif isinstance(node, ast.Assign | ast.AnnAssign):
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                definitions |= {n.id: node for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
-        return cls(name, tuple(text.splitlines()), definitions, imported)
-
-    def text_of(self, node: ast.stmt) -> str:
-        """The lines of a definition, with its decorators and the comment above it."""
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
-        while self.lines[first - 1].startswith("#"):
-            first -= 1
-        return "\n".join(self.lines[first : node.end_lineno])
-
-
-class _Cut:
-    """What the roots use: definitions by module, imports from outside, and replacements."""
+class _UsedDefinitions:
+    """The definitions that the roots and the networks use: their texts by module, imports and replacements."""
 
     def __init__(self, models: Iterable[str]) -> None:
         self.models = frozenset(models)
-        self.modules: dict[str, _Module] = {}
-        self.chosen: dict[str, set[str]] = {}
-        self.outside: set[tuple[str, str | None, str]] = set()
-        self.instead: set[str] = set()
-        self.order: list[str] = []
+        self.modules: dict[str, ModuleText] = {}
+        self.names: dict[str, set[str]] = {}
+        self.external: set[tuple[str, str | None, str]] = set()
+        self.replaced: set[str] = set()
+        self.module_order: list[str] = []
         for root in AUTO_MAP.values():
-            self._take(_ADAPTER, root.split(".")[1])
-        self._arrange(_ADAPTER)
+            self._add(_ADAPTER, root.split(".")[1])
+        for model in sorted(self.models):  # a registry entry names the function of its network as text
+            module, _, function = get_entry(model).home.partition(":")
+            self._add(f"emotion_hub.models.{module}", function)
+            self._append_module(f"emotion_hub.models.{module}")
+        self._append_module(_ADAPTER)
 
-    def _take(self, home: str, name: str) -> None:
-        module = self.modules[home] = self.modules.get(home) or _Module.read(home)
-        if name in module.definitions:
-            if name not in self.chosen.setdefault(home, set()):
-                self.chosen[home].add(name)
-                for used in _used(self._node(module, name)):
-                    self._take(home, used)
+    def _add(self, home: str, name: str) -> None:
+        """Add the definition `name` of the module `home`, and those that it uses."""
+        module = self.modules[home] = self.modules.get(home) or ModuleText.read(home)
+        if name in _REPLACEMENTS:
+            self.replaced.add(name)
+        elif name in module.definitions:
+            if name not in self.names.setdefault(home, set()):
+                self.names[home].add(name)
+                for used in used_names(self._node(module, name)):
+                    self._add(home, used)
         elif name in module.imported:
             origin, attribute = module.imported[name]
-            if name in _INSTEAD:
-                self.instead.add(name)
-            elif origin.split(".")[0] == "emotion_hub":
+            if origin.split(".")[0] == "emotion_hub":
                 if attribute != name:
                     raise ConfigError(
-                        f"{home} imports {attribute or origin} as {name}; under one name it could be copied"
+                        f"{home} imports {attribute or origin} as {name}; import it under its own name, "
+                        "because a copied definition keeps it"
                     )
-                self._take(origin, name)
+                self._add(origin, name)
             else:
-                self.outside.add((origin, attribute, name))
+                self.external.add((origin, attribute, name))
 
-    def _node(self, module: _Module, name: str) -> ast.stmt:
+    def _node(self, module: ModuleText, name: str) -> ast.stmt:
+        """The definition; of the registry, only the entries of the needed networks."""
         node = module.definitions[name]
         if (module.name, name) != _REGISTRY:
             return node
-        table = node.value
-        literal = {key.value for key in table.keys if key}
+        registry = cast(ast.AnnAssign, node)
+        table = cast(ast.Dict, registry.value)
         pairs = [
             (key, value)
             for key, value in zip(table.keys, table.values, strict=True)
-            if (key.value in self.models if key else self.models - literal)
+            if isinstance(key, ast.Constant) and key.value in self.models
         ]
         kept = ast.Dict([key for key, _ in pairs], [value for _, value in pairs])
-        return ast.copy_location(ast.AnnAssign(node.target, node.annotation, kept, node.simple), node)
+        return ast.copy_location(ast.AnnAssign(registry.target, registry.annotation, kept, registry.simple), node)
 
-    def _arrange(self, home: str) -> None:
-        """Modules after those they import from."""
+    def _append_module(self, home: str) -> None:
+        """Append a module to `module_order`, after those from which it imports."""
+        if home in self.module_order:
+            return
         for origin, _ in self.modules[home].imported.values():
-            if origin in self.chosen and origin not in self.order and origin != home:
-                self._arrange(origin)
-        self.order.append(home)
+            if origin in self.names and origin != home:
+                self._append_module(origin)
+        self.module_order.append(home)
 
     def imports(self) -> Iterator[str]:
-        """Import statements, sorted."""
-        plain = {(origin, name) for origin, attribute, name in self.outside if attribute is None}
+        """The import statements, sorted."""
+        modules = {(origin, name) for origin, attribute, name in self.external if attribute is None}
         yield from sorted(
-            f"import {origin}" if origin == name else f"import {origin} as {name}" for origin, name in plain
+            f"import {origin}" if origin == name else f"import {origin} as {name}" for origin, name in modules
         )
-        for origin in sorted({origin for origin, attribute, _ in self.outside if attribute}):
-            names = sorted(f"{a}" if a == n else f"{a} as {n}" for o, a, n in self.outside if o == origin and a)
+        for origin in sorted({origin for origin, attribute, _ in self.external if attribute}):
+            names = sorted(f"{a}" if a == n else f"{a} as {n}" for o, a, n in self.external if o == origin and a)
             yield f"from {origin} import {', '.join(names)}"
 
-    def definitions(self) -> Iterator[str]:
-        """The text of every definition, those that are used before their users."""
-        yield from (_INSTEAD[name] for name in sorted(self.instead))
-        bound: dict[str, str] = {}
-        for home in self.order:
+    def texts(self) -> Iterator[str]:
+        """The text of every definition; a definition precedes those that use it."""
+        yield from (_REPLACEMENTS[name] for name in sorted(self.replaced))
+        defined_in: dict[str, str] = {}
+        for home in self.module_order:
             module = self.modules[home]
-            for name in self.chosen[home]:
-                if bound.setdefault(name, home) != home:
-                    raise ConfigError(f"{bound[name]} and {home} both define {name}; in one file they would be one")
+            for name in self.names[home]:
+                if defined_in.setdefault(name, home) != home:
+                    raise ConfigError(
+                        f"{defined_in[name]} and {home} both define {name}; rename one, because both go into one file"
+                    )
             nodes = {
-                id(module.definitions[name]): (module.definitions[name], name) for name in sorted(self.chosen[home])
+                id(module.definitions[name]): (module.definitions[name], name) for name in sorted(self.names[home])
             }
             for node, name in sorted(nodes.values(), key=lambda pair: pair[0].lineno):
                 gap = "\n" if isinstance(node, ast.Assign | ast.AnnAssign) else "\n\n"
-                yield gap + (
-                    ast.unparse(self._node(module, name)) if (home, name) == _REGISTRY else module.text_of(node)
-                )
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Top-level statements, and those in a `try`: that is how a missing package gets our message."""
-    for node in tree.body:
-        yield from node.body if isinstance(node, ast.Try) else [node]
-
-
-def _used(node: ast.stmt) -> list[str]:
-    return sorted({n.id for n in ast.walk(node) if isinstance(n, ast.Name)})
+                is_registry = (home, name) == _REGISTRY
+                yield gap + (ast.unparse(self._node(module, name)) if is_registry else module.text_of(node))
 
 
 def _docstring(home: str) -> str:
-    return ast.get_docstring(ast.parse("\n".join(_Module.read(home).lines)), clean=False) or ""
+    return ast.get_docstring(ast.parse("\n".join(ModuleText.read(home).lines)), clean=False) or ""
 
 
 def _unknown_names(source: str) -> list[str]:
-    """Names that the text uses and nothing in it binds."""
+    """The names that the text uses and does not define."""
     top = symtable.symtable(source, CODE_FILE, "exec")
-    tables, free = [top], set()
+    tables: list[symtable.SymbolTable] = [top]
+    free: set[str] = set()
     while tables:
         table = tables.pop()
         tables += table.get_children()

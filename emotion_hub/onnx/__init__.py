@@ -1,1 +1,1 @@
-"""ONNX files of a checkpoint: export, quantisation, weights stored once, and the files that predictions run on."""
+"""ONNX files: export, quantisation, shared weights, ONNX Runtime sessions."""

@@ -1,7 +1,8 @@
-"""A classifier as an ONNX file that says how to use it: `export_onnx(classifier, path)`.
+"""Export a classifier to a self-describing ONNX file.
 
-The file's metadata holds the preprocessing, the labels, the network's name and the hash of the weights, so that a reader needs nothing else. The
-temperature is in the weights already. An export whose logits differ from torch's is refused.
+The metadata of the file holds the preprocessing, the labels, the network's name and the hash of the weights, so that a
+reader needs no other file. The calibration temperature is already part of the weights. An export whose logits differ
+from torch's is refused.
 """
 
 from __future__ import annotations
@@ -43,28 +44,28 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-#: torch's exporter keeps its state in globals.
-_exporting = threading.Lock()
+#: Allows one export at a time, because torch's exporter keeps its state in globals.
+_export_lock = threading.Lock()
 
 #: Names of the graph's input, float32 (N, C, S, S) normalised, and output, float32 (N, num_classes).
 INPUT, OUTPUT = "input", "logits"
 
-#: The operator set that is asked for, and the older one for runtimes that know no newer.
+#: The operator set that is tried first, and the older one that is tried when it fails.
 OPSETS = (17, 11)
 
-#: How the weights are stored; the computation is float32 either way.
+#: Types in which the weights can be stored; the computation is float32 in both cases.
 STORAGE = ("float32", "float16")
 
-#: The largest difference of a logit from torch's that an export may have, and the one for float16 storage, which rounds the weights themselves.
+#: Largest allowed difference of a logit from torch's, by storage type; float16 rounds the weights.
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 
-#: The metadata entry that holds everything as JSON.
+#: The metadata entry that holds the record of the export as JSON.
 METADATA_KEY = "emotion_hub"
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: the file, its operator set, how its weights are stored, and the largest difference of a logit from torch's."""
+    """A written file: its path, operator set, storage type, largest difference of a logit from torch's, and bytes."""
 
     path: Path
     opset: int
@@ -82,13 +83,16 @@ def export_onnx(
     faces: Sequence[Image.Image] = (),
     weights_file: str | Path | None = None,
 ) -> Export:
-    """Write the classifier to `path` and check it against torch on `faces` (drawn ones unless given).
+    """Write the classifier to `path` as ONNX and compare its logits with torch's on `faces` (by default `drawn_faces`).
 
-    `opset` 17, and 11 where that fails, unless one is named. The batch is dynamic, constants are folded, and the file appears whole or not at all.
-    With float16 `storage` batch norms are left to the runtime to fold, so that the weights of a float16 checkpoint are stored as they are; others
-    are rounded. Raises CheckpointError for a network that cannot be exported or whose logits differ, ConfigError for an unknown storage or operator
-    set, MissingDependencyError without onnx. `weights_file` is where the classifier was loaded from; its hash then stands in the metadata, and
+    The operator set is 17, or 11 when that fails, unless `opset` names one. The batch size is dynamic. The file is
+    replaced atomically. With float16 `storage`, weights are rounded to float16 and constants are not folded, so that
+    the tensors of a float16 checkpoint are stored bit for bit; the runtime folds batch norms when it loads the file.
+    `weights_file` is the file from which the classifier was loaded: its hash is written to the metadata, and
     `EmotionPredictor.from_pretrained` refuses the export beside other weights.
+
+    Raises CheckpointError for a network that cannot be exported or whose logits differ, ConfigError for an unknown
+    storage type or operator set, MissingDependencyError without onnx.
     """
     if storage not in STORAGE:
         raise ConfigError(f"storage={storage!r}; choose from {', '.join(STORAGE)}")
@@ -97,33 +101,33 @@ def export_onnx(
     try:
         import onnx
 
-        from emotion_hub.onnx.runtime import open_session  # the check below needs it
+        from emotion_hub.onnx.runtime import open_session  # for the comparison below
     except ImportError as error:
         raise missing_extra("exporting to ONNX", "onnx", error) from error
     path = Path(path)
     faces = list(faces) or drawn_faces()
     pixels = np.stack([classifier.preprocessor(face) for face in faces])
-    with _exporting, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with _export_lock, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         partial = Path(folder) / path.name
-        used = _write(classifier, pixels[:2], partial, (opset,) if opset else OPSETS, fold=storage == "float32")
+        written = _write(classifier, pixels[:2], partial, (opset,) if opset else OPSETS, fold=storage == "float32")
         model = onnx.load(str(partial))
         if storage == "float16":
-            _store_halves(model)
-        onnx.helper.set_model_props(model, _metadata(classifier, used, storage, weights_file))
+            _store_float16(model)
+        onnx.helper.set_model_props(model, _metadata(classifier, written, storage, weights_file))
         onnx.checker.check_model(model)
         onnx.save(model, str(partial))
-        difference = _difference(classifier, open_session(partial), pixels)
+        difference = _largest_difference(classifier, open_session(partial), pixels)
         if not difference <= TOLERANCE[storage]:
             raise CheckpointError(
-                f"{classifier.config.model}'s logits differ from torch's by {difference:.2g}, more than {TOLERANCE[storage]:g}; the export is not kept. "
-                f"Try another opset than {used}"
+                f"{classifier.config.model}'s logits differ from torch's by {difference:.2g}, more than "
+                f"{TOLERANCE[storage]:g}; the export is not kept. Try another opset than {written}"
             )
         os.replace(partial, path)
-    return Export(path, used, storage, difference, path.stat().st_size)
+    return Export(path, written, storage, difference, path.stat().st_size)
 
 
 def weights_hash(classifier: EmotionClassifier) -> str:
-    """SHA-256 over the names, types and values of all tensors, whatever file they came from."""
+    """SHA-256 of the names, types, shapes and values of all tensors; it does not depend on the file format."""
     digest = hashlib.sha256()
     for name, tensor in sorted(classifier.network.state_dict().items()):
         values = tensor.detach().cpu().contiguous().numpy()
@@ -133,16 +137,18 @@ def weights_hash(classifier: EmotionClassifier) -> str:
 
 
 def drawn_faces(count: int = 8) -> list[Image.Image]:
-    """Gray pictures of 48 pixels with faces' range of light: smooth shapes under noise, seeded."""
+    """Gray 48x48 images with the gray levels of faces: smooth shapes with noise, the same ones at every call."""
     rng = np.random.default_rng(0)
-    small = rng.integers(0, 256, (count, 6, 6), dtype=np.uint8)
+    grids = rng.integers(0, 256, (count, 6, 6), dtype=np.uint8)
     smooth = [
-        np.asarray(Image.fromarray(s).resize((48, 48), Image.Resampling.BICUBIC), dtype=np.float32) for s in small
+        np.asarray(Image.fromarray(grid).resize((48, 48), Image.Resampling.BICUBIC), dtype=np.float32) for grid in grids
     ]
-    return [Image.fromarray((s + rng.normal(0, 8, s.shape)).clip(0, 255).astype(np.uint8)) for s in smooth]
+    noisy = [levels + rng.normal(0, 8, levels.shape) for levels in smooth]
+    return [Image.fromarray(levels.clip(0, 255).astype(np.uint8)) for levels in noisy]
 
 
 def _write(classifier: EmotionClassifier, pixels: np.ndarray, path: Path, opsets: Sequence[int], *, fold: bool) -> int:
+    """The first of `opsets` with which torch writes the network to `path`; raises CheckpointError when all fail."""
     import torch
     from torch.onnx import TrainingMode
 
@@ -152,7 +158,7 @@ def _write(classifier: EmotionClassifier, pixels: np.ndarray, path: Path, opsets
     for opset in opsets:
         try:
             with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")  # the exporter that knows these operator sets announces its age
+                warnings.simplefilter("ignore")  # the exporter for these operator sets is deprecated
                 torch.onnx.export(
                     classifier.network.eval(),
                     (example,),
@@ -166,7 +172,7 @@ def _write(classifier: EmotionClassifier, pixels: np.ndarray, path: Path, opsets
                     dynamo=False,
                 )
             return opset
-        except Exception as error:  # the exporter raises whatever its steps raise; each reason is reported below
+        except Exception as error:  # the exporter raises errors of any class; each reason is reported below
             failures.append(f"opset {opset}: {first_line(error)}")
             log.info("%s cannot be exported with %s", classifier.config.model, failures[-1])
     raise CheckpointError(f"{classifier.config.model} cannot be exported to ONNX: {'; '.join(failures)}")
@@ -193,18 +199,19 @@ def _metadata(
 
 
 def record_of(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
-    """Our entry of an ONNX file's metadata; raises CheckpointError, naming the file, where there is none."""
+    """The record that `export_onnx` wrote to an ONNX file's metadata; raises CheckpointError, naming the file, else."""
     try:
         record = json.loads(metadata[METADATA_KEY])
         return {**record, "preprocess": dict(record["preprocess"]), "labels": list(record["labels"])}
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{name!r} does not say how to use it (its metadata {METADATA_KEY!r}: {error}); write it with emotion_hub.onnx.export.export_onnx"
+            f"{name!r} was not written by emotion_hub: its metadata {METADATA_KEY!r} cannot be read ({error}); "
+            "write it with emotion_hub.onnx.export.export_onnx"
         ) from error
 
 
-def _store_halves(model: Any) -> None:
-    """Store every large float32 weight as float16 behind a cast, which runtimes fold away when they load the file."""
+def _store_float16(model: Any) -> None:
+    """Store every large float32 weight as float16, followed by a cast that runtimes fold when they load the file."""
     import onnx
 
     graph = model.graph
@@ -226,7 +233,8 @@ def _store_halves(model: Any) -> None:
     graph.node.extend(nodes)
 
 
-def _difference(classifier: EmotionClassifier, session: Any, pixels: np.ndarray) -> float:
+def _largest_difference(classifier: EmotionClassifier, session: Any, pixels: np.ndarray) -> float:
+    """The largest absolute difference of a logit from torch's, for a batch of one face and one of all faces."""
     import torch
 
     with torch.inference_mode():

@@ -1,7 +1,8 @@
-"""One stored form of a checkpoint's weights: an ONNX file that reads them from the safetensors file beside it.
+"""Share weights between ONNX and safetensors files as ONNX external data.
 
-ONNX keeps a large tensor as "external data", a file name with an offset and a length; a safetensors file is a header and the tensors' bytes one after
-another. So a graph of some hundred kilobytes serves ONNX Runtime from the weights that torch loads, and a package holds them once.
+ONNX can store a tensor as "external data": a file name, an offset and a length. A safetensors file is a header followed
+by the bytes of the tensors. An ONNX graph of some hundred kilobytes can therefore read its weights from the safetensors
+file that torch loads, and the package stores them once.
 https://onnx.ai/onnx/repo-docs/ExternalData.html, https://huggingface.co/docs/safetensors
 """
 
@@ -17,71 +18,82 @@ from emotion_hub.errors import CheckpointError, missing_extra
 
 __all__ = ["copy_self_contained", "file_bytes", "share_weights"]
 
-#: Smaller tensors stay in the graph, in bytes.
+#: Tensors with fewer bytes stay in the graph.
 SMALLEST = 512
 
-_FLOAT16 = 10  # onnx.TensorProto.FLOAT16, which safetensors call F16
+#: onnx.TensorProto.FLOAT16; "F16" in safetensors.
+_FLOAT16 = 10
 
 
 def share_weights(path: Path) -> int:
-    """Let the ONNX file at `path` read its large float16 tensors from `model.safetensors` in the same folder; the bytes saved.
+    """The bytes saved by making the ONNX file at `path` read its large tensors from `model.safetensors` beside it.
 
-    The file must have been exported from exactly these weights with float16 storage. Raises CheckpointError for a tensor that is not there bit for bit.
+    The file must have been exported from exactly these weights with float16 storage. Raises CheckpointError for a
+    tensor that the safetensors file does not contain bit for bit, MissingDependencyError without onnx.
     """
-    onnx = _onnx("sharing weights")
+    onnx = _import_onnx("sharing weights")
     weights = path.with_name(WEIGHTS_FILE)
-    stored = _stored(weights)
-    model, before = onnx.load(str(path)), path.stat().st_size
+    offsets = _float16_offsets(weights)
+    model, size_before = onnx.load(str(path)), path.stat().st_size
     for tensor in model.graph.initializer:
         if tensor.data_type != _FLOAT16 or len(content := onnx.numpy_helper.to_array(tensor).tobytes()) < SMALLEST:
             continue
-        if content not in stored:
+        if content not in offsets:
             raise CheckpointError(
-                f"tensor {tensor.name!r} of {path.name} is not in {weights.name} beside it; export these weights with float16 storage"
+                f"tensor {tensor.name!r} of {path.name} is not in {weights.name} beside it; "
+                "export these weights with float16 storage"
             )
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in (("location", weights.name), ("offset", str(stored[content])), ("length", str(len(content)))):
+        location = {"location": weights.name, "offset": str(offsets[content]), "length": str(len(content))}
+        for key, value in location.items():
             entry = tensor.external_data.add()
             entry.key, entry.value = key, value
     path.write_bytes(model.SerializeToString())
-    return before - path.stat().st_size
+    return size_before - path.stat().st_size
 
 
 def copy_self_contained(source: Path, target: Path) -> Path:
-    """A copy of an ONNX file that needs no other file; byte for byte where it needs none already."""
-    onnx = _onnx("copying an ONNX file out of its folder")
+    """`target`, written as a copy of an ONNX file that needs no other file.
+
+    A file without external data is copied byte for byte. Raises MissingDependencyError without onnx.
+    """
+    onnx = _import_onnx("copying an ONNX file out of its folder")
     model = onnx.load(str(source), load_external_data=False)
     if not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         shutil.copyfile(source, target)
         return target
-    target.write_bytes(onnx.load(str(source)).SerializeToString())  # loading takes the tensors in
+    target.write_bytes(onnx.load(str(source)).SerializeToString())  # loading reads the external tensors
     return target
 
 
 def file_bytes(path: Path) -> int:
-    """The bytes of an ONNX file and of the weights file that it reads."""
-    model = _onnx("measuring an ONNX file").load(str(path), load_external_data=False)
+    """The size in bytes of an ONNX file and of the weights files that it reads.
+
+    Raises MissingDependencyError without onnx.
+    """
+    model = _import_onnx("measuring an ONNX file").load(str(path), load_external_data=False)
     names = {
         entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
     return path.stat().st_size + sum(path.with_name(name).stat().st_size for name in names)
 
 
-def _stored(weights: Path) -> dict[bytes, int]:
-    """{a float16 tensor's bytes: where they begin in the file}."""
+def _float16_offsets(weights: Path) -> dict[bytes, int]:
+    """{bytes of a float16 tensor: their offset in the safetensors file}."""
     content = weights.read_bytes()
-    begin = 8 + int.from_bytes(content[:8], "little")
-    header: dict[str, Any] = json.loads(content[8:begin])
-    found = {}
+    data_start = 8 + int.from_bytes(content[:8], "little")
+    header: dict[str, Any] = json.loads(content[8:data_start])
+    offsets = {}
     for name, entry in header.items():
         if name != "__metadata__" and entry["dtype"] == "F16":
-            first, last = (begin + offset for offset in entry["data_offsets"])
-            found[content[first:last]] = first
-    return found
+            first, end = (data_start + offset for offset in entry["data_offsets"])
+            offsets[content[first:end]] = first
+    return offsets
 
 
-def _onnx(what: str) -> Any:
+def _import_onnx(what: str) -> Any:
+    """The module onnx; raises MissingDependencyError, saying that `what` needs it."""
     try:
         import onnx
     except ImportError as error:

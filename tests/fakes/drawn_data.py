@@ -1,4 +1,4 @@
-"""Faces that are drawn, a data set of them and a recipe that a test trains on in seconds."""
+"""Drawn faces, a data set of them, and a recipe that trains in seconds."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ std = [0.5]
 
 
 def drawn_face(label: int, seed: int | np.random.Generator) -> Image.Image:
-    """Gray, 48x48: the label is where a bright bar lies; noise strong enough that no two faces are near copies."""
+    """Gray, 48x48: the position of a bright bar encodes the label; noise keeps all faces dissimilar."""
     pixels = np.random.default_rng(seed).integers(0, 250, (48, 48), dtype=np.uint8)
     pixels[4 + 6 * label : 8 + 6 * label, 8:40] = 230
     return Image.fromarray(pixels)
 
 
 def drawn_folder(root: Path) -> Path:
-    """`root` with a folder a split and class: 35, 14 and 14 faces, all different."""
+    """`root` with one folder per split and class: 35, 14 and 14 faces, all different."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 5), ("validation", 2), ("test", 2)):
         for label, name in enumerate(FER2013.labels):

@@ -1,4 +1,4 @@
-"""Files made to break or to hold up a decoder; small, and drawn here."""
+"""Decompression bombs and other files that crash or block decoders."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SIDE = 6320
 
 @lru_cache(maxsize=4)
 def progressive_jpeg(side: int = SIDE) -> bytes:
-    """A gray square with a progressive encoder's usual scans."""
+    """A gray square as a progressive JPEG with the default scans of the encoder."""
     buffer = io.BytesIO()
     Image.new("L", (side, side), 128).save(buffer, "JPEG", progressive=True)
     return buffer.getvalue()
 
 
 def scan_bomb(scans: int, side: int = SIDE) -> bytes:
-    """`progressive_jpeg` with its last scan repeated: each repetition costs some 65 bytes and one more pass over the picture."""
+    """`progressive_jpeg` with its last scan repeated; each repetition adds 65 bytes and one pass over the image."""
     data = progressive_jpeg(side)
     end = data.rindex(b"\xff\xd9")
     last = data[data.rindex(b"\xff\xda") : end]
@@ -43,13 +43,13 @@ def scan_bomb(scans: int, side: int = SIDE) -> bytes:
 
 
 def many_segment_jpeg(segments: int) -> bytes:
-    """A small JPEG behind a long row of empty comments, each of which costs a step of Pillow's header reader."""
+    """A small JPEG after many empty comments, each of which costs a step of Pillow's header reader."""
     data = progressive_jpeg(32)
     return data[:2] + b"\xff\xfe\x00\x02" * segments + data[2:]
 
 
 def tiff_of(jpeg: bytes, side: int = SIDE) -> bytes:
-    """A TIFF whose only strip is that JPEG."""
+    """A TIFF whose only strip is a JPEG."""
     entries = [
         (256, 4, 1, side),
         (257, 4, 1, side),
@@ -82,22 +82,22 @@ def _png(*chunks: tuple[bytes, bytes], side: int = 8) -> bytes:
 
 
 def too_transparent_png() -> bytes:
-    """A palette of two colours with transparency for three hundred."""
+    """A PNG with a palette of two colours and transparency values for three hundred."""
     return _png((b"PLTE", bytes(6)), (b"tRNS", bytes(300)))
 
 
 def no_palette_png() -> bytes:
-    """A palette picture without its palette."""
+    """A PNG in palette mode without a palette."""
     return _png()
 
 
 def many_chunk_png(chunks: int) -> bytes:
-    """A small PNG behind a long row of empty chunks of an unknown kind."""
+    """A small PNG with many empty chunks of an unknown type."""
     return _png((b"PLTE", bytes(768)), *[(b"eMPt", b"")] * chunks)
 
 
 def run_length_bmp(side: int = SIDE, size: int = 10_000_000) -> bytes:
-    """Runs of one pixel each: Pillow decodes them in Python."""
+    """A BMP with runs of one pixel, which Pillow decodes in Python."""
     runs = b"\x01\x05" * ((size - 2000) // 2)
     palette = bytes(1024)
     start = 14 + 40 + len(palette)
@@ -107,7 +107,7 @@ def run_length_bmp(side: int = SIDE, size: int = 10_000_000) -> bytes:
 
 
 def many_block_gif(blocks: int) -> bytes:
-    """A small GIF behind a long row of empty comments."""
+    """A small GIF after many empty comments."""
     buffer = io.BytesIO()
     Image.new("P", (8, 8)).save(buffer, "GIF")
     data = buffer.getvalue()
@@ -116,7 +116,7 @@ def many_block_gif(blocks: int) -> bytes:
 
 
 def many_strip_tiff(strips: int) -> bytes:
-    """A picture one pixel wide whose rows are strips of their own, all at the same place."""
+    """A TIFF one pixel wide, with one strip per row, all at the same offset."""
     entries = [
         (256, 4, 1, 1),
         (257, 4, 1, strips),

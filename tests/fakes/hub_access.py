@@ -1,4 +1,4 @@
-"""What the Hub's routes share: the site they serve, who is asking, and whether they may."""
+"""Local Hub: shared state, authentication and authorisation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from tests.fakes.hub_store import KINDS, Account, HubError, Repo, Store
 
 
 @dataclass
-class Site:
-    """What the routes serve: a store, its two addresses, and three limits (bytes, bytes, entries) that tests may lower."""
+class HubState:
+    """The state that the routes share: the store, its two addresses, and limits that tests may lower.
+
+    `part_size` is the size of an upload part in bytes, `page` the number of entries per page.
+    """
 
     store: Store
     endpoint: str = ""
@@ -22,12 +25,12 @@ class Site:
     page: int = 1000
 
 
-async def the_hub(request: Request) -> Site:
+async def current_hub(request: Request) -> HubState:
     return request.app.state.hub
 
 
-async def the_caller(request: Request) -> Account | None:
-    """The account whose token the request carries, None without a token; 401 for an unknown one."""
+async def current_account(request: Request) -> Account | None:
+    """The account of the token in the request, None without a token; 401 for an unknown token."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     known = request.app.state.hub.store.accounts
     if scheme and token not in known:
@@ -35,19 +38,19 @@ async def the_caller(request: Request) -> Account | None:
     return known.get(token)
 
 
-Hub = Annotated[Site, Depends(the_hub)]
-Caller = Annotated[Account | None, Depends(the_caller)]
+Hub = Annotated[HubState, Depends(current_hub)]
+Caller = Annotated[Account | None, Depends(current_account)]
 
 
-def belongs(repo: Repo, caller: Account | None) -> bool:
+def is_owner(repo: Repo, caller: Account | None) -> bool:
     return caller is not None and repo.owner in (caller.name, *caller.orgs)
 
 
 async def readable(hub: Hub, caller: Caller, owner: str, name: str, kinds: str = "models") -> Repo:
-    # The real Hub sends a 401 without a code where nobody is signed in, and the client knows it as "repository not found"
-    # by a pattern that wants https. Over http only the code gives callers the same exception.
+    # To anonymous requests, the real Hub sends a 401 without an error code, which the client recognises as "repository
+    # not found" by a pattern of https URLs. Over http, only the code makes the client raise the same exception.
     repo = hub.store.repos.get((KINDS.get(kinds, ""), f"{unquote(owner)}/{unquote(name)}"))
-    if repo is None or (repo.private and not belongs(repo, caller)):
+    if repo is None or (repo.private and not is_owner(repo, caller)):
         raise (
             HubError(404, "Repository not found", "RepoNotFound")
             if caller
@@ -60,12 +63,12 @@ Readable = Annotated[Repo, Depends(readable)]
 
 
 async def contributor(repo: Readable, caller: Caller, create_pr: bool = False) -> Account:
-    """Who may change the repository, or, with create_pr, propose a change to it."""
+    """The account, if it may change the repository or, with create_pr, propose a change; else 401 or 403."""
     if caller is None:
         raise HubError(401, "Invalid username or password.", "RepoNotFound")
     if caller.role != "write":
         raise HubError(403, "Forbidden: you must use a write token to upload to a repository.")
-    if not create_pr and not belongs(repo, caller):
+    if not create_pr and not is_owner(repo, caller):
         raise HubError(
             403, f"Forbidden: you don't have the rights to write to {repo.id}. Use create_pr to propose the change."
         )
@@ -73,8 +76,8 @@ async def contributor(repo: Readable, caller: Caller, create_pr: bool = False) -
 
 
 def refuse_gated(repo: Repo, caller: Account | None) -> None:
-    """A gated repository shows what it has and hands out nothing."""
-    if repo.gated and not belongs(repo, caller):
+    """401 or 403 for files of a gated repository; its file list is public."""
+    if repo.gated and not is_owner(repo, caller):
         message = f"Access to {repo.kind} {repo.id} is restricted and you are not in the authorized list."
         raise HubError(403 if caller else 401, message, "GatedRepo")
 

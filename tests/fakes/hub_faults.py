@@ -1,4 +1,7 @@
-"""The log of the Hub's requests, and failures on demand: error answers, connections cut inside a body, delays."""
+"""Local Hub: request log and fault injection.
+
+Faults are error responses, connections cut inside a body, and delays.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Request:
-    """One request as it was answered; `path` is decoded and without the query, `status` None while there is no answer."""
+    """One request; `path` is decoded and has no query, `status` is None until the response starts."""
 
     method: str
     path: str
@@ -23,7 +26,11 @@ class Request:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests whose path holds a match of `path` and whose method is `method`, if given."""
+    """A fault for the next `times` requests whose path contains a match of `path`, and with `method` if it is given.
+
+    `status` is the status of an error response, `after` the number of bytes of the body after which the connection is
+    closed, `seconds` a delay.
+    """
 
     path: str
     times: int
@@ -33,16 +40,16 @@ class Fault:
     seconds: float = 0.0
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def meets(self, request: Request) -> bool:
+    def matches(self, request: Request) -> bool:
         return (
             self.times > 0 and self.method in (None, request.method) and re.search(self.path, request.path) is not None
         )
 
 
-class Front:
-    """Stands before an ASGI application: writes the log, carries out the faults, and leaves paths percent-encoded.
+class FaultMiddleware:
+    """ASGI middleware that logs requests, injects faults and passes paths on percent-encoded.
 
-    Encoded, because the Hub's clients send a revision or path that contains slashes as one segment: refs%2Fpr%2F1.
+    They stay encoded because clients send a revision or path with slashes as one segment: refs%2Fpr%2F1.
     """
 
     def __init__(self, app: Any) -> None:
@@ -54,14 +61,14 @@ class Front:
         headers = {key.decode().lower(): value.decode("latin-1") for key, value in scope["headers"]}
         request = Request(scope["method"], scope["path"], scope["query_string"].decode(), headers)
         self.log.append(request)
-        fault = next((f for f in self.faults if f.meets(request)), None)
+        fault = next((f for f in self.faults if f.matches(request)), None)
         if fault:
             fault.times -= 1
             await asyncio.sleep(fault.seconds)
         if fault and fault.status:
             request.status = fault.status
             while (await receive()).get("more_body"):
-                pass  # the client is still sending; closing now could lose it the answer
+                pass  # the client is still sending; it would miss a response after which the connection is closed
             body = b'{"error": "injected failure"}'
             sent = {"content-type": "application/json", "content-length": str(len(body)), **fault.headers}
             await send(
@@ -73,20 +80,20 @@ class Front:
             )
             await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
             return
-        left = fault.after if fault else None
+        remaining = fault.after if fault else None
 
-        async def watched(message: dict[str, Any]) -> None:
-            nonlocal left
+        async def send_until_cut(message: dict[str, Any]) -> None:
+            nonlocal remaining
             if request.cut:
                 return
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-            elif left is not None and len(message.get("body", b"")) > left:
-                # The rest never comes: uvicorn closes the connection when the application ends without it.
+            elif remaining is not None and len(message.get("body", b"")) > remaining:
+                # The rest is not sent: uvicorn closes the connection when the application returns without it.
                 request.cut = True
-                message = {**message, "body": message["body"][:left], "more_body": True}
-            elif left is not None:
-                left -= len(message.get("body", b""))
+                message = {**message, "body": message["body"][:remaining], "more_body": True}
+            elif remaining is not None:
+                remaining -= len(message.get("body", b""))
             await send(message)
 
-        await self.app({**scope, "path": scope["raw_path"].decode()}, receive, watched)
+        await self.app({**scope, "path": scope["raw_path"].decode()}, receive, send_until_cut)

@@ -1,4 +1,4 @@
-"""The content of the Hub's files as routes: downloads with ranges and redirects, uploads of large files in one piece or several."""
+"""Local Hub: routes for downloads, ranges, redirects and LFS uploads."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ router = APIRouter()
 @router.api_route("/{owner}/{name}/resolve/{rev}/{path:path}", methods=["GET", "HEAD"])
 @router.api_route("/{kinds}/{owner}/{name}/resolve/{rev}/{path:path}", methods=["GET", "HEAD"])
 async def resolve(hub: Hub, repo: Readable, caller: Caller, rev: Rev, path: str, request: Request) -> Response:
-    """A file's content; a large file's address, with what the client has to know of it."""
+    """The content of a file; for a large file, a redirect with its size and hash in the headers."""
     refuse_gated(repo, caller)
     commit = repo.at(rev)
-    about = {"X-Repo-Commit": commit.oid}
+    headers = {"X-Repo-Commit": commit.oid}
     file = commit.files.get(unquote(path))
     if file is None:
-        raise HubError(404, "Entry not found", "EntryNotFound", about)
+        raise HubError(404, "Entry not found", "EntryNotFound", headers)
     if file.sha256 is None:
-        return deliver(hub.store.blobs[file.oid], file.oid, request, about)
-    about |= {"X-Linked-Size": str(file.size), "X-Linked-Etag": f'"{file.sha256}"'}
-    return RedirectResponse(f"{hub.cdn}/cdn/{file.sha256}", 302, about)
+        return content_response(hub.store.blobs[file.oid], file.oid, request, headers)
+    headers |= {"X-Linked-Size": str(file.size), "X-Linked-Etag": f'"{file.sha256}"'}
+    return RedirectResponse(f"{hub.cdn}/cdn/{file.sha256}", 302, headers)
 
 
-def deliver(data: bytes, etag: str, request: Request, about: dict[str, str] | None = None) -> Response:
-    """All of it (200), the range asked for (206), nothing where the asker has it already (304)."""
-    headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes", **(about or {})}
+def content_response(data: bytes, etag: str, request: Request, more: dict[str, str] | None = None) -> Response:
+    """The whole content (200), the requested range (206), or nothing when the client has this ETag (304)."""
+    headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes", **(more or {})}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
-    if not wanted or wanted.groups() == ("", ""):
+    byte_range = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+    if not byte_range or byte_range.groups() == ("", ""):
         return Response(data, headers=headers, media_type="application/octet-stream")
-    first, last = wanted.groups()
+    first, last = byte_range.groups()
     start = int(first) if first else max(len(data) - int(last), 0)
     stop = min(int(last) + 1, len(data)) if first and last else len(data)
     if start >= stop:
@@ -49,7 +49,7 @@ def deliver(data: bytes, etag: str, request: Request, about: dict[str, str] | No
     return Response(data[start:stop], 206, headers, "application/octet-stream")
 
 
-# --- the other origin, where large files lie ----------------------------------------------------------------------------
+# the other origin, which stores large files
 
 
 @router.api_route("/cdn/{sha256}", methods=["GET", "HEAD"])
@@ -57,7 +57,7 @@ async def cdn_get(hub: Hub, sha256: str, request: Request) -> Response:
     _refuse_token(request)
     if sha256 not in hub.store.large:
         raise HubError(404, "no such object")
-    return deliver(hub.store.large[sha256], sha256, request)
+    return content_response(hub.store.large[sha256], sha256, request)
 
 
 @router.put("/cdn/{sha256}")
@@ -72,19 +72,19 @@ async def cdn_put(hub: Hub, sha256: str, request: Request, part: int = 0) -> Res
 
 
 def _refuse_token(request: Request) -> None:
-    if "authorization" in request.headers:  # storage that signs its addresses refuses a second way to authenticate
+    if "authorization" in request.headers:  # storage with signed URLs refuses a second authentication
         raise HubError(400, "Only one auth mechanism allowed")
 
 
-# --- git-lfs ------------------------------------------------------------------------------------------------------------
+# git-lfs
 
 
 @router.post("/{owner}/{name}.git/info/lfs/objects/batch")
 @router.post("/{kinds}/{owner}/{name}.git/info/lfs/objects/batch")
 async def batch(hub: Hub, repo: Readable, caller: Caller, request: Request) -> dict[str, Any]:
-    """Where to send each object; nothing for those that are here already."""
+    """The upload URL of each object; no URL for objects that exist already."""
     body = await request.json()
-    if caller is None or caller.role != "write":  # whoever has a write token may upload: it may be for a pull request
+    if caller is None or caller.role != "write":  # any write token is enough: the object can be for a pull request
         raise HubError(403 if caller else 401, "Forbidden: you must use a write token to upload to a repository.")
     several = "multipart" in body["transfers"]
     root = f"{hub.endpoint}/{repo.prefix}.git/info/lfs/objects"
@@ -108,13 +108,13 @@ async def batch(hub: Hub, repo: Readable, caller: Caller, request: Request) -> d
 @router.post("/{owner}/{name}.git/info/lfs/objects/complete")
 @router.post("/{kinds}/{owner}/{name}.git/info/lfs/objects/complete")
 async def complete(hub: Hub, request: Request) -> None:
-    """The end of an upload in parts; the address is signed on the real Hub and needs no token."""
+    """Complete an upload in parts; needs no token, because the URL is signed on the real Hub."""
     body = await request.json()
     oid, parts = body["oid"], []
     for part in sorted(body["parts"], key=lambda part: part["partNumber"]):
         data = hub.store.parts.pop((oid, part["partNumber"]), b"")
         if hashlib.md5(data).hexdigest() != part["etag"]:
-            raise HubError(400, f"part {part['partNumber']} of {oid} did not arrive whole")
+            raise HubError(400, f"part {part['partNumber']} of {oid} is incomplete")
         parts.append(data)
     hub.store.upload(oid, b"".join(parts))
 

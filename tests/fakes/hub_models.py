@@ -1,4 +1,4 @@
-"""Models for the Hub of the tests: files of small checkpoints, and putting them there in one commit."""
+"""Local Hub: create small checkpoints and commit their files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def _saved(model: str, seed: int, labels: tuple[str, ...] | None) -> dict[str, b
 def checkpoint_files(
     model: str = "emotion_cnn", seed: int = 0, labels: tuple[str, ...] | None = None, **more: bytes | str
 ) -> dict[str, bytes]:
-    """config.json and model.safetensors of random weights, the same for a seed; `more` are further files, '_' for '.' in their names."""
+    """config.json and model.safetensors with random weights, which depend on the seed only.
+
+    `more` are further files by name, with '_' instead of '.'.
+    """
     further = {
         name.replace("_", "."): value.encode() if isinstance(value, str) else value for name, value in more.items()
     }
@@ -37,9 +40,9 @@ def checkpoint_files(
 
 
 def put(hub: Any, id_: str, files: Mapping[str, bytes], *, private: bool = False, revision: str = "main") -> str:
-    """The id of the commit that puts the files into the repository, which is made if it is not there."""
-    known = hub.store.repos.get(("model", id_))
-    repo = known or hub.store.create("model", id_, id_.split("/")[0], private)
+    """The id of the commit that writes the files to the repository, which is created when it does not exist."""
+    existing = hub.store.repos.get(("model", id_))
+    repo = existing or hub.store.create("model", id_, id_.split("/")[0], private)
     lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "files"}}]
     for path, data in files.items():
         if hub.store.is_large(repo, path, len(data), data[:512]):

@@ -1,4 +1,7 @@
-"""The Hub's API as routes: accounts, repositories, what is in them, changes to them. `hub_files.py` has the files' content."""
+"""Local Hub: routes for accounts, repositories, commits and Spaces.
+
+`hub_files.py` has the routes for file contents.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from urllib.parse import parse_qs, unquote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from tests.fakes.hub_access import Caller, Contributor, Hub, Readable, Rev, belongs, contributor, refuse_gated
+from tests.fakes.hub_access import Caller, Contributor, Hub, Readable, Rev, contributor, is_owner, refuse_gated
 from tests.fakes.hub_store import KINDS, Account, HubError, Repo, now
 from tests.fakes.hub_views import card_problems, commit_json, entries, pull_json, refs_json, repo_json, runtime_json
 
 router = APIRouter()
 
 
-# --- accounts, creation, cards ------------------------------------------------------------------------------------------
+# accounts, creation, cards
 
 
 @router.get("/api/whoami-v2")
@@ -46,20 +49,21 @@ async def agent_harnesses() -> dict[str, Any]:
 @router.post("/api/validate-yaml")
 async def validate_yaml(request: Request) -> Response:
     body = await request.json()
-    found = zip(("errors", "warnings"), card_problems(body["content"], body["repoType"]), strict=True)
-    answer = {key: [{"message": message} for message in messages] for key, messages in found}
-    return JSONResponse(answer, 400 if answer["errors"] else 200)
+    problems = zip(("errors", "warnings"), card_problems(body["content"], body["repoType"]), strict=True)
+    content = {key: [{"message": message} for message in messages] for key, messages in problems}
+    return JSONResponse(content, 400 if content["errors"] else 200)
 
 
-def named(body: Mapping[str, Any], caller: Account | None) -> tuple[str, str]:
-    """(kind, id) of a repository someone wants to create or delete; 401 or 403 where they may not."""
+def requested_repo(body: Mapping[str, Any], caller: Account | None) -> tuple[str, str]:
+    """(kind, id) of the repository to create or delete; 401 or 403 for an account that may not."""
     if caller is None:
         raise HubError(401, "Invalid username or password.")
     owner = body.get("organization") or caller.name
     if caller.role != "write" or owner not in (caller.name, *caller.orgs):
         raise HubError(
             403,
-            f"You don't have the rights to create or delete a {body.get('type', 'model')} under the namespace {owner!r}",
+            f"You don't have the rights to create or delete a {body.get('type', 'model')} "
+            f"under the namespace {owner!r}",
         )
     return body.get("type") or "model", f"{owner}/{body['name']}"
 
@@ -67,13 +71,13 @@ def named(body: Mapping[str, Any], caller: Account | None) -> tuple[str, str]:
 @router.post("/api/repos/create")
 async def create(hub: Hub, caller: Caller, request: Request) -> Response:
     body = await request.json()
-    kind, id_ = named(body, caller)
+    kind, id_ = requested_repo(body, caller)
     url = f"{hub.endpoint}/{Repo(kind, id_).prefix}"
     try:
         repo = hub.store.create(
             kind, id_, caller.name, body.get("visibility") == "private" or bool(body.get("private")), body.get("sdk")
         )
-    except HubError as error:  # with exist_ok the client reads the address from the refusal
+    except HubError as error:  # with exist_ok, the client reads the URL from the error response
         return JSONResponse({"error": str(error), "url": url}, error.status, error.headers)
     for key in ("variables", "secrets"):
         getattr(repo, key).update({entry["key"]: entry for entry in body.get(key) or []})
@@ -82,7 +86,7 @@ async def create(hub: Hub, caller: Caller, request: Request) -> Response:
 
 @router.delete("/api/repos/delete")
 async def delete(hub: Hub, caller: Caller, request: Request) -> None:
-    kind, id_ = named(await request.json(), caller)
+    kind, id_ = requested_repo(await request.json(), caller)
     if hub.store.repos.pop((kind, id_), None) is None:
         raise HubError(404, "Repository not found", "RepoNotFound")
 
@@ -95,7 +99,7 @@ async def settings(repo: Readable, caller: Contributor, request: Request) -> dic
     return {"private": repo.private, "gated": repo.gated}
 
 
-# --- what is there ------------------------------------------------------------------------------------------------------
+# reading
 
 
 @router.get("/api/{kinds}")
@@ -103,7 +107,7 @@ async def list_repos(hub: Hub, caller: Caller, kinds: str, author: str = "", sea
     repos = [
         repo
         for (kind, _), repo in hub.store.repos.items()
-        if kind == KINDS.get(kinds) and (not repo.private or belongs(repo, caller))
+        if kind == KINDS.get(kinds) and (not repo.private or is_owner(repo, caller))
     ]
     return [
         repo_json(hub.store, repo) for repo in repos if author in ("", repo.owner) and search.lower() in repo.id.lower()
@@ -158,7 +162,7 @@ async def refs(repo: Readable) -> dict[str, Any]:
     return refs_json(repo)
 
 
-# --- changes ------------------------------------------------------------------------------------------------------------
+# changes
 
 
 @router.post("/api/{kinds}/{owner}/{name}/branch/{rev}")
@@ -246,7 +250,7 @@ async def merge(repo: Readable, caller: Contributor, number: int) -> dict[str, A
     return pull_json(repo, number)
 
 
-# --- Spaces -------------------------------------------------------------------------------------------------------------
+# Spaces
 
 
 @router.get("/api/{kinds}/{owner}/{name}/runtime")
@@ -261,9 +265,9 @@ async def variables(repo: Readable, caller: Contributor, request: Request) -> di
 
 @router.api_route("/api/{kinds}/{owner}/{name}/secrets", methods=["GET", "POST", "DELETE"])
 async def secrets(repo: Readable, caller: Contributor, request: Request) -> dict[str, Any]:
-    """Their names; nobody is told a secret."""
-    found = await _change(only_spaces(repo).secrets, request)
-    return {key: {k: v for k, v in entry.items() if k != "value"} for key, entry in found.items()}
+    """The secrets without their values."""
+    entries_by_key = await _change(only_spaces(repo).secrets, request)
+    return {key: {k: v for k, v in entry.items() if k != "value"} for key, entry in entries_by_key.items()}
 
 
 def only_spaces(repo: Repo) -> Repo:

@@ -1,7 +1,8 @@
-"""A Hub on this machine: what huggingface_hub, datasets and transformers call, over real HTTP, with nothing outside it.
+"""Local Hugging Face Hub: the HTTP API that client libraries call.
 
-`with serve() as hub:` gives a LocalHub. The fixture `hub` in conftest.py also points this process's libraries at it. Large
-files are served, as by the real Hub, from another origin (a second port), which refuses requests that carry a token.
+The libraries are huggingface_hub, datasets and transformers. `with serve() as hub:` gives a LocalHub; the fixture `hub`
+in conftest.py also makes the libraries in this process use it. Large files are served from another origin (a second
+port), which refuses requests with a token, as on the real Hub.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from tests.fakes import hub_files, hub_routes
-from tests.fakes.hub_access import Site
-from tests.fakes.hub_faults import Fault, Front
+from tests.fakes.hub_access import HubState
+from tests.fakes.hub_faults import Fault, FaultMiddleware
 from tests.fakes.hub_faults import Request as Logged
 from tests.fakes.hub_store import Account, HubError, Repo, Store
 
 __all__ = ["OTHER_TOKEN", "READ_TOKEN", "TOKEN", "LocalHub", "serve"]
 
-#: Tokens of the account "tester" (which is in the organisation "lab"), for reading and writing and for reading, and of another account.
+#: Write token and read token of the account "tester", a member of the organisation "lab", and token of another account.
 TOKEN, READ_TOKEN, OTHER_TOKEN = "hf_tester_write", "hf_tester_read", "hf_other_write"
 
 
-class LocalHub(Site):
-    """A running Hub: its addresses, its content (`store`, `repo`), the requests it saw (`log`, `seen`), failures on demand."""
+class LocalHub(HubState):
+    """A running Hub: addresses, content (`store`, `repo`), received requests (`log`, `seen`) and fault injection."""
 
     def __init__(self, threshold: int) -> None:
         super().__init__(Store(threshold))
@@ -46,9 +47,9 @@ class LocalHub(Site):
         app.include_router(hub_routes.router)
         app.include_router(hub_files.router)
         app.add_exception_handler(HubError, _answer)
-        self.front = Front(app)
+        self.middleware = FaultMiddleware(app)
         config = uvicorn.Config(
-            self.front,
+            self.middleware,
             loop="asyncio",
             http="h11",
             ws="none",
@@ -65,11 +66,11 @@ class LocalHub(Site):
 
     @property
     def log(self) -> list[Logged]:
-        """Every request so far, in the order of arrival."""
-        return self.front.log
+        """Every request so far, in order of arrival."""
+        return self.middleware.log
 
     def seen(self, path: str = "", method: str | None = None, status: int | None = None) -> list[Logged]:
-        """The requests whose path holds a match of the pattern, by method and answer where given."""
+        """The requests whose path contains a match of the pattern, with this method and status if they are given."""
         return [
             r for r in self.log if re.search(path, r.path) and method in (None, r.method) and status in (None, r.status)
         ]
@@ -78,7 +79,7 @@ class LocalHub(Site):
         return self.store.repos[kind, id_]
 
     def files(self, id_: str, kind: str = "model", revision: str = "main") -> dict[str, bytes]:
-        """{path: content} of a repository at a revision, .gitattributes left out."""
+        """{path: content} of a repository at a revision, without .gitattributes."""
         repo = self.repo(id_, kind)
         return {
             path: self.store.read(repo, path, revision)
@@ -94,23 +95,29 @@ class LocalHub(Site):
         method: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Answer the next `times` matching requests with an error; they change nothing."""
-        self.front.faults.append(Fault(path, times, method, status=status, headers=headers or {}))
+        """Answer the next `times` matching requests with an error; they have no effect."""
+        self.middleware.faults.append(Fault(path, times, method, status=status, headers=headers or {}))
 
     def cut(self, path: str, after: int, times: int = 1, method: str | None = None) -> None:
-        """Close the connection of the next `times` matching requests after that many bytes of the answer's body; they take effect."""
-        self.front.faults.append(Fault(path, times, method, after=after))
+        """Close the connection of the next `times` matching requests after this many bytes of the response body.
+
+        The requests have their effect.
+        """
+        self.middleware.faults.append(Fault(path, times, method, after=after))
 
     def delay(self, path: str, seconds: float, times: int = 1, method: str | None = None) -> None:
-        """Let the next `times` matching requests wait before they are handled."""
-        self.front.faults.append(Fault(path, times, method, seconds=seconds))
+        """Delay the next `times` matching requests by this many seconds."""
+        self.middleware.faults.append(Fault(path, times, method, seconds=seconds))
 
     def heal(self) -> None:
-        """Forget the failures still to come."""
-        self.front.faults.clear()
+        """Remove all injected faults."""
+        self.middleware.faults.clear()
 
     def environment(self, home: str | Path, token: str | None = TOKEN) -> dict[str, str]:
-        """The environment of a process that takes this for the Hub and keeps its caches below `home`; add HF_HUB_OFFLINE=1 to keep it from asking."""
+        """The environment of a process that uses this Hub, with its caches below `home`.
+
+        Add HF_HUB_OFFLINE=1 for a process that must not send requests.
+        """
         kept = {
             key: value
             for key, value in os.environ.items()
@@ -135,11 +142,11 @@ class LocalHub(Site):
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
-                raise RuntimeError("the Hub of the tests did not start")
+                raise RuntimeError("the local Hub did not start")
             time.sleep(0.005)
 
     def stop(self) -> None:
-        """Close both ports; from now on nothing answers. A second call does nothing."""
+        """Close both ports; a second call does nothing."""
         self._server.should_exit = True
         self._thread.join()
 
@@ -150,7 +157,11 @@ async def _answer(request: Request, error: HubError) -> JSONResponse:
 
 @contextmanager
 def serve(threshold: int = 100_000) -> Iterator[LocalHub]:
-    """A running Hub. From `threshold` bytes on any file is a large one, as are binary files and those with a suffix for weights or archives."""
+    """A running Hub.
+
+    Files of at least `threshold` bytes are large files, and so are binary files and those with a suffix of weights or
+    archives.
+    """
     hub = LocalHub(threshold)
     hub.start()
     try:

@@ -1,7 +1,7 @@
-"""What the Hub of the tests keeps: accounts, repositories with their git history, large files. In memory, content-addressed.
+"""Local Hub: in-memory accounts, repositories with history, large files.
 
-The rules are the real Hub's as its clients see them. `hub_views.py` puts its content into the Hub's JSON, `hub_server.py`
-puts HTTP around both, `hub_faults.py` breaks the HTTP on demand.
+Content is addressed by its hash. The rules are those of the real Hub as far as clients depend on them. `hub_views.py`
+converts the content to the Hub's JSON, `hub_server.py` serves it over HTTP, `hub_faults.py` injects faults.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from datetime import UTC, datetime
 from fnmatch import fnmatch
 from typing import Any
 
-#: The part of a URL that names a kind of repository, and the kind.
+#: {segment of a URL: kind of repository}.
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
-#: What the Hub's own .gitattributes sends to large-file storage whatever its size; a dataset's media too.
-LARGE = "7z arrow bin bz2 ckpt ftz gz h5 joblib mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth rar safetensors tar tflite tgz wasm xz zip zst"
+#: Suffixes that the Hub's own .gitattributes assigns to large-file storage for any size; MEDIA for datasets only.
+LARGE = (
+    "7z arrow bin bz2 ckpt ftz gz h5 joblib mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth rar "
+    "safetensors tar tflite tgz wasm xz zip zst"
+)
 MEDIA = "bmp gif jpeg jpg png tiff webp flac mp3 ogg wav mp4 webm"
 
 
 class HubError(Exception):
-    """An answer that is no success: status, message, the X-Error-Code clients go by, further headers."""
+    """An error response: status, message, the X-Error-Code that clients evaluate, further headers."""
 
     def __init__(
         self, status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
@@ -44,7 +47,7 @@ class Account:
 
 @dataclass(frozen=True)
 class File:
-    """One file of a commit: git's blob id and, for a large one, the SHA-256 of its content (the blob is then its pointer)."""
+    """One file of a commit: git's blob id and, for a large file, the SHA-256 of its content; its blob is a pointer."""
 
     oid: str
     size: int
@@ -64,7 +67,7 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A repository; `refs` are git's, e.g. refs/heads/main, refs/tags/v1, refs/pr/1."""
+    """A repository; `refs` are those of git, such as refs/heads/main, refs/tags/v1, refs/pr/1."""
 
     kind: str
     id: str
@@ -83,24 +86,24 @@ class Repo:
 
     @property
     def prefix(self) -> str:
-        """Its path on the website: models stand at the root."""
+        """The path of the repository on the website; paths of models have no prefix."""
         return self.id if self.kind == "model" else f"{self.kind}s/{self.id}"
 
     def ref(self, revision: str) -> str:
-        """The full name of a branch, tag or pull request; RevisionNotFound where there is none."""
+        """The full name of a branch, tag or pull request; RevisionNotFound for an unknown one."""
         for name in (revision, f"refs/heads/{revision}", f"refs/tags/{revision}"):
             if name in self.refs:
                 return name
         raise HubError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
     def at(self, revision: str = "main") -> Commit:
-        """The commit a branch, tag, pull request or id (seven characters suffice) names."""
-        known = [
+        """The commit of a branch, tag, pull request or commit id, which may be cut to seven characters."""
+        commits = [
             c
             for oid, c in self.commits.items()
             if re.fullmatch("[0-9a-f]{7,40}", revision) and oid.startswith(revision)
         ]
-        return known[0] if len(known) == 1 else self.commits[self.refs[self.ref(revision)]]
+        return commits[0] if len(commits) == 1 else self.commits[self.refs[self.ref(revision)]]
 
     def history(self, revision: str = "main") -> Iterator[Commit]:
         commit: Commit | None = self.at(revision)
@@ -109,7 +112,7 @@ class Repo:
             commit = self.commits.get(commit.parent or "")
 
     def last_change(self, path: str, revision: str) -> Commit:
-        """The newest commit that touched a file, or anything in a folder."""
+        """The newest commit that changed a file, or a file in a folder."""
 
         def content(commit: Commit | None) -> dict[str, File]:
             return {p: f for p, f in commit.files.items() if p == path or p.startswith(f"{path}/")} if commit else {}
@@ -126,7 +129,7 @@ def git_oid(data: bytes) -> str:
 
 
 def is_text(sample: bytes) -> bool:
-    """Whether a file begins as text in UTF-8 does; the sample may end inside a character."""
+    """Whether the first bytes of a file are UTF-8 text; the sample may end inside a character."""
     try:
         return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(sample)
     except UnicodeDecodeError:
@@ -134,7 +137,7 @@ def is_text(sample: bytes) -> bool:
 
 
 class Store:
-    """Everything on the Hub. `threshold` is the size in bytes from which any file is a large one, 10 MB on the real Hub."""
+    """All content of the Hub. Files of at least `threshold` bytes are large files (10 MB on the real Hub)."""
 
     def __init__(self, threshold: int = 10_000_000) -> None:
         self.threshold = threshold
@@ -142,10 +145,10 @@ class Store:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.blobs: dict[str, bytes] = {}  # by git's blob id
         self.large: dict[str, bytes] = {}  # by SHA-256
-        self.parts: dict[tuple[str, int], bytes] = {}  # of multipart uploads under way
+        self.parts: dict[tuple[str, int], bytes] = {}  # of multipart uploads in progress
 
     def create(self, kind: str, id_: str, author: str, private: bool = False, sdk: str | None = None) -> Repo:
-        """A repository with the first commit the real Hub makes, or the 409 of one that exists."""
+        """A new repository with the first commit of the real Hub; 409 for one that exists."""
         if (kind, id_) in self.repos:
             raise HubError(409, f"You already created this {kind} repo")
         repo = self.repos[kind, id_] = Repo(kind, id_, private, sdk=sdk)
@@ -173,7 +176,7 @@ class Store:
         return File(oid, len(data))
 
     def pointer(self, sha256: str, size: int | None = None) -> File:
-        """A large file that was uploaded; 400 where nothing of this hash and size was."""
+        """The entry of a large file that was uploaded; 400 when there is none with this hash and size."""
         if sha256 not in self.large or size not in (None, len(self.large[sha256])):
             raise HubError(400, f"LFS pointer pointed to a file that does not exist: {sha256}")
         size = len(self.large[sha256])
@@ -190,7 +193,7 @@ class Store:
         return self.large[file.sha256] if file.sha256 else self.blobs[file.oid]
 
     def is_large(self, repo: Repo, path: str, size: int, sample: bytes) -> bool:
-        """Whether a file goes to large-file storage: by its size, by .gitattributes, or because it is no text."""
+        """Whether a file belongs in large-file storage: by its size, by .gitattributes, or as binary content."""
         attributes = self.read(repo, ".gitattributes").decode() if ".gitattributes" in repo.at().files else ""
         patterns = [line.split()[0] for line in attributes.splitlines() if "filter=lfs" in line]
         return (
@@ -202,13 +205,16 @@ class Store:
     def commit(
         self, repo: Repo, revision: str, lines: list[dict[str, Any]], author: str, create_pr: bool = False
     ) -> tuple[Commit, int | None]:
-        """All operations or none, as one commit, and the pull request's number; the head itself where they change nothing."""
+        """(new commit, number of the new pull request or None); all operations are applied, or none.
+
+        Operations that change nothing make no commit: the head is returned.
+        """
         header, operations = lines[0]["value"], lines[1:]
         ref = repo.ref(revision)
-        base, wanted = repo.at(ref), header.get("parentCommit")
-        if wanted and create_pr:
-            base = repo.at(wanted)
-        elif wanted and not base.oid.startswith(wanted):
+        base, parent = repo.at(ref), header.get("parentCommit")
+        if parent and create_pr:
+            base = repo.at(parent)
+        elif parent and not base.oid.startswith(parent):
             raise HubError(412, "A commit has happened since. Please refresh and try again.")
         if not create_pr and not ref.startswith(("refs/heads/", "refs/pr/")):
             raise HubError(404, f"Invalid rev id: {revision} is no branch", "RevisionNotFound")
@@ -234,10 +240,10 @@ class Store:
         elif key == "lfsFile":
             files[path] = self.pointer(value["oid"], value.get("size"))
         elif key in ("deletedFile", "deletedFolder"):
-            gone = [p for p in files if (p == path if key == "deletedFile" else p.startswith(f"{path}/"))]
-            if not gone:
+            deleted = [p for p in files if (p == path if key == "deletedFile" else p.startswith(f"{path}/"))]
+            if not deleted:
                 raise HubError(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
-            for name in gone:
+            for name in deleted:
                 del files[name]
         else:
             raise HubError(400, f"unknown operation {key!r}")

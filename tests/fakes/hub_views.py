@@ -1,4 +1,4 @@
-"""The JSON in which the Hub of the tests describes repositories, files, commits and pull requests, and what it says of a card."""
+"""Local Hub: JSON of repositories, files, commits, pull requests, cards."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TEXTS = (
 
 
 def front_matter(content: str) -> Any:
-    """What stands between the first two lines of dashes, None where there is nothing; raises yaml.YAMLError."""
-    found = re.match(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|$)", content, re.DOTALL)
-    return yaml.safe_load(found[1]) if found else None
+    """The YAML between the first two lines of dashes, None where there is none; raises yaml.YAMLError."""
+    match = re.match(r"\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|$)", content, re.DOTALL)
+    return yaml.safe_load(match[1]) if match else None
 
 
 def card_problems(content: str, kind: str) -> tuple[list[str], list[str]]:
-    """(errors, warnings) of a README's metadata: the part of the real Hub's schema that cards commonly break."""
+    """(errors, warnings) of a README's metadata, for the rules of the real Hub that cards commonly break."""
     try:
         card = front_matter(content)
     except yaml.YAMLError as error:
@@ -71,7 +71,7 @@ def card_problems(content: str, kind: str) -> tuple[list[str], list[str]]:
 
 
 def card_of(store: Store, repo: Repo, commit: Commit) -> dict[str, Any]:
-    """The metadata of the README, empty where it has none or broken ones."""
+    """The metadata of the README; empty when there are none or invalid ones."""
     if "README.md" not in commit.files:
         return {}
     try:
@@ -125,10 +125,12 @@ def repo_json(store: Store, repo: Repo, revision: str = "main", blobs: bool = Fa
 
 
 def runtime_json(store: Store, repo: Repo) -> dict[str, Any]:
-    """The state of a Space: running once its README is sound and the file it names is there."""
+    """The state of a Space; it is running when its README is valid and its app file exists."""
     commit, card = repo.at(), card_of(store, repo, repo.at())
-    there = card.get("sdk") in ("docker", "static") or card.get("app_file", "app.py") in commit.files
-    stage = "CONFIG_ERROR" if "sdk" not in card else "RUNNING" if there else "NO_APP_FILE"
+    has_app = card.get("sdk") in ("docker", "static") or card.get("app_file", "app.py") in commit.files
+    stage = "RUNNING" if has_app else "NO_APP_FILE"
+    if "sdk" not in card:
+        stage = "CONFIG_ERROR"
     return {
         "stage": stage,
         "hardware": {"current": "cpu-basic", "requested": "cpu-basic"},
@@ -147,7 +149,7 @@ def _sibling(path: str, file: File, blobs: bool) -> dict[str, Any]:
 def entries(
     repo: Repo, revision: str, folder: str = "", recursive: bool = True, expand: bool = False
 ) -> list[dict[str, Any]]:
-    """The files and folders below a folder, folders first as on the Hub, each by its full path."""
+    """The files and folders in a folder by their full paths, folders first as on the Hub."""
     start = f"{folder.strip('/')}/" if folder.strip("/") else ""
     files = {path: file for path, file in repo.at(revision).files.items() if path.startswith(start)}
     parts = [path.removeprefix(start).split("/") for path in files]
@@ -198,9 +200,9 @@ def pull_json(repo: Repo, number: int) -> dict[str, Any]:
 
 def refs_json(repo: Repo) -> dict[str, Any]:
     names = {"branches": "refs/heads/", "tags": "refs/tags/", "pullRequests": "refs/pr/"}
-    found = {key: [r for r in sorted(repo.refs) if r.startswith(start)] for key, start in names.items()}
+    by_kind = {key: [r for r in sorted(repo.refs) if r.startswith(start)] for key, start in names.items()}
     listed = {
         key: [{"name": r.removeprefix(names[key]), "ref": r, "targetCommit": repo.refs[r]} for r in refs]
-        for key, refs in found.items()
+        for key, refs in by_kind.items()
     }
     return {**listed, "converts": []}

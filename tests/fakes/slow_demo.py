@@ -1,4 +1,8 @@
-"""The demo with networks that wait: `python slow_demo.py GATE`. Without the file GATE no network answers; GATE.waiting has a byte per call that waited."""
+"""The demo with networks that block.
+
+`python slow_demo.py GATE`: as long as the file GATE does not exist, no network answers. The file GATE.waiting gets one
+byte per call that waits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local Hub, seen through the real clients: huggingface_hub, datasets, transformers and this package."""
+"""Local Hub: tests with huggingface_hub, datasets, transformers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read(path: str = "a.txt", **options) -> bytes:
         return file.read()
 
 
-# --- repositories and tokens --------------------------------------------------------------------------------------------
+# repositories and tokens
 
 
 def test_a_repository_is_created_once_and_deleted_once(hub):
@@ -75,14 +75,14 @@ def test_a_repository_is_created_once_and_deleted_once(hub):
 
 
 @pytest.mark.parametrize(("id_", "token"), [("someone/model", None), (REPO, READ_TOKEN)])
-def test_nobody_creates_without_the_right_to(hub, id_, token):
+def test_creating_a_repository_needs_write_access(hub, id_, token):
     with pytest.raises(HfHubHTTPError) as refused:
         HfApi().create_repo(id_, token=token)
     assert refused.value.response.status_code == 403
     assert hub.store.repos == {}
 
 
-def test_a_private_repository_is_there_for_its_owner_alone(hub, api):
+def test_a_private_repository_is_visible_to_its_owner_only(hub, api):
     add(api)
     api.update_repo_settings(REPO, private=True)
     assert read(token=READ_TOKEN) == b"one"
@@ -95,7 +95,7 @@ def test_a_private_repository_is_there_for_its_owner_alone(hub, api):
             hf_hub_download(REPO, ".gitattributes", token=token)
 
 
-def test_an_unknown_token_is_named_as_such(hub, api):
+def test_an_unknown_token_is_reported_as_invalid(hub, api):
     with pytest.raises(HfHubHTTPError, match="Invalid credentials") as refused:
         api.model_info(REPO, token="hf_unknown")
     assert not isinstance(refused.value, RepositoryNotFoundError)
@@ -111,7 +111,7 @@ def test_only_a_write_token_of_the_owner_changes_a_repository(hub, api, token):
     assert hub.files(REPO) == {}
 
 
-def test_a_gated_repository_shows_its_files_and_hands_out_none(hub, api):
+def test_a_gated_repository_lists_its_files_and_serves_none(hub, api):
     add(api)
     api.update_repo_settings(REPO, gated="auto")
     assert "a.txt" in api.list_repo_files(REPO, token=OTHER_TOKEN)
@@ -121,7 +121,7 @@ def test_a_gated_repository_shows_its_files_and_hands_out_none(hub, api):
     assert read() == b"one"
 
 
-def test_each_kind_of_absence_raises_its_own_error(hub, api):
+def test_missing_repositories_revisions_and_files_raise_different_errors(hub, api):
     for call in (api.model_info, api.list_repo_files, lambda id_: hf_hub_download(id_, "a.txt")):
         with pytest.raises(RepositoryNotFoundError):
             call("tester/absent")
@@ -141,10 +141,10 @@ def test_each_kind_of_absence_raises_its_own_error(hub, api):
     ) == (False, False, False)
 
 
-# --- up and down --------------------------------------------------------------------------------------------------------
+# uploads and downloads
 
 
-def test_a_folder_goes_up_and_comes_down_the_same(hub, api, tmp_path):
+def test_a_folder_is_uploaded_and_downloaded_unchanged(hub, api, tmp_path):
     source = tmp_path / "source"
     files = {
         "README.md": b"---\nlicense: mit\n---\n# Hello\n",
@@ -155,7 +155,7 @@ def test_a_folder_goes_up_and_comes_down_the_same(hub, api, tmp_path):
     for name, content in files.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(content)
-    made = api.upload_folder(repo_id=REPO, folder_path=source, commit_message="All of it")
+    commit = api.upload_folder(repo_id=REPO, folder_path=source, commit_message="All of it")
     assert hub.files(REPO) == files
     large = {path for path, file in hub.repo(REPO).at().files.items() if file.sha256}
     assert large == {"model.safetensors", "notes.txt"}, "one by its suffix, one by its size"
@@ -163,14 +163,14 @@ def test_a_folder_goes_up_and_comes_down_the_same(hub, api, tmp_path):
     target = snapshot_download(REPO, local_dir=tmp_path / "target")
     assert {name: (tmp_path / "target" / name).read_bytes() for name in files} == files
     assert snapshot_download(REPO) != target
-    assert api.model_info(REPO).sha == made.oid
+    assert api.model_info(REPO).sha == commit.oid
     sent = [r for r in hub.log if r.path.startswith("/cdn/")]
-    assert sent, "large files come from the other origin"
+    assert sent, "large files are served by the other origin"
     assert not any("authorization" in r.headers for r in sent)
     assert {"127.0.0.1:" + hub.cdn.split(":")[-1]} == {r.headers["host"] for r in sent}
 
 
-def test_the_tree_knows_files_folders_and_their_last_commits(hub, api):
+def test_the_tree_lists_files_folders_and_their_last_commits(hub, api):
     first = add(api, "top.txt")
     second = add(api, "folder/model.onnx", BIG)
     assert [e.path for e in api.list_repo_tree(REPO)] == ["folder", ".gitattributes", "top.txt"]
@@ -188,24 +188,24 @@ def test_the_tree_knows_files_folders_and_their_last_commits(hub, api):
         list(api.list_repo_tree(REPO, "absent"))
 
 
-def test_a_long_tree_comes_in_pages(hub, api):
+def test_a_long_tree_is_paginated(hub, api):
     api.create_commit(REPO, [CommitOperationAdd(f"{n}.txt", b"x") for n in range(7)], commit_message="Seven")
     hub.page = 3
     assert len(api.list_repo_files(REPO)) == 8
     assert len(hub.seen("/tree/main", "GET", 200)) == 3
 
 
-def test_a_large_file_goes_up_in_parts_and_only_once(hub, api):
+def test_a_large_file_is_uploaded_in_parts_and_only_once(hub, api):
     hub.part_size = 100_000
     add(api, "weights.bin", BIG)
     assert [r.query for r in hub.seen(STORAGE, "PUT", 200)] == ["part=1", "part=2", "part=3"]
     assert read("weights.bin") == BIG
     add(api, "copy.bin", BIG)
-    assert len(hub.seen(STORAGE, "PUT")) == 3, "the Hub had the content already"
+    assert len(hub.seen(STORAGE, "PUT")) == 3, "the content is already on the Hub"
     assert hub.files(REPO)["copy.bin"] == BIG
 
 
-def test_what_gitignore_names_stays_away(hub, api, tmp_path):
+def test_files_in_gitignore_are_not_uploaded(hub, api, tmp_path):
     for name, content in {".gitignore": "*.log\n", "run.log": "x", "kept.txt": "x"}.items():
         (tmp_path / "folder").mkdir(exist_ok=True)
         (tmp_path / "folder" / name).write_text(content)
@@ -213,7 +213,7 @@ def test_what_gitignore_names_stays_away(hub, api, tmp_path):
     assert set(hub.files(REPO)) == {".gitignore", "kept.txt"}
 
 
-def test_a_download_serves_ranges_and_knows_what_the_client_has(hub, api):
+def test_a_download_supports_ranges_and_conditional_requests(hub, api):
     add(api, "a.txt", b"0123456789")
     add(api, "big.bin", BIG)
     for name, content in (("a.txt", b"0123456789"), ("big.bin", BIG)):
@@ -235,7 +235,7 @@ def test_a_download_serves_ranges_and_knows_what_the_client_has(hub, api):
         assert file.read(8) == BIG[1000:1008]
 
 
-# --- commits and revisions ----------------------------------------------------------------------------------------------
+# commits and revisions
 
 
 def test_every_revision_serves_its_own_files(hub, api):
@@ -244,8 +244,8 @@ def test_every_revision_serves_its_own_files(hub, api):
     api.create_branch(REPO, branch="work/next")
     second = add(api, content=b"two").oid
     third = add(api, content=b"three", revision="work/next").oid
-    found = {revision: read(revision=revision) for revision in ("main", "v1", "work/next", first, first[:8], second)}
-    assert found == {
+    contents = {revision: read(revision=revision) for revision in ("main", "v1", "work/next", first, first[:8], second)}
+    assert contents == {
         "main": b"two",
         "v1": b"one",
         "work/next": b"three",
@@ -276,9 +276,9 @@ def test_a_commit_on_a_stale_parent_is_refused(hub, api):
     assert hub.files(REPO) == {"a.txt": b"two"}
 
 
-def test_nothing_new_makes_no_commit(hub, api):
-    made = [add(api).oid, add(api, "b.bin", BIG).oid]
-    assert [add(api).oid, add(api, "b.bin", BIG).oid] == [made[1], made[1]]
+def test_unchanged_content_makes_no_commit(hub, api):
+    commit = [add(api).oid, add(api, "b.bin", BIG).oid]
+    assert [add(api).oid, add(api, "b.bin", BIG).oid] == [commit[1], commit[1]]
     assert len(hub.seen(COMMIT, "POST")) == 2, "the client sent no further commit"
     lines = [
         {"key": "header", "value": {"summary": "again"}},
@@ -288,7 +288,7 @@ def test_nothing_new_makes_no_commit(hub, api):
     answer = get_session().post(
         f"{hub.endpoint}/api/models/{REPO}/commit/main", content=body, headers=api._build_hf_headers()
     )
-    assert answer.json()["commitOid"] == made[1]
+    assert answer.json()["commitOid"] == commit[1]
     assert len(hub.repo(REPO).commits) == 3
 
 
@@ -304,7 +304,7 @@ def test_a_commit_adds_and_deletes_at_once_or_not_at_all(hub, api):
     assert set(hub.files(REPO)) == {"a", "new"}
 
 
-def test_a_pull_request_stands_beside_main_until_it_is_merged(hub, api):
+def test_a_pull_request_changes_main_when_it_is_merged(hub, api):
     add(api)
     proposed = add(api, "b.txt", b"two", create_pr=True, token=OTHER_TOKEN)
     assert (proposed.pr_revision, proposed.pr_num) == ("refs/pr/1", 1)
@@ -324,11 +324,11 @@ def test_a_pull_request_stands_beside_main_until_it_is_merged(hub, api):
     )
 
 
-# --- failures on demand -------------------------------------------------------------------------------------------------
+# injected faults
 
 
 @pytest.mark.parametrize("name", ["a.txt", "big.bin"])
-def test_a_cut_download_resumes_where_it_broke(hub, api, monkeypatch, name):
+def test_an_interrupted_download_resumes_where_it_stopped(hub, api, monkeypatch, name):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     content = BIG if name == "big.bin" else b"0123456789" * 500
     add(api, name, content)
@@ -342,7 +342,7 @@ def test_a_cut_download_resumes_where_it_broke(hub, api, monkeypatch, name):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_passing_failures_are_tried_again(hub, api, status):
+def test_transient_failures_are_retried(hub, api, status):
     hub.fail("/preupload/", status, times=2)
     hub.fail(STORAGE, status, method="PUT")
     hub.fail("/resolve/", status, method="HEAD")
@@ -352,7 +352,7 @@ def test_passing_failures_are_tried_again(hub, api, status):
     assert [r.status for r in hub.seen(STORAGE, "PUT")] == [status, 200]
 
 
-def test_a_hub_that_is_down_or_slow_leaves_what_is_cached(hub, api):
+def test_cached_files_are_used_when_the_hub_is_down_or_slow(hub, api):
     add(api)
     hub.fail("/resolve/", 503, times=99)
     with pytest.raises(LocalEntryNotFoundError):
@@ -368,7 +368,7 @@ def test_a_hub_that_is_down_or_slow_leaves_what_is_cached(hub, api):
     assert read() == b"one"
 
 
-def test_an_interrupted_upload_leaves_no_half_repository(hub, api, tmp_path):
+def test_an_interrupted_upload_leaves_the_repository_unchanged(hub, api, tmp_path):
     for name in ("config.json", "one.bin", "two.bin"):
         (tmp_path / "folder").mkdir(exist_ok=True)
         (tmp_path / "folder" / name).write_bytes(name.encode() * 20_000)
@@ -385,14 +385,14 @@ def test_an_interrupted_upload_leaves_no_half_repository(hub, api, tmp_path):
     assert set(hub.files(REPO)) == {"config.json", "one.bin", "two.bin"}
 
 
-def test_a_commit_whose_answer_was_lost_did_happen(hub, api):
+def test_a_commit_with_a_lost_response_is_applied(hub, api):
     hub.cut(COMMIT, after=5)
     with pytest.raises(Exception, match="peer closed connection"):
         add(api)
     assert hub.files(REPO) == {"a.txt": b"one"}
 
 
-def test_a_commit_cannot_name_content_that_never_arrived(hub, api):
+def test_a_commit_cannot_refer_to_content_that_was_not_uploaded(hub, api):
     lost = {"path": "w.bin", "algo": "sha256", "oid": "0" * 64, "size": 5}
     body = "\n".join(map(json.dumps, [{"key": "header", "value": {"summary": "x"}}, {"key": "lfsFile", "value": lost}]))
     answer = get_session().post(
@@ -401,12 +401,13 @@ def test_a_commit_cannot_name_content_that_never_arrived(hub, api):
     assert (answer.status_code, hub.files(REPO)) == (400, {})
 
 
-# --- cards and Spaces ---------------------------------------------------------------------------------------------------
+# cards and Spaces
 
 
 def test_a_card_is_checked_and_describes_its_repository(hub, api):
     card = ModelCard(
-        "---\nlicense: mit\nlibrary_name: emotion_hub\npipeline_tag: image-classification\ntags: [emotion]\ndatasets: [lab/faces]\n---\n# Hi\n"
+        "---\nlicense: mit\nlibrary_name: emotion_hub\npipeline_tag: image-classification\ntags: [emotion]\n"
+        "datasets: [lab/faces]\n---\n# Hi\n"
     )
     card.push_to_hub(REPO)
     info = api.model_info(REPO)
@@ -425,7 +426,7 @@ def test_a_card_is_checked_and_describes_its_repository(hub, api):
         add(api, "README.md", b"# No metadata\n")
 
 
-def test_a_space_needs_its_card_and_its_file(hub):
+def test_a_space_needs_a_card_and_an_app_file(hub):
     api, space = HfApi(), "tester/demo"
     api.create_repo(space, repo_type="space", space_sdk="gradio", space_variables=[{"key": "A", "value": "1"}])
     assert api.get_space_runtime(space).stage == "NO_APP_FILE"
@@ -447,7 +448,7 @@ def test_a_space_needs_its_card_and_its_file(hub):
         api.add_space_variable(space, "C", "3", token=OTHER_TOKEN)
 
 
-# --- the libraries on top -----------------------------------------------------------------------------------------------
+# datasets, transformers and this package
 
 LOAD = """
 import hashlib, json, sys
@@ -457,11 +458,12 @@ def rows(data):
     return [[hashlib.sha256(row["image"].convert("RGB").tobytes()).hexdigest(), row["label"]] for row in data]
 
 whole, stream = (load_dataset("tester/faces", split="train", streaming=streaming) for streaming in (False, True))
-print(json.dumps({"names": whole.features["label"].names, "streamed": stream.features["label"].names, "whole": rows(whole), "stream": rows(stream)}))
+names = {"names": whole.features["label"].names, "streamed": stream.features["label"].names}
+print(json.dumps({**names, "whole": rows(whole), "stream": rows(stream)}))
 """
 
 
-def test_a_dataset_comes_back_whole_and_streamed(hub, face_image):
+def test_a_dataset_loads_completely_and_streamed(hub, face_image):
     import hashlib
 
     from datasets import ClassLabel, Dataset, Features, Image, config
@@ -469,29 +471,34 @@ def test_a_dataset_comes_back_whole_and_streamed(hub, face_image):
     assert hub.endpoint == config.HF_ENDPOINT
     images = [face_image.rotate(90 * n) for n in range(4)]
     features = Features({"image": Image(), "label": ClassLabel(names=["angry", "happy"])})
-    made = Dataset.from_dict({"image": images, "label": [0, 1, 1, 0]}, features=features).push_to_hub(
+    commit = Dataset.from_dict({"image": images, "label": [0, 1, 1, 0]}, features=features).push_to_hub(
         "tester/faces", private=True
     )
     assert set(hub.files("tester/faces", "dataset")) == {"README.md", "data/train-00000-of-00001.parquet"}
-    assert hub.repo("tester/faces", "dataset").at().oid == made.oid
+    assert hub.repo("tester/faces", "dataset").at().oid == commit.oid
     loaded = subprocess.run([sys.executable, "-W", "ignore", "-c", LOAD], capture_output=True, text=True, check=False)
     assert loaded.returncode == 0, loaded.stderr
-    found = json.loads(loaded.stdout)
+    contents = json.loads(loaded.stdout)
     expected = [
         [hashlib.sha256(image.tobytes()).hexdigest(), label] for image, label in zip(images, [0, 1, 1, 0], strict=True)
     ]
-    assert found == {"names": ["angry", "happy"], "streamed": ["angry", "happy"], "whole": expected, "stream": expected}
+    assert contents == {
+        "names": ["angry", "happy"],
+        "streamed": ["angry", "happy"],
+        "whole": expected,
+        "stream": expected,
+    }
 
 
-def test_a_classifier_comes_back_with_equal_logits_and_stays_without_the_hub(hub, tmp_path):
+def test_a_classifier_loads_with_equal_logits_also_from_the_cache(hub, tmp_path):
     from emotion_hub.errors import CheckpointError
     from emotion_hub.models.classifier import EmotionClassifier
 
     torch.manual_seed(0)
     model = EmotionClassifier("emotion_cnn").eval()
-    made = model.push_to_hub("tester/emotion", private=True)
+    commit = model.push_to_hub("tester/emotion", private=True)
     assert set(hub.files("tester/emotion")) == {"README.md", "config.json", "model.safetensors"}
-    assert len(hub.seen(STORAGE, "PUT", 200)) == 2, "6 MB of weights went up in two parts"
+    assert len(hub.seen(STORAGE, "PUT", 200)) == 2, "6 MB of weights are uploaded in two parts"
     inputs = torch.randn(2, 1, 48, 48)
 
     with torch.inference_mode():
@@ -503,7 +510,7 @@ def test_a_classifier_comes_back_with_equal_logits_and_stays_without_the_hub(hub
         with torch.inference_mode():
             assert_same_logits(loaded(inputs), expected)
 
-    assert_comes_back(revision=made.oid)
+    assert_comes_back(revision=commit.oid)
     assert_comes_back()
     with pytest.raises(CheckpointError, match="private"):
         assert_comes_back(token=False, cache_dir=tmp_path / "elsewhere")
@@ -533,8 +540,11 @@ def test_transformers_pushes_and_loads_a_model(hub):
         AutoModelForImageClassification.from_pretrained("tester/absent")
 
 
-def test_without_the_fixture_the_libraries_know_nothing_of_it():
-    """Runs after the others: what the fixture changed is as before, whether a library was imported before it or under it."""
+def test_the_fixture_restores_the_libraries():
+    """The values that the fixture changed are restored, also in libraries that were imported while it was active.
+
+    Runs after the tests above.
+    """
     from huggingface_hub.hf_api import api
 
     known = [constants.ENDPOINT, constants.HUGGINGFACE_CO_URL_TEMPLATE, api.endpoint]

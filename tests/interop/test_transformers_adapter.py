@@ -1,4 +1,4 @@
-"""transformers and timm read our checkpoints: the same answer where this package cannot be imported, the same folder for our own reader."""
+"""Checkpoints in transformers and timm: equal results without this package."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.tolerances import PROBS, assert_same_logits, assert_same_probs, asser
 
 TWO = [{"model": "emotion_cnn"}, {"model": "enhanced_cnn48", "options": {"dropout": 0.25}}]
 
-#: Checkpoints by the folder they are written to: embedded ones by name, others with random weights.
+#: {folder: checkpoint that is written to it}; embedded checkpoints by name, others with random weights.
 WRITTEN: dict[str, str | ClassifierConfig] = {
     "native48": "native48",
     "upscale224": "upscale224",
@@ -66,7 +66,7 @@ WRITTEN: dict[str, str | ClassifierConfig] = {
 }
 HALF = ("rgb48", "resnet")  # stored in float16, loaded in float32
 
-#: Runs where this package is not: what a reader of the Hub has.
+#: A program that runs without this package, as for a user who loads the checkpoint from the Hub.
 PROBE = """
 import json, sys
 from pathlib import Path
@@ -98,14 +98,16 @@ for name, source in sources.items():
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
     ask = pipeline("image-classification", model=source, trust_remote_code=None if name == "timms own" else True)
-    record = {"untrusted": said, "class": type(ask.model).__name__, "dtype": str(ask.model.dtype), "labels": ask.model.config.id2label}
+    record = {"untrusted": said, "class": type(ask.model).__name__, "dtype": str(ask.model.dtype)}
+    record["labels"] = ask.model.config.id2label
     record["files"] = [ask(path, top_k=7) for path in pictures]
     record["five"] = ask(pictures[0])
     record["batch"] = ask([Image.open(path) for path in pictures], top_k=7, batch_size=2)
     if name != "timms own":
         config = AutoConfig.from_pretrained(source, trust_remote_code=True)
         processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=True)
-        model, info = AutoModelForImageClassification.from_pretrained(source, trust_remote_code=True, output_loading_info=True)
+        auto_class = AutoModelForImageClassification
+        model, info = auto_class.from_pretrained(source, trust_remote_code=True, output_loading_info=True)
         record["info"] = {key: sorted(map(str, value)) for key, value in info.items()}
         record["autos"] = [config.model, type(processor).__name__, type(model).__name__, model.training]
         np.save(out / f"{name}.npy", processor([Path(path) for path in pictures], return_tensors="np")["pixel_values"])
@@ -119,7 +121,10 @@ print(json.dumps(found))
 
 
 def _classifier(config: ClassifierConfig | str, seed: int = 0) -> EmotionClassifier:
-    """Random weights, batch-norm statistics of random blobs, and a head scaled so that answers differ from picture to picture."""
+    """A classifier with random weights whose predictions differ between images.
+
+    Its batch-norm statistics are those of random shapes, and its head is scaled.
+    """
     torch.manual_seed(seed)
     model = EmotionClassifier(config)
     prep = model.config.preprocess
@@ -150,7 +155,7 @@ def _logits(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _probs(model: EmotionClassifier, pictures: list[Path]) -> np.ndarray:
-    """(N, num_classes): what EmotionPredictor answers when the whole picture is the face."""
+    """Probabilities of EmotionPredictor when the whole image is the face, (N, num_classes)."""
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor)
     return np.array([list(prediction.probs.values()) for [prediction] in predictor.predict_batch(pictures, whole=True)])
 
@@ -192,7 +197,7 @@ def _ordered(answer: list[dict[str, Any]], labels: tuple[str, ...]) -> list[floa
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> list[Path]:
-    """Gray 48x48, colour of another size, wide, tall, and a JPEG whose orientation is in its EXIF data."""
+    """Images: gray 48x48, colour of another size, wide, tall, and a JPEG with an EXIF orientation."""
     folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     smooth = {
         name: Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
@@ -216,7 +221,7 @@ def pictures(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, EmotionClassifier]:
-    """WRITTEN's classifiers before they are written; read only."""
+    """The classifiers of WRITTEN before they are written; read only."""
     return {
         name: EmotionClassifier.from_pretrained(source) if isinstance(source, str) else _classifier(source)
         for name, source in WRITTEN.items()
@@ -225,7 +230,7 @@ def made() -> dict[str, EmotionClassifier]:
 
 @pytest.fixture(scope="module")
 def written(made, tmp_path_factory) -> dict[str, Path]:
-    """WRITTEN's folders, and upscale224's in timm's own layout as "timms own"; read only."""
+    """The folders of WRITTEN, and upscale224 in timm's layout as "timms own"; read only."""
     base = tmp_path_factory.mktemp("written")
     for name, source in WRITTEN.items():
         write_transformers_files(
@@ -238,13 +243,13 @@ def written(made, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def ours(written) -> Callable[[str], EmotionClassifier]:
-    """Our own reader's classifier of a folder, read once; read only."""
+    """The EmotionClassifier of a folder, loaded once; read only."""
     return cache(lambda name: EmotionClassifier.from_pretrained(written[name]))
 
 
 @pytest.fixture(scope="module")
 def probed(written, pictures, tmp_path_factory) -> tuple[dict[str, Any], Path]:
-    """What PROBE found in every folder, and the folder with what it saved."""
+    """The output of PROBE for every folder, and the folder to which it saved models."""
     base = tmp_path_factory.mktemp("probed")
     return _probe(
         {name: str(path) for name, path in written.items()}, pictures, base / "out", _environment(base / "home")
@@ -253,7 +258,7 @@ def probed(written, pictures, tmp_path_factory) -> tuple[dict[str, Any], Path]:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """The embedded emotion_cnn's folder, to damage."""
+    """A copy of the embedded emotion_cnn that tests may change."""
     write_transformers_files("emotion_cnn", tmp_path / "copy")
     return tmp_path / "copy"
 
@@ -261,11 +266,11 @@ def folder(tmp_path) -> Path:
 each_folder = pytest.mark.parametrize("name", WRITTEN)
 
 
-# where this package cannot be imported
+# without this package
 
 
 @each_folder
-def test_the_pipeline_gives_our_probabilities(name, ours, probed, pictures):
+def test_the_pipeline_gives_the_probabilities_of_emotion_hub(name, ours, probed, pictures):
     expected = _probs(ours(name), pictures)
     assert np.ptp(expected, axis=0).max() > 0.05, "every picture gets the same answer: this test could not fail"
     for theirs in ("files", "batch"):
@@ -274,7 +279,7 @@ def test_the_pipeline_gives_our_probabilities(name, ours, probed, pictures):
 
 
 @each_folder
-def test_the_image_processor_gives_our_pixels_bit_for_bit(name, ours, probed, pictures):
+def test_the_image_processor_gives_the_pixel_values_of_emotion_hub_bit_for_bit(name, ours, probed, pictures):
     expected = ours(name).preprocessor.batch(map(load_image, pictures))
     theirs = np.load(probed[1] / f"{name}.npy")
     assert theirs.dtype == expected.dtype == np.float32
@@ -282,7 +287,7 @@ def test_the_image_processor_gives_our_pixels_bit_for_bit(name, ours, probed, pi
 
 
 @each_folder
-def test_every_auto_class_finds_its_own_and_no_tensor_is_missing(name, ours, probed):
+def test_every_auto_class_loads_our_class_and_all_tensors(name, ours, probed):
     record, config = probed[0][name], ours(name).config
     assert record["autos"] == [config.model, "EmotionImageProcessor", "EmotionForImageClassification", False]
     assert record["info"] == {key: [] for key in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")}
@@ -298,7 +303,7 @@ def test_code_from_a_folder_is_not_run_unless_it_is_trusted(name, probed):
 
 
 @each_folder
-def test_what_the_remote_class_saves_is_a_checkpoint_for_everyone(name, written, ours, probed):
+def test_a_folder_saved_by_the_remote_class_loads_everywhere(name, written, ours, probed):
     saved = probed[1] / name
     assert {path.name for path in saved.iterdir()} == {CONFIG_FILE, WEIGHTS_FILE, PROCESSOR_FILE, CODE_FILE}
     assert (saved / CODE_FILE).read_bytes() == (written[name] / CODE_FILE).read_bytes()
@@ -312,7 +317,7 @@ def test_what_the_remote_class_saves_is_a_checkpoint_for_everyone(name, written,
     assert_same_probs(again, first)
 
 
-def test_a_repository_on_the_hub_answers_as_its_folder_does(hub, written, pictures, tmp_path):
+def test_a_hub_repository_gives_the_results_of_its_folder(hub, written, pictures, tmp_path):
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -324,7 +329,7 @@ def test_a_repository_on_the_hub_answers_as_its_folder_does(hub, written, pictur
     assert_same_probs(_ordered(found["hub"]["files"][0], model.labels.labels), _probs(model, pictures[1:2])[0])
 
 
-def test_the_files_are_written_without_transformers_and_its_classes_say_what_is_missing(tmp_path):
+def test_files_are_written_without_transformers_and_its_classes_name_the_missing_extra(tmp_path):
     code = (
         "import sys; sys.modules['transformers'] = None\n"
         "from emotion_hub.interop.files import write_transformers_files\n"
@@ -347,7 +352,7 @@ def test_the_files_are_written_without_transformers_and_its_classes_say_what_is_
 
 
 @each_folder
-def test_our_own_reader_takes_the_same_folder(name, made, ours):
+def test_emotion_hub_loads_the_same_folder(name, made, ours):
     before, after = made[name], ours(name)
     assert after.config == before.config
     if name in HALF:
@@ -356,7 +361,7 @@ def test_our_own_reader_takes_the_same_folder(name, made, ours):
     assert_same_logits(_logits(after, _pixels(after.config)), _logits(before, _pixels(before.config)))
 
 
-def test_the_weights_of_a_checkpoint_are_not_touched(written, folder):
+def test_the_weights_of_a_checkpoint_are_copied_unchanged(written, folder):
     stored = hashlib.sha256((embedded_checkpoints()["native48"] / WEIGHTS_FILE).read_bytes()).digest()
     assert hashlib.sha256((written["native48"] / WEIGHTS_FILE).read_bytes()).digest() == stored
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -365,7 +370,7 @@ def test_the_weights_of_a_checkpoint_are_not_touched(written, folder):
     assert load_file(written["rgb48"] / WEIGHTS_FILE)["features.0.weight"].dtype == torch.float16
 
 
-def test_one_configuration_serves_both_readers(written):
+def test_one_configuration_serves_both_libraries(written):
     values = json.loads((written["six.labels-v1"] / CONFIG_FILE).read_text())
     assert values["labels"] == list(SIX_CLASS.labels)
     assert values["id2label"] == {str(i): label for i, label in enumerate(SIX_CLASS.labels)}
@@ -377,7 +382,7 @@ def test_one_configuration_serves_both_readers(written):
     assert json.loads((written["six.labels-v1"] / PROCESSOR_FILE).read_text())["preprocess"] == values["preprocess"]
 
 
-def test_a_checkpoint_that_our_reader_refuses_is_not_written(folder, tmp_path):
+def test_a_checkpoint_that_emotion_hub_refuses_is_not_written(folder, tmp_path):
     tensors = load_file(folder / WEIGHTS_FILE)
     save_file({f"x.{key}": value for key, value in tensors.items()}, folder / WEIGHTS_FILE)
     with pytest.raises(CheckpointError, match="renamed"):
@@ -396,7 +401,7 @@ NETWORKS = [(name,) for name in models.list_models() if not name.startswith("ens
 
 
 @pytest.mark.parametrize("names", NETWORKS, ids="+".join)
-def test_every_network_can_be_cut_out_and_imports_only_what_it_uses(names, tmp_path):
+def test_the_file_of_every_network_imports_only_what_it_uses(names, tmp_path):
     source = standalone_source(names)
     (tmp_path / CODE_FILE).write_text(source)
     py_compile.compile(str(tmp_path / CODE_FILE), str(tmp_path / "compiled"), doraise=True)
@@ -418,7 +423,7 @@ def test_every_network_can_be_cut_out_and_imports_only_what_it_uses(names, tmp_p
     assert {"torch", "numpy", "PIL", "transformers"} <= outside <= {"torch", "numpy", "PIL", "transformers"} | extra
 
 
-def test_the_file_is_the_same_every_time_and_says_what_it_is(written):
+def test_the_file_is_reproducible_and_has_a_header(written):
     text = (written["ensemble"] / CODE_FILE).read_text()
     standalone_source.cache_clear()
     for names in (
@@ -443,8 +448,8 @@ def test_the_file_is_the_same_every_time_and_says_what_it_is(written):
     assert networks == "# Networks: emotion_cnn, enhanced_cnn48, ensemble_native48."
 
 
-def test_nothing_in_the_file_was_written_a_second_time():
-    """Every function and class is the text of one of ours, but for the two that say what a single file cannot do."""
+def test_definitions_in_the_file_are_copied_verbatim():
+    """Every function and class has the text of one in this package, except the three replacements."""
     source = standalone_source(("mobilenetv2_224",))
     ours = "\n".join(
         path.read_text()
@@ -453,7 +458,7 @@ def test_nothing_in_the_file_was_written_a_second_time():
     )
     definitions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     new = {node.name for node in definitions if ast.get_source_segment(source, node) not in ours}
-    assert new == {"load_pretrained", "write_code"}
+    assert new == {"load_function", "load_pretrained", "write_code"}
     names = {node.name for node in definitions}
     assert {
         "Preprocessor",
@@ -468,9 +473,9 @@ def test_nothing_in_the_file_was_written_a_second_time():
 
 
 @pytest.mark.parametrize("name", ["vgg16_224", "resnet50_224"])
-def test_a_large_network_of_the_file_has_our_tensors(name, monkeypatch):
+def test_a_large_network_of_the_file_has_the_same_tensors(name, monkeypatch):
     module = ModuleType("modeling")
-    monkeypatch.setitem(sys.modules, "modeling", module)  # dataclasses look there
+    monkeypatch.setitem(sys.modules, "modeling", module)  # dataclasses look up the module there
     scope = vars(module)
     exec(compile(standalone_source((name,)), CODE_FILE, "exec"), scope)
     with torch.device("meta"):
@@ -483,8 +488,8 @@ def test_a_large_network_of_the_file_has_our_tensors(name, monkeypatch):
         scope["create_model"]("emotion_cnn")
 
 
-def test_a_definition_that_cannot_be_found_is_an_error_and_not_a_broken_file(monkeypatch):
-    monkeypatch.setitem(standalone._INSTEAD, "write_code", "\n\ndef write_code(*_):\n    return somewhere_else")
+def test_a_missing_definition_raises_an_error(monkeypatch):
+    monkeypatch.setitem(standalone._REPLACEMENTS, "write_code", "\n\ndef write_code(*_):\n    return somewhere_else")
     standalone_source.cache_clear()
     with pytest.raises(ConfigError, match="would lack somewhere_else"):
         standalone_source(("emotion_cnn",))
@@ -494,7 +499,7 @@ def test_a_definition_that_cannot_be_found_is_an_error_and_not_a_broken_file(mon
 
 
 @each_folder
-def test_the_classes_of_the_package_give_our_logits_and_labels(name, written, ours):
+def test_the_classes_of_the_package_give_equal_logits_and_labels(name, written, ours):
     model = EmotionForImageClassification.from_pretrained(written[name])
     pixels = _pixels(ours(name).config)
     assert_same_weights(model.network, ours(name).network)
@@ -519,7 +524,7 @@ def _add(tensors: dict[str, torch.Tensor]) -> None:
     ("edit", "key"), [(_rename, "classifier.4.weight"), (_drop, "classifier.4.bias"), (_add, "extra")]
 )
 @pytest.mark.parametrize("options", [{}, {"ignore_mismatched_sizes": True}], ids=["plain", "ignoring sizes"])
-def test_a_head_that_was_renamed_is_refused_and_never_random(folder, edit, key, options):
+def test_a_renamed_head_is_refused(folder, edit, key, options):
     tensors = load_file(folder / WEIGHTS_FILE)
     edit(tensors)
     save_file(tensors, folder / WEIGHTS_FILE, {"format": "pt"})
@@ -534,7 +539,7 @@ def test_a_pickle_is_not_opened(folder):
         EmotionForImageClassification.from_pretrained(folder)
 
 
-def test_half_precision_is_for_those_who_ask(written):
+def test_half_precision_is_loaded_only_on_request(written):
     stored = load_file(written["rgb48"] / WEIGHTS_FILE)["features.0.weight"]
     for options in ({}, {"dtype": "auto"}, {"dtype": torch.float32}):
         weight = EmotionForImageClassification.from_pretrained(written["rgb48"], **options).network.features[0].weight
@@ -547,14 +552,14 @@ def test_half_precision_is_for_those_who_ask(written):
     )
 
 
-def test_a_half_precision_model_saved_by_transformers_loads_as_float32_for_us(written, tmp_path):
+def test_a_half_precision_model_saved_by_transformers_loads_as_float32(written, tmp_path):
     EmotionForImageClassification.from_pretrained(written["native48"]).half().save_pretrained(tmp_path / "half")
     assert load_file(tmp_path / "half" / WEIGHTS_FILE)["features.0.weight"].dtype == torch.float16
     assert EmotionForImageClassification.from_pretrained(tmp_path / "half").dtype == torch.float32
     assert EmotionClassifier.from_pretrained(tmp_path / "half").network.features[0].weight.dtype == torch.float32
 
 
-def test_what_the_class_of_the_package_saves_is_a_checkpoint_for_everyone(written, tmp_path):
+def test_a_folder_saved_by_the_class_of_the_package_loads_everywhere(written, tmp_path):
     EmotionForImageClassification.from_pretrained(written["ensemble"]).save_pretrained(tmp_path / "saved")
     EmotionImageProcessor.from_pretrained(written["ensemble"]).save_pretrained(tmp_path / "saved")
     assert (tmp_path / "saved" / CODE_FILE).read_bytes() == (written["ensemble"] / CODE_FILE).read_bytes()
@@ -571,7 +576,7 @@ def test_what_the_class_of_the_package_saves_is_a_checkpoint_for_everyone(writte
     assert_same_logits(_logits(new, _pixels(new.config)), _logits(old, _pixels(old.config)))
 
 
-def test_a_new_model_starts_as_the_network_does_and_not_as_transformers_would():
+def test_a_new_model_is_initialised_by_the_network_and_not_by_transformers():
     config = EmotionConfig(model="emotion_cnn", labels=FER2013.labels, preprocess=NATIVE48.to_dict())
     torch.manual_seed(3)
     model = EmotionForImageClassification(config)
@@ -579,7 +584,7 @@ def test_a_new_model_starts_as_the_network_does_and_not_as_transformers_would():
     assert torch.equal(model.network.classifier[4].weight, models.create_model("emotion_cnn").classifier[4].weight)
 
 
-def test_another_number_of_classes_takes_a_fresh_head_when_asked_for(folder, tmp_path):
+def test_another_number_of_classes_gets_a_new_head_on_request(folder, tmp_path):
     names = {0: "calm", 1: "cross", 2: "neither"}
     options = {"num_labels": 3, "id2label": names, "label2id": {label: i for i, label in names.items()}}
     with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
@@ -602,7 +607,7 @@ def test_another_number_of_classes_takes_a_fresh_head_when_asked_for(folder, tmp
     assert_same_logits(_logits(loaded, _pixels(loaded.config)), _logits(model, _pixels(loaded.config)))
 
 
-def test_loss_and_outputs_are_as_transformers_has_them(written):
+def test_loss_and_outputs_follow_the_conventions_of_transformers(written):
     model = EmotionForImageClassification.from_pretrained(written["native48"])
     pixels, labels = _pixels(model.config.classifier, 3), torch.tensor([0, 3, 6])
     out = model(pixels, labels=labels)
@@ -672,7 +677,7 @@ def test_trainer_trains_saves_and_resumes(written, pictures, tmp_path):
         ({"options": {"dropuot": 0.5}}, "'dropuot'"),
     ],
 )
-def test_a_configuration_that_breaks_a_rule_is_refused_by_transformers_too(folder, change, message):
+def test_an_invalid_configuration_is_refused_by_transformers_too(folder, change, message):
     values = json.loads((folder / CONFIG_FILE).read_text()) | change
     (folder / CONFIG_FILE).write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
     with pytest.raises(ConfigError, match=message):
@@ -692,7 +697,7 @@ def test_labels_follow_id2label():
 
 
 def _odd_pictures() -> dict[str, Any]:
-    """Pictures that transformers' own loader reads otherwise than we do, and the other shapes a picture comes in."""
+    """Images that transformers' own loader decodes differently, and the other types of input."""
     rng = np.random.default_rng(5)
     rgb = rng.integers(0, 256, (50, 64, 3), dtype=np.uint8)
     rgba = np.dstack([rgb, rng.integers(0, 256, rgb.shape[:2], dtype=np.uint8)])
@@ -709,14 +714,14 @@ def _odd_pictures() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("prep", [NATIVE48, UPSCALE224], ids=lambda p: p.name)
-def test_the_processor_decodes_and_prepares_as_we_do(prep, pictures):
+def test_the_processor_decodes_and_preprocesses_as_emotion_hub(prep, pictures):
     processor, ours = EmotionImageProcessor(prep.to_dict()), Preprocessor(prep)
-    odd = _odd_pictures()
-    for picture in [*odd.values(), pictures[0], str(pictures[1]), pictures[4].read_bytes()]:
+    unusual = _odd_pictures()
+    for picture in [*unusual.values(), pictures[0], str(pictures[1]), pictures[4].read_bytes()]:
         assert np.array_equal(processor(picture)["pixel_values"], ours.batch([load_image(picture)]))
-    batch = processor(list(odd.values()), return_tensors="pt")["pixel_values"]
+    batch = processor(list(unusual.values()), return_tensors="pt")["pixel_values"]
     assert isinstance(batch, torch.Tensor)
-    assert np.array_equal(batch.numpy(), ours.batch(map(load_image, odd.values())))
+    assert np.array_equal(batch.numpy(), ours.batch(map(load_image, unusual.values())))
 
 
 def test_torch_tensors_have_their_channels_first():
@@ -730,7 +735,7 @@ def test_torch_tensors_have_their_channels_first():
     assert np.array_equal(processor(tensor[0])["pixel_values"], processor(array[..., 0])["pixel_values"])
 
 
-def test_the_processor_refuses_what_it_would_ignore(written):
+def test_the_processor_refuses_arguments_that_it_would_ignore(written):
     with pytest.raises(ConfigError, match="'do_resize', 'size'"):
         EmotionImageProcessor(NATIVE48.to_dict(), size=224, do_resize=False)
     with pytest.raises(ConfigError, match="'size'"):
@@ -752,10 +757,10 @@ def test_preprocessing_that_contradicts_the_models_is_refused(folder, tmp_path):
         EmotionImageProcessor.from_pretrained(folder)
 
 
-# timm's own layout
+# timm's layout
 
 
-def test_timm_gives_our_logits_on_our_pixels(written, pictures):
+def test_timm_gives_equal_logits_for_equal_pixel_values(written, pictures):
     ours = EmotionClassifier.from_pretrained("upscale224")
     theirs = timm.create_model(f"local-dir:{written['timms own']}", pretrained=True).eval()
     pixels = torch.from_numpy(ours.preprocessor.batch(load_image(path) for path in pictures))
@@ -773,9 +778,7 @@ def test_timm_gives_our_logits_on_our_pixels(written, pictures):
     assert_same_logits(_logits(same, pixels), _logits(ours, pixels))
 
 
-def test_transformers_reads_timms_layout_without_remote_code_and_agrees_on_gray_48_pixel_faces_alone(
-    ours, probed, pictures
-):
+def test_transformers_reads_timms_layout_and_agrees_on_gray_48_pixel_faces(ours, probed, pictures):
     record = probed[0]["timms own"]
     assert record["class"] == "TimmWrapperForImageClassification"
     assert record["dtype"] == "torch.float32"
@@ -796,7 +799,7 @@ def test_a_network_that_timm_does_not_build_is_refused(config, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_timms_files_do_not_take_the_place_of_those_for_remote_code(folder, tmp_path):
+def test_timms_files_do_not_replace_those_for_remote_code(folder, tmp_path):
     before = (folder / CONFIG_FILE).read_bytes()
     with pytest.raises(ConfigError, match="folder of their own"):
         write_timm_files("upscale224", folder)

@@ -1,4 +1,4 @@
-"""An ONNX file that reads its weights from the safetensors file beside it, and what the repository may hold."""
+"""ONNX files with weights in a safetensors file; size of the repository."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from emotion_hub.predictor import EmotionPredictor
 
 ROOT = Path(__file__).parents[2]
 
-#: Bytes of a checkpoint's files in this repository and of the whole package; a new form of the same weights would pass them.
+#: Largest sizes, in bytes, of a checkpoint in this repository and of the package; a second copy of the weights exceeds
+#: them.
 LARGEST_FILE, LARGEST_PACKAGE = 16 * 2**20, 40 * 2**20
 
 
@@ -48,7 +49,7 @@ def _logits(path: Path) -> np.ndarray:
     return open_session(path).run(None, {"input": pixels})[0]
 
 
-def test_a_shared_file_is_small_and_computes_the_same_to_the_last_bit(folder):
+def test_a_shared_file_is_small_and_gives_bit_identical_logits(folder):
     path, before = folder / "model.onnx", _logits(folder / "model.onnx")
     size = path.stat().st_size
     assert share_weights(path) == size - path.stat().st_size
@@ -66,7 +67,7 @@ def test_sharing_twice_changes_nothing(folder):
     assert path.read_bytes() == once
 
 
-def test_a_copy_of_it_needs_no_other_file(folder, tmp_path):
+def test_a_self_contained_copy_needs_no_other_file(folder, tmp_path):
     before = _logits(folder / "model.onnx")
     share_weights(folder / "model.onnx")
     alone = copy_self_contained(folder / "model.onnx", tmp_path / "alone.onnx")
@@ -76,7 +77,7 @@ def test_a_copy_of_it_needs_no_other_file(folder, tmp_path):
     assert again.read_bytes() == alone.read_bytes()
 
 
-def test_a_shared_file_without_its_weights_says_what_is_missing(folder, tmp_path):
+def test_a_shared_file_without_its_weights_names_the_missing_file(folder, tmp_path):
     share_weights(folder / "model.onnx")
     shutil.copyfile(folder / "model.onnx", tmp_path / "model.onnx")
     with pytest.raises(
@@ -107,7 +108,7 @@ def test_embedded_checkpoints_store_their_weights_once(name):
 
 
 def _tracked() -> dict[str, int]:
-    """{path: bytes} of what git keeps."""
+    """{path: bytes} of the files in the repository."""
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("not a git checkout")
     listed = subprocess.run(
@@ -120,7 +121,7 @@ def _tracked() -> dict[str, int]:
     }
 
 
-def test_the_repository_holds_one_form_of_each_checkpoint_and_little_else():
+def test_the_repository_stores_each_checkpoint_once():
     sizes = _tracked()
     assert sum(size for path, size in sizes.items() if path.startswith("emotion_hub/")) <= LARGEST_PACKAGE
     large = {path for path, size in sizes.items() if size > 2**20}

@@ -1,4 +1,4 @@
-"""Entry of the Space and of `python app.py`: build the demo and serve it."""
+"""Entry point of the Space and of `python app.py`: serve the demo."""
 
 import contextlib
 import signal
@@ -16,23 +16,19 @@ from emotion_hub.ui import build_demo, launch_options
 from emotion_hub.ui.models import shared_pool
 from emotion_hub.ui.uploads import upload_folder
 
-#: Seconds after the start in which nothing but predictions is loaded.
+#: Seconds after the start before torch is imported, which would delay the first predictions.
 QUIET = 10.0
 
 
 def warm_up() -> None:
-    """Load every embedded network and the explainers' packages and run them once, so that the first visitor does not wait for it.
-
-    What predicts comes first. Explanations need torch, whose import would hold up a first photo that is there already: it waits a little.
-    """
+    """Load every embedded network and explanation method and run them once, before the first visitor needs them."""
     face = Image.new("L", (48, 48))
     for name in embedded_checkpoints():
-        shared_pool().serve(name).model.predictor.predict_faces([face])
+        shared_pool().choose(name).model.predictor.predict_faces([face])
     time.sleep(QUIET)
     for method in METHODS.values():
-        with contextlib.suppress(
-            MissingDependencyError
-        ):  # the Explain tab names the missing extra when the method is chosen
+        # where an extra is missing, the Explain tab names it when the method is chosen
+        with contextlib.suppress(MissingDependencyError):
             method.load()
     with contextlib.suppress(MissingDependencyError):
         for name in embedded_checkpoints():
@@ -40,7 +36,7 @@ def warm_up() -> None:
 
 
 def main() -> None:
-    """Serve until stopped; a stop by the system ends as a stop by hand does, with the uploads deleted."""
+    """Serve until stopped. SIGTERM ends the process like an interrupt, so that the uploads are deleted."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with upload_folder():
         demo = build_demo()

@@ -1,7 +1,10 @@
-"""Many pictures to one file: folders, archives, manifests, data sets and videos to CSV, JSON lines or parquet, resumable, on one machine or a cluster.
+"""Batch prediction of many pictures into one result file.
 
-from emotion_hub.batch import predict_many
-predict_many("photos/", "result.csv", models=["native48"])
+The source is a folder, archive, manifest, data set or video; the result is CSV, JSON lines or parquet. An interrupted
+run can be continued. It runs on one machine or on a Ray cluster.
+
+    from emotion_hub.batch import predict_many
+    predict_many("photos/", "result.csv", models=["native48"])
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Picture files on the Hub that the rows of a streamed data set name."""
+"""Hugging Face Hub files named by the rows of a streamed data set."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from emotion_hub.batch.archives import ZIP_ERRORS, read_zip_member
 from emotion_hub.errors import ImageError, ImageTooLargeError, first_line
 from emotion_hub.images import MAX_BYTES, ImageSource
 
-__all__ = ["hub_file"]
+__all__ = ["hub_file_reader"]
 
-#: How datasets names a picture of a streamed zip file.
+#: How datasets names a picture in a streamed zip file.
 _ZIPPED = re.compile(r"zip://(?P<member>.+?)::(?P<archive>.+)", re.DOTALL)
 
 
-def hub_file(path: str) -> Callable[[], ImageSource] | None:
-    """What reads the file at an address on the Hub, or the member of a zip file there; None for any other path, which is not opened."""
+def hub_file_reader(path: str) -> Callable[[], ImageSource] | None:
+    """A function that reads the file at a Hub address, or a member of a zip file there; None for any other path."""
     if address := _hub_address(path):
-        return partial(_remote, address)
+        return partial(_read_file, address)
     if (zipped := _ZIPPED.fullmatch(path)) and (address := _hub_address(zipped["archive"])):
-        return partial(_remote_member, address, zipped["member"])
+        return partial(_read_zip_member, address, zipped["member"])
     return None
 
 
 def _hub_address(path: str) -> str | None:
-    """hf://... for a file on the Hub, whichever of its two addresses is given; None for any other one."""
+    """hf://... for a file on the Hub, given by its hf:// or its web address; None for any other path."""
     from huggingface_hub import constants
 
     if page := re.fullmatch(rf"{re.escape(constants.ENDPOINT)}/([^?#]+)/resolve/([^/?#]+)/([^?#]+)", path):
@@ -36,18 +36,17 @@ def _hub_address(path: str) -> str | None:
     return path if path.startswith("hf://") else None
 
 
-def _remote(address: str) -> ImageSource:
-    """The bytes of a file on the Hub that a streamed row names."""
+def _read_file(address: str) -> ImageSource:
+    """The bytes of a file on the Hub."""
     from huggingface_hub import HfFileSystem
     from huggingface_hub.errors import HTTPError
 
     try:
-        with HfFileSystem().open(
-            address, "rb"
-        ) as file:  # not fsspec.open: it opens any kind of address, and chains of them
+        # not fsspec.open, which opens any kind of address and chains of them
+        with HfFileSystem().open(address, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (HTTPError, ImportError, OSError, RuntimeError, ValueError) as error:
-        raise _unread(address, error) from error
+        raise _unreadable(address, error) from error
     if len(data) > MAX_BYTES:
         raise ImageTooLargeError(
             f"{address[:200]!r} has more than {MAX_BYTES // 2**20} MB, the limit. Save it smaller or as JPEG"
@@ -55,21 +54,20 @@ def _remote(address: str) -> ImageSource:
     return data
 
 
-def _unread(address: str, error: Exception) -> ImageError:
-    return ImageError(
-        f"{address[:200]!r} cannot be read ({first_line(error)}); check that the data set holds it, or try again"
-    )
+def _unreadable(address: str, error: Exception) -> ImageError:
+    reason = first_line(error)
+    return ImageError(f"{address[:200]!r} cannot be read ({reason}); check that the data set has it, or try again")
 
 
-@lru_cache(maxsize=4)  # a data set names its archives one after another
+@lru_cache(maxsize=4)  # the rows of a data set name its archives one after another
 def _remote_archive(address: str) -> zipfile.ZipFile:
     from huggingface_hub import HfFileSystem
 
     return zipfile.ZipFile(HfFileSystem().open(address, "rb"))
 
 
-def _remote_member(address: str, member: str) -> ImageSource:
-    """The bytes of a file inside a zip file on the Hub, of which no more is fetched than the parts around what is read."""
+def _read_zip_member(address: str, member: str) -> ImageSource:
+    """The bytes of a member of a zip file on the Hub; only the blocks around the member are downloaded."""
     from huggingface_hub.errors import HTTPError
 
     try:
@@ -79,7 +77,7 @@ def _remote_member(address: str, member: str) -> ImageSource:
         raise
     except KeyError as error:
         raise ImageError(
-            f"{address[:200]!r} has no member {member[:200]!r}; check that the data set names files that it holds"
+            f"{address[:200]!r} has no member {member[:200]!r}; check that the data set names existing files"
         ) from error
     except (HTTPError, ImportError, *ZIP_ERRORS) as error:
-        raise _unread(address, error) from error
+        raise _unreadable(address, error) from error

@@ -1,4 +1,4 @@
-"""Results as parquet files, through pyarrow."""
+"""Parquet results through pyarrow: schema, writing, merging and counts."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from emotion_hub.errors import missing_extra
 
 __all__ = ["METADATA_KEY", "ParquetFormat", "arrow", "schema"]
 
-#: The entry of the schema's metadata that says, as JSON, how the rows were made.
+#: The key of the schema's metadata whose value is, as JSON, the record of how the rows were made.
 METADATA_KEY = b"emotion_hub"
 
-#: Approximate rows per row group of the result: small groups read slowly, large ones need memory.
+#: Approximate rows per row group of the result: small groups are slow to read, large ones need memory.
 _GROUP = 65_536
 
 
 def arrow(what: str = "parquet output (.csv and .ndjson need no extra)") -> Any:
-    """pyarrow. Raises MissingDependencyError where it is missing."""
+    """The module pyarrow. Raises MissingDependencyError where it is not installed; `what` names the use."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise missing_extra(what, "score", error) from error
+        raise missing_extra(what, "batch", error) from error
     return pyarrow
 
 
 def schema(labels: Sequence[Sequence[str]], record: dict[str, Any]) -> Any:
     """The Arrow schema for models with these label sets; `record` goes into its metadata.
 
-    `source` and `picture` (its position from 0) are never null. `faces` counts the picture's faces and is null, like all that follows, where `error`
-    says why it could not be read. A picture without a face has one row per model with `faces` 0 and null from `face` on. `bbox` is xyxy in pixels;
-    `score` and `detector` are null where the whole picture was taken; a `prob_` column is null for a model that lacks the label.
+    `source` and `picture` (its position from 0) are never null. `faces` is the picture's number of faces. Where `error`
+    says why the picture could not be read, `faces` and all that follows it are null. A picture without a face has one
+    row per model with `faces` 0 and null from `face` on. `bbox` is xyxy in pixels. `score` and `detector` are null
+    where the whole picture was taken as the face. A `prob_` column is null for a model that lacks the label.
     """
     pa = arrow()
     fields = [
@@ -62,7 +63,7 @@ def schema(labels: Sequence[Sequence[str]], record: dict[str, Any]) -> Any:
 
 
 class ParquetFormat:
-    """Typed columns; how the rows were made is in the schema's metadata."""
+    """Typed columns; the record of how the rows were made is in the schema's metadata."""
 
     def __init__(self, labels: Sequence[Sequence[str]], record: dict[str, Any]) -> None:
         self._arrow, self.schema = arrow(), schema(labels, record)
@@ -98,10 +99,10 @@ class ParquetFormat:
             return None
 
     def counts(self, path: Path) -> Counts:
-        """Read from a few columns, some rows at a time."""
+        """Counted from four columns, one batch of rows at a time."""
         import pyarrow.compute as pc
 
-        found, first = Counts(), None
+        total, first = Counts(), None
         with self._arrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(columns=["model", "faces", "face", "error"]):
                 if first is None and len(batch):
@@ -111,11 +112,11 @@ class ParquetFormat:
                 faces, errors = len(rows) - number.null_count, len(rows) - rows.column("error").null_count
                 faceless = pc.sum(pc.equal(rows.column("faces"), 0)).as_py() or 0
                 with_face = pc.sum(pc.equal(number, 0)).as_py() or 0
-                found += Counts(with_face + faceless + errors, faces, faceless, errors)
-        return found
+                total += Counts(with_face + faceless + errors, faces, faceless, errors)
+        return total
 
 
-def _table(part: ResultPart, wanted: Any) -> Any:
+def _table(part: ResultPart, columns_schema: Any) -> Any:
     """The Arrow table of a part, rows ordered by picture, face and model."""
     pa = arrow()
     rows = part.faces()
@@ -133,12 +134,12 @@ def _table(part: ResultPart, wanted: Any) -> Any:
         "detector": [None if face is None else face.detector for _, _, face in rows],
         "error": [picture.error for picture, _, _ in rows],
     }
-    columns = {name: pa.array(values, wanted.field(name).type) for name, values in shared.items()}
+    columns = {name: pa.array(values, columns_schema.field(name).type) for name, values in shared.items()}
     tables = []
     for model in part.models:
-        both = {**columns, **_of_model(pa, model, missing)}
-        arrays = [both[f.name] if f.name in both else pa.nulls(len(rows), f.type) for f in wanted]
-        tables.append(pa.Table.from_arrays(arrays, schema=wanted))
+        filled = {**columns, **_of_model(pa, model, missing)}
+        arrays = [filled[f.name] if f.name in filled else pa.nulls(len(rows), f.type) for f in columns_schema]
+        tables.append(pa.Table.from_arrays(arrays, schema=columns_schema))
     if len(tables) == 1:
         return tables[0]
     order = np.arange(len(rows) * len(tables)).reshape(len(tables), len(rows)).T.ravel()
@@ -146,14 +147,14 @@ def _table(part: ResultPart, wanted: Any) -> Any:
 
 
 def _of_model(pa: Any, model: ModelRows, missing: np.ndarray) -> dict[str, Any]:
-    """The columns that differ between models; rows of pictures without a face are null."""
+    """The columns that differ between models; null in the rows of pictures without a face."""
     rows, labels = len(missing), model.labels
-    spread = np.zeros((rows, len(labels)), dtype=np.float32)
-    spread[~missing] = model.probs
+    probs = np.zeros((rows, len(labels)), dtype=np.float32)
+    probs[~missing] = model.probs
     ids = np.zeros(rows, dtype=np.int32)
     ids[~missing] = model.probs.argmax(axis=1) if len(model.probs) else 0
     columns = {
-        PROB + label: pa.array(np.ascontiguousarray(spread[:, i]), mask=missing) for i, label in enumerate(labels)
+        PROB + label: pa.array(np.ascontiguousarray(probs[:, i]), mask=missing) for i, label in enumerate(labels)
     }
     columns["label_id"] = pa.array(ids, mask=missing)
     columns["label"] = pa.array(np.asarray(labels, dtype=object)[ids], pa.string(), mask=missing)

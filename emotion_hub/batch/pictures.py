@@ -1,4 +1,4 @@
-"""Sources of pictures: names and contents in a fixed order, read when they are needed."""
+"""Pictures and sources: names and contents in a fixed order, read on demand."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "Picture",
     "Source",
-    "broken",
     "file_stamp",
     "is_image_name",
     "read_file",
     "read_member",
     "shown_name",
+    "unreadable_picture",
 ]
+
+#: Suffixes of the files in folders and archives that are read as pictures: the formats of emotion_hub.images.
 
 #: File names that are taken for pictures inside folders and archives: the formats of emotion_hub.images.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -37,17 +39,17 @@ class Picture:
     time: float | None = None
 
     def read(self) -> ImageSource:
-        """What `load_image` takes. Raises ImageError for content that cannot be read."""
+        """A source for `load_image`. Raises ImageError for content that cannot be read."""
         return self.content() if callable(self.content) else self.content
 
 
 class Source(Protocol):
-    """Pictures in an order that stays the same. `identity` (JSON types) changes when the pictures do."""
+    """Pictures in a fixed order. `identity` (JSON types) changes when the pairs of names and contents change."""
 
     identity: dict[str, Any]
 
     def count(self) -> int | None:
-        """How many pictures there are; None where only a pass over them tells."""
+        """The number of pictures; None where it is known only after reading them all."""
         ...
 
     def pictures(self, start: int = 0) -> Iterator[Picture]:
@@ -55,8 +57,8 @@ class Source(Protocol):
         ...
 
 
-def broken(name: str, reason: str) -> Picture:
-    """A picture that is known to be unreadable: `read` raises ImageError with the reason."""
+def unreadable_picture(name: str, reason: str) -> Picture:
+    """A picture whose `read` raises ImageError with the reason."""
 
     def fail() -> ImageSource:
         raise ImageError(reason)
@@ -65,19 +67,22 @@ def broken(name: str, reason: str) -> Picture:
 
 
 def shown_name(name: str | os.PathLike[str]) -> str:
-    """The name as text that any file format can store; bytes of a name that are no UTF-8 are written as \\xNN."""
+    """The name as text that any file format can store; bytes that are not UTF-8 are written as \\xNN."""
     return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a path ends like a picture and no part of it is hidden (macOS adds "._" copies of every file to archives)."""
+    """Whether a path has a picture's suffix and no hidden part (macOS adds a "._" copy of every file to archives)."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not any(
         part.startswith(".") and part not in (".", "..") for part in name.split("/")
     )
 
 
 def read_member(file: Any, name: str, size: int) -> bytes:
-    """The bytes of an archive's member, never more than the limit: what its header says of the size may be a lie."""
+    """The bytes of an archive's member, limited to MAX_BYTES: the size in its header may be wrong.
+
+    Raises ImageTooLargeError for a larger one.
+    """
     data = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
     if size > MAX_BYTES or len(data) > MAX_BYTES:
         raise ImageTooLargeError(
@@ -87,10 +92,10 @@ def read_member(file: Any, name: str, size: int) -> bytes:
 
 
 def read_file(path: str) -> bytes | Path:
-    """The file's bytes; the path of what is not there or over the limit, for the decoder to say why.
+    """The file's bytes, or the path of a missing or too large file, for which `load_image` raises the error.
 
-    Raises ImageError for a pipe, folder or device: the decoder would wait for a pipe that nobody writes to. These are the system calls themselves: for a
-    48-pixel PNG, pathlib and buffered files would cost as much as decoding it.
+    Raises ImageError for a pipe, folder or device: reading a pipe without a writer would never end. The function uses
+    system calls: for a 48-pixel PNG, pathlib and buffered files would cost as much as decoding it.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -100,7 +105,7 @@ def read_file(path: str) -> bytes | Path:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(
-                f"{path[:200]!r} is no regular file but a pipe, folder or device; save the picture to a file"
+                f"{path[:200]!r} is not a regular file but a pipe, folder or device; save the picture to a file"
             )
         if status.st_size > MAX_BYTES:
             return Path(path)
@@ -111,6 +116,6 @@ def read_file(path: str) -> bytes | Path:
 
 
 def file_stamp(path: Path) -> list[int]:
-    """Size in bytes and time of change in nanoseconds: what differs when a file was changed."""
+    """Size in bytes and modification time in nanoseconds, by which a changed file is recognised."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]

@@ -8,9 +8,9 @@ __all__ = ["bar"]
 
 
 def bar(items: Any = None, *, progress: bool, **options: Any) -> Any:
-    """tqdm over `items`, shown only where `progress` is set and standard error is a terminal: no bar ends up in a log file.
+    """tqdm over `items`; it is shown only with `progress` and where standard error is a terminal, never in a log file.
 
-    tqdm is a dependency of huggingface-hub, so every installation has it.
+    tqdm is a dependency of huggingface-hub, so it is always installed.
     """
     from tqdm import tqdm
 

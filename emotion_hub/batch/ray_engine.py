@@ -1,4 +1,7 @@
-"""The same rows from Ray Data: each actor loads the models once, reads its parts from the source itself and sends their files' content back."""
+"""Ray Data engine: actors compute the parts of a result on a cluster.
+
+Each actor loads the models once, reads its pictures from the source itself and returns the content of its parts' files.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from typing import Any
 from emotion_hub.batch.formats import open_format
 from emotion_hub.batch.pictures import Source
 from emotion_hub.batch.progress import bar
-from emotion_hub.batch.sources import open_source
-from emotion_hub.batch.worker import Scorer, load_models, model_hash
+from emotion_hub.batch.sources import SourceArguments, open_source
+from emotion_hub.batch.worker import PartPredictor, load_models, model_hash
 from emotion_hub.detectors import default_detector
 from emotion_hub.errors import InputError, missing_extra
 from emotion_hub.labels import LabelSet
@@ -25,9 +28,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What an actor needs to compute any part: the arguments of `open_source`, the models' names and backends, the result's suffix and record."""
+    """What an actor needs to compute any part.
 
-    opening: dict[str, Any]
+    `source` holds the arguments of `open_source`; `models` and `backends` are names; `suffix` and `record` are those of
+    the result.
+    """
+
+    source: SourceArguments
     models: tuple[str, ...]
     backends: tuple[str, ...]
     suffix: str
@@ -35,10 +42,13 @@ class Plan:
 
 
 class _Actor:
-    """Ray's worker: a source and a scorer of its own."""
+    """A Ray actor with its own source and models."""
 
     def __init__(self, plan: Plan) -> None:
-        """Raises InputError where the machine sees another source, detector or checkpoint than the one that planned: its rows would differ."""
+        """Raises InputError where the source, detector or a checkpoint differs from that of the driver's machine.
+
+        The rows would differ then.
+        """
         record = plan.record
         loaded, _ = load_models(plan.models, plan.backends, 1)
         models = tuple(
@@ -47,39 +57,43 @@ class _Actor:
         )
         hashes = tuple(model_hash(model) for model in models)
         detector = None if record["whole"] else default_detector()
-        self.plan, self.source = plan, open_source(**plan.opening)
+        self.plan, self.source = plan, open_source(**plan.source)
         here = {
             "source": self.source.identity,
             "detector": detector.name if detector else None,
             "weights": list(hashes),
         }
-        there = {**record, "weights": [model["weights"] for model in record["models"]]}
+        expected = {**record, "weights": [model["weights"] for model in record["models"]]}
         for name, value in here.items():
-            if value != there[name]:
+            if value != expected[name]:
                 raise InputError(
-                    f"a worker sees {name} {value!r}, the planning machine {there[name]!r}; give all machines the same files"
+                    f"a worker has {name} {value!r}, the driver's machine {expected[name]!r};"
+                    " give all machines the same files"
                 )
-        self.form = open_format(plan.suffix, [model.classes.labels for model in models], record)
-        self.scorer = Scorer(models, hashes, record["batch_size"], detector, full_decode=record["full_decode"])
+        self.file_format = open_format(plan.suffix, [model.classes.labels for model in models], record)
+        self.predictor = PartPredictor(
+            models, hashes, record["batch_size"], detector, full_decode=record["full_decode"]
+        )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         counts, contents, size = [], [], self.plan.record["part_size"]
         for number in batch["number"]:
             start = int(number) * size
-            for part in self.scorer.parts(islice(self.source.pictures(start), size), start, size):
+            for part in self.predictor.parts(islice(self.source.pictures(start), size), start, size):
                 counts.append(len(part.pictures))
-                contents.append(self.form.encode(part))
+                contents.append(self.file_format.encode(part))
         return {"number": list(batch["number"]), "count": counts, "content": contents}
 
 
 def parts_on_ray(
     plan: Plan, source: Source, done: set[int], workers: int, progress: bool = False
 ) -> Iterator[tuple[int, int, bytes]]:
-    """(number, pictures, content of its file) of each part that is not `done`, as `workers` actors finish them, in any order.
+    """(number, number of pictures, content of its file) of each part that is not in `done`.
 
-    Ray is started on this machine unless it runs already or RAY_ADDRESS names a cluster. Every machine must see the source under the same name. A
-    source that does not know its length is passed over once more to count; one without random access (tar, stream, video) is passed over by each
-    actor. Raises MissingDependencyError without Ray.
+    `workers` actors compute the parts, which arrive in any order. Ray is started on this machine unless it runs already
+    or RAY_ADDRESS names a cluster. Every machine must have the source under the same name. A source of unknown length
+    is read once more to count its pictures; one without random access (tar, stream, video) is read from its start by
+    each actor. Raises MissingDependencyError without Ray.
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -90,31 +104,27 @@ def parts_on_ray(
     total = source.count()
     if total is None:
         log.info("counting the pictures")
-        total = sum(
-            1
-            for _ in bar(source.pictures(), progress=progress, desc="counting", unit=" pictures", delay=1, leave=False)
-        )
+        pictures = bar(source.pictures(), progress=progress, desc="counting", unit=" pictures", delay=1, leave=False)
+        total = sum(1 for _ in pictures)
     missing = [{"number": number} for number in range(-(-total // plan.record["part_size"])) if number not in done]
     if not missing:
         return
-    ours = not ray.is_initialized()
-    if ours:
+    start_ray = not ray.is_initialized()
+    if start_ray:
         ray.init(
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            **({} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers}),
+            num_cpus=None if "RAY_ADDRESS" in os.environ else workers,
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        parts = ray.data.from_items(
-            missing, override_num_blocks=len(missing)
-        )  # a block each: a part is sent back when it is done
+        # one block per part: a part is returned as soon as it is finished
+        parts = ray.data.from_items(missing, override_num_blocks=len(missing))
         pool = ray.data.ActorPoolStrategy(size=min(workers, len(missing)))
-        for row in parts.map_batches(
-            _Actor, fn_constructor_args=(plan,), batch_size=1, compute=pool, num_cpus=1
-        ).iter_rows():
+        results = parts.map_batches(_Actor, fn_constructor_args=(plan,), batch_size=1, compute=pool, num_cpus=1)
+        for row in results.iter_rows():
             yield int(row["number"]), int(row["count"]), row["content"]
     finally:
-        if ours:
+        if start_ray:
             ray.shutdown()

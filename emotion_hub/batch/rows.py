@@ -1,4 +1,4 @@
-"""Rows of a result, independent of the file format: one per face and model."""
+"""Result rows, independent of the file format: one per face and model."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PROB", "Counts", "FoundFace", "ModelRows", "ReadPicture", "ResultPart", "label_columns"]
+__all__ = ["PROB", "Counts", "DetectedFace", "ModelRows", "PreparedPicture", "ResultPart", "label_columns"]
 
-#: What the name of a probability's column starts with.
+#: Prefix of the columns of probabilities.
 PROB = "prob_"
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFace:
-    """Where a face is, xyxy in pixels of the upright full-size picture, and how it was found."""
+class DetectedFace:
+    """A face's box, xyxy in pixels of the upright full-size picture, with the detector's score and name."""
 
     bbox: tuple[int, int, int, int]
     score: float | None
@@ -24,15 +24,18 @@ class FoundFace:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPicture:
-    """One picture after reading: its size and faces, and per preprocessing the faces' gray planes, uint8 (F, S, S); or an error."""
+class PreparedPicture:
+    """One picture with its size, its faces and the networks' inputs, or the error for which it could not be read.
+
+    `planes` are, per preprocessing, the faces' gray levels: uint8, (faces, side, side).
+    """
 
     source: str
     position: int
     time: float | None
     width: int | None = None
     height: int | None = None
-    faces: tuple[FoundFace, ...] = ()
+    faces: tuple[DetectedFace, ...] = ()
     planes: tuple[np.ndarray, ...] = ()
     error: str | None = None
 
@@ -49,7 +52,7 @@ class ModelRows:
 
 @dataclass(frozen=True)
 class Counts:
-    """Pictures and faces of a part or a result; `faceless` pictures had no face, `errors` could not be read."""
+    """Numbers of pictures and faces; `faceless` pictures have no face, `errors` could not be read."""
 
     pictures: int = 0
     faces: int = 0
@@ -67,18 +70,18 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class ResultPart:
-    """Consecutive pictures and what each model says of their faces."""
+    """Consecutive pictures and each model's probabilities for their faces."""
 
-    pictures: Sequence[ReadPicture]
+    pictures: Sequence[PreparedPicture]
     models: Sequence[ModelRows]
 
     def counts(self) -> Counts:
         errors = sum(picture.error is not None for picture in self.pictures)
-        found = [len(picture.faces) for picture in self.pictures]
-        return Counts(len(found), sum(found), found.count(0) - errors, errors)
+        faces = [len(picture.faces) for picture in self.pictures]
+        return Counts(len(faces), sum(faces), faces.count(0) - errors, errors)
 
-    def faces(self) -> list[tuple[ReadPicture, int, FoundFace | None]]:
-        """(picture, number of the face, face), ordered; a picture without a face occurs once, with None."""
+    def faces(self) -> list[tuple[PreparedPicture, int, DetectedFace | None]]:
+        """(picture, number of the face, face), in order; a picture without a face occurs once, with None."""
         return [
             (picture, number, face) for picture in self.pictures for number, face in enumerate(picture.faces or (None,))
         ]
@@ -86,10 +89,11 @@ class ResultPart:
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Dicts of JSON types with the keys `columns`, ordered by picture, face and model; missing values are None.
 
-        A probability is the Python float with the fewest digits that is the same float32: 0.1 and not 0.10000000149011612.
+        A probability is the Python float with the fewest digits that equals the same float32: 0.1, not
+        0.10000000149011612.
         """
         empty = dict.fromkeys(columns)
-        answers = [_answers(model) for model in self.models]
+        predictions = [_predictions(model) for model in self.models]
         names = [{"model": model.name, "checkpoint": model.checkpoint} for model in self.models]
         for picture, number, face in self.faces():
             shared = {
@@ -103,16 +107,16 @@ class ResultPart:
             shared |= {"faces": None if picture.error is not None else len(picture.faces), "error": picture.error}
             if face is not None:
                 shared |= {"face": number, "bbox": list(face.bbox), "score": face.score, "detector": face.detector}
-            for name, answer in zip(names, answers, strict=True):
-                yield {**shared, **name, **next(answer)} if face is not None else {**shared, **name}
+            for name, prediction in zip(names, predictions, strict=True):
+                yield {**shared, **name, **next(prediction)} if face is not None else {**shared, **name}
 
 
 def label_columns(labels: Sequence[Sequence[str]]) -> list[str]:
-    """The probability columns for models with these label sets: the union of their labels, in order of first occurrence."""
-    return [PROB + name for name in dict.fromkeys(name for one in labels for name in one)]
+    """The probability columns for these label sets: the union of their labels, in order of first occurrence."""
+    return [PROB + name for name in dict.fromkeys(name for label_set in labels for name in label_set)]
 
 
-def _answers(model: ModelRows) -> Iterator[dict[str, Any]]:
+def _predictions(model: ModelRows) -> Iterator[dict[str, Any]]:
     """Per face the columns that differ between models."""
     names = [PROB + label for label in model.labels]
     ids = model.probs.argmax(axis=1).tolist() if len(model.probs) else []

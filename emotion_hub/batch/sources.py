@@ -1,12 +1,12 @@
-"""Open a source of pictures: a picture, folder, zip, tar, manifest, parquet files, data set of the Hub or video.
+"""Sources: folder, zip, tar, manifest, parquet, data set or video.
 
-| source | its pictures are named by |
+| source | names of its pictures |
 |---|---|
-| picture or folder of pictures, searched recursively | path below the folder |
+| picture, or folder of pictures with its subfolders | path below the folder |
 | .zip, .tar, .tar.gz, .tar.bz2, .tar.xz | name of the member; nothing is unpacked to the disk |
 | .csv with a column `path` | the path as written, relative to the csv's folder |
-| .parquet, folder of them, folder of Dataset.save_to_disk, Hub id | split and row |
-| video | file name; `time` tells the frames apart |
+| .parquet, folder of .parquet files, folder of Dataset.save_to_disk, Hub id | split and row |
+| video | file name; the frames differ in `time` |
 """
 
 from __future__ import annotations
@@ -19,29 +19,39 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from emotion_hub.batch.archives import TarSource, ZipSource
+from emotion_hub.batch.data_sets import DatasetSource
 from emotion_hub.batch.pictures import (
     IMAGE_SUFFIXES,
     Picture,
     Source,
-    broken,
     file_stamp,
     is_image_name,
     read_file,
     shown_name,
+    unreadable_picture,
 )
 from emotion_hub.batch.progress import bar
-from emotion_hub.batch.tables import DatasetSource, ParquetSource
+from emotion_hub.batch.tables import ParquetSource
 from emotion_hub.checkpoints import file_hash
 from emotion_hub.errors import InputError, ManifestError, VideoError
 from emotion_hub.video.frames import DEFAULT_RATE, VIDEO_SUFFIXES, probe_video, read_frames
 
-__all__ = ["FolderSource", "ManifestSource", "VideoSource", "open_source"]
+__all__ = ["FolderSource", "ManifestSource", "SourceArguments", "VideoSource", "open_source"]
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class SourceArguments(TypedDict):
+    """The arguments of `open_source` that decide which pictures there are."""
+
+    source: str
+    split: str | None
+    column: str | None
+    rate: float | None
 
 
 def open_source(
@@ -52,37 +62,34 @@ def open_source(
     rate: float | None = DEFAULT_RATE,
     progress: bool = False,
 ) -> Source:
-    """The pictures of `source`; the forms are listed above. `split` and `column` choose within tables, `rate` (frames per second) within a video.
+    """The pictures of `source`, in one of the forms that the module's docstring lists.
 
-    `progress` shows a bar on a terminal while the files of a large folder are listed.
-
-    Raises InputError for a source that is none of these, holds no picture, or takes no split or column.
+    `split` and `column` choose within tables, `rate` (frames per second) within a video. `progress` shows a bar on a
+    terminal while the files of a large folder are listed. Raises InputError for a source of another form or without a
+    picture, and for a split or column where the source has none.
     """
     path, name = Path(source), str(source).lower()
-    table = {"split": split, "column": column}
+    table: dict[str, str | None] = {"split": split, "column": column}
     if os.path.isdir(path):  # Path's own methods raise for a name that is too long
-        found = _folder(path, table, progress)
+        opened = _open_folder(path, table, progress)
     elif os.path.isfile(path):
-        found = _file(path, name, table, rate)
+        opened = _open_file(path, name, table, rate)
     elif not os.path.exists(path) and _HUB_ID.fullmatch(str(source)):
         return DatasetSource.from_hub(str(source), **table)
     else:
         raise InputError(
-            f"there is no source {str(source)[:200]!r}; give a file, a folder or the id 'owner/name' of a data set on the Hub"
+            f"there is no source {str(source)[:200]!r}; give a file, a folder, or the Hub id 'owner/name' of a data set"
         )
-    if split is not None and not isinstance(found, ParquetSource | DatasetSource):
-        raise InputError(
-            f"split={split!r}: {path.name!r} has no splits; leave it out, or give the split's own folder or file"
-        )
-    if column is not None and not isinstance(found, ParquetSource | DatasetSource | ManifestSource):
-        raise InputError(f"column={column!r}: {path.name!r} has no columns; leave it out")
-    return found
+    if split is not None and not isinstance(opened, ParquetSource | DatasetSource):
+        raise InputError(f"split={split!r}: {path.name!r} has no splits; omit it, or give the split's folder or file")
+    if column is not None and not isinstance(opened, ParquetSource | DatasetSource | ManifestSource):
+        raise InputError(f"column={column!r}: {path.name!r} has no columns; omit it")
+    return opened
 
 
-def _folder(path: Path, table: dict[str, str | None], progress: bool) -> Source:
-    if (path / "dataset_dict.json").is_file() or (
-        (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
-    ):
+def _open_folder(path: Path, table: dict[str, str | None], progress: bool) -> Source:
+    saved_split = (path / "dataset_info.json").is_file() and (path / "state.json").is_file()
+    if saved_split or (path / "dataset_dict.json").is_file():
         return DatasetSource.from_disk(path, **table)
     names = sorted(_walk(path))
     if pictures := [name for name in names if is_image_name(name)]:
@@ -90,11 +97,12 @@ def _folder(path: Path, table: dict[str, str | None], progress: bool) -> Source:
     if tables := [name for name in names if name.lower().endswith(".parquet")]:
         return ParquetSource(path, tables, **table)
     raise InputError(
-        f"{str(path)!r} holds no picture ({', '.join(IMAGE_SUFFIXES[:3])}, ...) and no parquet file; give a folder that does"
+        f"{str(path)!r} holds no picture ({', '.join(IMAGE_SUFFIXES[:3])}, ...) and no parquet file;"
+        " give a folder with one of them"
     )
 
 
-def _file(path: Path, name: str, table: dict[str, str | None], rate: float | None) -> Source:
+def _open_file(path: Path, name: str, table: dict[str, str | None], rate: float | None) -> Source:
     if name.endswith(IMAGE_SUFFIXES):
         return FolderSource(path.parent, [path.name])
     if name.endswith(".zip"):
@@ -108,12 +116,12 @@ def _file(path: Path, name: str, table: dict[str, str | None], rate: float | Non
     if name.endswith(VIDEO_SUFFIXES):
         return VideoSource(path, rate)
     raise InputError(
-        f"{path.name!r} is no source; give a folder, a picture, .zip, .tar, .csv, .parquet, a video or a Hub id"
+        f"{path.name!r} is not a source; give a folder, a picture, .zip, .tar, .csv, .parquet, a video or a Hub id"
     )
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Paths of all files below a folder, relative to it, with forward slashes."""
+    """Paths of all files in a folder and its subfolders, relative to it, with forward slashes."""
     for root, _, files in os.walk(folder):
         inside = os.path.relpath(root, folder)
         for name in files:
@@ -129,7 +137,7 @@ class FolderSource:
         for name in bar(names, progress=progress, desc="listing", unit=" pictures", delay=1, leave=False):
             try:
                 stamp = file_stamp(folder / name)
-            except OSError:  # a link to nothing becomes a row with an error
+            except OSError:  # a dangling link becomes a row with an error
                 stamp = []
             digest.update(f"{shown_name(name)} {stamp}\n".encode())
         self.identity = {"kind": "files", "path": shown_name(folder.resolve()), "files": digest.hexdigest()}
@@ -144,10 +152,10 @@ class FolderSource:
 
 
 class ManifestSource:
-    """The files a csv names in one of its columns, relative to the csv's folder; other columns are left alone."""
+    """The files that a csv names in one of its columns, relative to the csv's folder; other columns are ignored."""
 
     def __init__(self, path: Path, column: str) -> None:
-        """Raises ManifestError for a csv without that column."""
+        """Raises ManifestError for a csv without that column or without rows."""
         self.path, self.column = path, column
         self.identity = {"kind": "manifest", "path": shown_name(path.resolve()), "sha256": file_hash(path)}
         if next(self._rows(), None) is None:
@@ -161,19 +169,19 @@ class ManifestSource:
             if name:
                 yield Picture(name, partial(read_file, os.path.join(self.path.parent, name.replace("\\", "/"))))
             else:
-                yield broken(
-                    f"row {line}", f"{self.path.name} row {line} has no {self.column}; fill it in or delete the row"
-                )
+                reason = f"{self.path.name} row {line} has no {self.column}; fill it in or delete the row"
+                yield unreadable_picture(f"row {line}", reason)
 
     def _rows(self) -> Iterator[tuple[int, str]]:
-        """Line number and path of each row that is not blank."""
+        """Line number and path of each row that is not blank. Raises ManifestError for an unreadable file."""
         try:
             with self.path.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.reader(file)
                 header = [name.strip() for name in next(reader, [])]
                 if self.column not in header:
                     raise ManifestError(
-                        f"{self.path} row 1: no column {self.column} among {header}; the first row names the columns, or name another one"
+                        f"{self.path} row 1: no column {self.column} among {header}; the first row must name the"
+                        " columns, or name another column"
                     )
                 position = header.index(self.column)
                 for values in reader:
@@ -184,11 +192,11 @@ class ManifestSource:
 
 
 class VideoSource:
-    """Frames of a video, `rate` per second; where the file is damaged, one broken picture ends them."""
+    """Frames of a video, `rate` per second; a damaged file ends with an unreadable picture."""
 
     def __init__(self, path: Path, rate: float | None) -> None:
-        """Raises VideoError for what is no video and InputError for an invalid rate."""
-        read_frames(path, rate)  # checks the rate
+        """Raises VideoError for a file that is not a video and InputError for an invalid rate."""
+        read_frames(path, rate)  # it checks the rate at once
         probe_video(path)
         self.path, self.rate = path, rate
         self.identity: dict[str, Any] = {
@@ -202,12 +210,12 @@ class VideoSource:
         return None
 
     def pictures(self, start: int = 0) -> Iterator[Picture]:
-        name, given = shown_name(self.path.name), 0
+        name, count = shown_name(self.path.name), 0
         try:
             for frame in read_frames(self.path, self.rate):
-                given = frame.index + 1
+                count = frame.index + 1
                 if frame.index >= start:
                     yield Picture(name, frame.image, frame.time)
         except VideoError as error:
-            if given >= start:
-                yield broken(name, str(error))
+            if count >= start:
+                yield unreadable_picture(name, str(error))

@@ -1,4 +1,4 @@
-"""Pictures to parts of a result: threads read them and find faces, networks take the faces in batches."""
+"""Batch worker: threads detect faces, networks predict them in batches."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from typing import Any
 
 import numpy as np
 
-from emotion_hub.batch.photos import scan
+from emotion_hub.batch.photos import detect_faces
 from emotion_hub.batch.pictures import Picture
-from emotion_hub.batch.prefetch import ahead
-from emotion_hub.batch.rows import ModelRows, ReadPicture, ResultPart
+from emotion_hub.batch.prefetch import prefetch
+from emotion_hub.batch.rows import ModelRows, PreparedPicture, ResultPart
 from emotion_hub.detectors import FaceDetector
 from emotion_hub.errors import EmotionHubError, InputError
 from emotion_hub.predictor import EmotionPredictor
 
-__all__ = ["Scorer", "load_models", "model_hash"]
+__all__ = ["PartPredictor", "load_models", "model_hash"]
 
 log = logging.getLogger(__name__)
 
-#: With reduced decoding, how many pixels per pixel of the prepared face a face must keep along each side.
+#: With reduced decoding: pixels that a face must keep per pixel of the network's input, along each side.
 OVERSAMPLING = 2
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """How pictures become rows. `hashes` are the models' checkpoints, where known; without `detector` each picture is taken as one face.
+class PartPredictor:
+    """Turns pictures into parts of a result. Holds no state between calls.
 
-    `workers` threads read pictures and find faces, up to `in_flight` batches are in the networks at once. JPEG files are decoded at a reduced size where
-    their faces allow it (see `photos.scan`), unless `full_decode` is set. Holds no state between calls.
+    `hashes` are the models' checkpoints, where known; without `detector` each picture is taken as one face. `workers`
+    threads decode pictures and detect faces; up to `in_flight` batches are in the networks at once. JPEG files are
+    decoded at a reduced size where their faces allow it (see `photos.detect_faces`), unless `full_decode` is set.
     """
 
     models: tuple[EmotionPredictor, ...]
@@ -46,14 +47,15 @@ class Scorer:
     full_decode: bool = False
 
     def parts(self, pictures: Iterable[Picture], start: int, size: int) -> Iterator[ResultPart]:
-        """The rows of each `size` pictures, of which the first has position `start`.
+        """The rows of each `size` pictures; `start` is the position of the first one.
 
-        Batches end with a part, so a part's numbers do not depend on what was scored before it: resuming changes no bit of them. While the last
-        batches of a part are in the networks, the next one is started.
+        Batches end with a part, so a part's probabilities do not depend on the parts before it: resuming a run changes
+        no bit. The next part is started while the last batches of a part are in the networks.
         """
         numbered = ((position, picture) for position, picture in enumerate(pictures, start))
-        with ThreadPoolExecutor(self.in_flight) as pool, closing(ahead(numbered, self._read, self.workers)) as read:
-            waiting, part = None, _Part(self, pool)
+        with ThreadPoolExecutor(self.in_flight) as pool, closing(prefetch(numbered, self._read, self.workers)) as read:
+            waiting: _Part | None = None
+            part = _Part(self, pool)
             for picture in read:
                 part.add(picture)
                 if len(part.pictures) == size:
@@ -66,64 +68,69 @@ class Scorer:
 
     @cached_property
     def preprocessors(self) -> list[Any]:
-        """Each preprocessing once, however many models share it."""
+        """The different preprocessors of the models."""
         return list({model.preprocessor.config: model.preprocessor for model in self.models}.values())
 
     @cached_property
     def min_face(self) -> int | None:
-        """The side in pixels that a face must have in a photo of reduced size; None where photos are decoded in full."""
+        """The side in pixels that a face must keep in a reduced photo; None where photos are decoded at full size."""
         configs = [preprocessor.config for preprocessor in self.preprocessors]
         return None if self.full_decode else OVERSAMPLING * max(config.face_size or config.size for config in configs)
 
-    def _read(self, numbered: tuple[int, Picture]) -> ReadPicture:
-        """Decode, find faces, prepare them. Whatever fails for one picture becomes its row's error; a fault of the setup (EmotionHubError) is raised."""
+    def _read(self, numbered: tuple[int, Picture]) -> PreparedPicture:
+        """Decode a picture, detect its faces and prepare them.
+
+        An error of the picture is stored in its row; an error of the setup (EmotionHubError) is raised.
+        """
         position, picture = numbered
         name = (picture.source, position, picture.time)
         try:
-            photo = scan(picture.read(), self.detector, self.min_face)
+            photo = detect_faces(picture.read(), self.detector, self.min_face)
             planes = tuple(_planes(preprocessor, photo.crops) for preprocessor in self.preprocessors)
         except InputError as error:
-            return ReadPicture(*name, error=str(error))
+            return PreparedPicture(*name, error=str(error))
         except EmotionHubError:
             raise
-        except Exception as error:  # one picture must not end a run of many, and would again when it is resumed
+        except Exception as error:  # one picture must not end the run, which would fail again when it is resumed
             log.warning("%s", picture.source, exc_info=error)
-            return ReadPicture(*name, error=f"{type(error).__name__}: {error}")
-        return ReadPicture(*name, photo.width, photo.height, photo.faces, planes)
+            return PreparedPicture(*name, error=f"{type(error).__name__}: {error}")
+        return PreparedPicture(*name, photo.width, photo.height, photo.faces, planes)
 
 
 class _Part:
-    """A part in progress: planes are released as soon as a batch of them went through its network."""
+    """A part in progress; gray planes are released as soon as their batch is predicted."""
 
-    def __init__(self, scorer: Scorer, pool: ThreadPoolExecutor) -> None:
-        self.scorer = scorer
-        self.pictures: list[ReadPicture] = []
-        self.queues = [_ModelQueue(model, scorer.batch_size, pool, 2 * scorer.in_flight) for model in scorer.models]
-        self.feeds = [
-            next(i for i, p in enumerate(scorer.preprocessors) if p.config == model.preprocessor.config)
-            for model in scorer.models
+    def __init__(self, predictor: PartPredictor, pool: ThreadPoolExecutor) -> None:
+        self.predictor = predictor
+        self.pictures: list[PreparedPicture] = []
+        depth = 2 * predictor.in_flight
+        self.queues = [_ModelQueue(model, predictor.batch_size, pool, depth) for model in predictor.models]
+        #: For each model the index of its preprocessor.
+        self.plane_indices = [
+            next(i for i, p in enumerate(predictor.preprocessors) if p.config == model.preprocessor.config)
+            for model in predictor.models
         ]
 
-    def add(self, picture: ReadPicture) -> None:
+    def add(self, picture: PreparedPicture) -> None:
         if picture.faces:
-            for queue, feed in zip(self.queues, self.feeds, strict=True):
-                queue.add(picture.planes[feed])
+            for queue, index in zip(self.queues, self.plane_indices, strict=True):
+                queue.add(picture.planes[index])
             picture = replace(picture, planes=())
         self.pictures.append(picture)
 
     def finish(self) -> ResultPart:
-        names = zip(self.scorer.models, self.scorer.hashes, self.queues, strict=True)
+        models = zip(self.predictor.models, self.predictor.hashes, self.queues, strict=True)
         return ResultPart(
             self.pictures,
             [
                 ModelRows(model.name, checkpoint, model.classes.labels, queue.finish())
-                for model, checkpoint, queue in names
+                for model, checkpoint, queue in models
             ],
         )
 
 
 class _ModelQueue:
-    """One network's batches of one part; at most `depth` of them are in flight."""
+    """The batches of one network in one part; at most `depth` of them are in flight."""
 
     def __init__(self, model: EmotionPredictor, batch_size: int, pool: ThreadPoolExecutor, depth: int) -> None:
         self.model, self.batch_size, self.pool, self.depth = model, batch_size, pool, depth
@@ -137,14 +144,12 @@ class _ModelQueue:
             del self.waiting[: self.batch_size]
 
     def finish(self) -> np.ndarray:
-        """float32, (faces, labels)."""
+        """Probabilities: float32, (faces, labels)."""
         if self.waiting:
             self._submit(self.waiting)
-        return (
-            np.concatenate([one.result() for one in self.probs])
-            if self.probs
-            else np.empty((0, len(self.model.classes)), np.float32)
-        )
+        if not self.probs:
+            return np.empty((0, len(self.model.classes)), np.float32)
+        return np.concatenate([batch.result() for batch in self.probs])
 
     def _submit(self, planes: list[np.ndarray]) -> None:
         if len(self.probs) >= self.depth:
@@ -159,10 +164,12 @@ class _ModelQueue:
 def load_models(
     names: Sequence[str | Path | EmotionPredictor], backends: Sequence[str], workers: int
 ) -> tuple[tuple[EmotionPredictor, ...], int]:
-    """The predictors, those given by name on the backends at their positions, and how many batches may be in them at once.
+    """The predictors, and how many batches may be in flight at once.
 
-    ONNX Runtime gets one thread per call and `workers` calls at once: threads that share a call wait for each other whenever a core is busy decoding.
-    Torch's threads belong to the process, so its calls run one after another, as do those of predictors that were passed in.
+    Models given by name are loaded with the backend at the same position. ONNX Runtime gets one thread per call and
+    `workers` calls at once: threads that share a call wait for each other whenever a core is busy with decoding.
+    Torch's threads belong to the process, so its calls run one after another, as do those of predictors that were
+    passed in.
     """
     models = []
     for name, backend in zip(names, backends, strict=True):
@@ -178,7 +185,7 @@ def load_models(
 
 
 def model_hash(model: EmotionPredictor) -> str | None:
-    """SHA-256 over a model's weights; None for a backend that does not tell."""
+    """SHA-256 of a model's weights; None for a backend that has none."""
     if (known := getattr(model.backend, "weights", None)) is not None:
         return known
     if (classifier := getattr(model.backend, "classifier", None)) is None:
@@ -189,7 +196,7 @@ def model_hash(model: EmotionPredictor) -> str | None:
 
 
 def _planes(preprocessor: Any, faces: Sequence[Any]) -> np.ndarray:
-    """uint8, (F, S, S): the gray levels of the prepared faces; where there are three channels, they are equal."""
+    """The gray levels of the prepared faces: uint8, (faces, side, side); three channels are equal."""
     side = preprocessor.config.size
     planes = np.empty((len(faces), side, side), np.uint8)
     for plane, face in zip(planes, faces, strict=True):

@@ -1,4 +1,4 @@
-"""The command line, one module per command; `main` runs it."""
+"""Command line `emotion-hub`: one module per command, run by `main`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`emotion-hub compare`: native48 and upscale224 side by side for every face."""
+"""`emotion-hub compare`: predictions of native48 and upscale224 per face."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache, partial
 from emotion_hub.cli.options import add_picture_options, add_pictures
 from emotion_hub.cli.predict import PredictionLayout
 
-TYPE_CHECKING = False  # as in emotion_hub
+TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
-SUMMARY = "native48 and upscale224 side by side"
+SUMMARY = "compare native48 and upscale224 on every face"
 
 EXAMPLES = (
     "compare photo.jpg",
@@ -31,38 +31,42 @@ SIDES = ("native48", "upscale224")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments to its parser."""
     add_pictures(parser)
     add_picture_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status."""
-    from emotion_hub.cli.pictures import answer_pictures
+    """The exit status: 1 when at least one picture could not be read, else 0."""
+    from emotion_hub.cli.pictures import process_pictures
 
     @cache
-    def side(name: str) -> EmotionPredictor:
+    def predictor_of(name: str) -> EmotionPredictor:
         from emotion_hub.predictor import embedded_predictor
 
         predictor = embedded_predictor(name, args.backend)
         return predictor.with_labels(args.labels) if args.labels else predictor
 
-    def answer(source: Any) -> list[Comparison]:
-        from emotion_hub.predictor import compare
+    def compare_faces(source: Any) -> list[Comparison]:
+        from emotion_hub.comparison import compare
 
-        return compare(source, whole=args.whole, **{name: side(name) for name in SIDES})
+        native48, upscale224 = predictor_of("native48"), predictor_of("upscale224")
+        return compare(source, whole=args.whole, native48=native48, upscale224=upscale224)
 
-    return answer_pictures(args, answer, _Layout({name: PredictionLayout(partial(side, name)) for name in SIDES}), _box)
+    layout = _Layout({name: PredictionLayout(partial(predictor_of, name)) for name in SIDES})
+    return process_pictures(args, compare_faces, layout, _box)
 
 
 class _Layout:
+    """Columns of a comparison."""
+
     columns = (("NATIVE48", 16), ("UPSCALE224", 16), ("VERDICT", 7), ("TIME (MS)", 12), ("BOX", 0))
 
     def __init__(self, layouts: Mapping[str, PredictionLayout]) -> None:
         self.layouts = layouts
 
     def cells(self, face: Comparison) -> Sequence[str]:
-        """Both labels with their probabilities, the verdict, both networks' milliseconds, the box."""
+        """Both labels with their probabilities, the verdict, both networks' times in milliseconds, the box."""
         from emotion_hub.cli.pictures import box_cell
 
         both = (face.native48.prediction, face.upscale224.prediction)
@@ -71,11 +75,11 @@ class _Layout:
         return *labels, "agree" if face.agree else "differ", times, box_cell(both[0].bbox)
 
     def field_names(self) -> Sequence[str]:
-        """Each side's columns of `predict` under its name, after the verdict."""
+        """The verdict's columns, then the columns of `predict` for each side, prefixed with the side's name."""
         return ("agree", "distance", *(f"{side}_{name}" for side in SIDES for name in self.layouts[side].field_names()))
 
     def fields(self, face: Comparison) -> Mapping[str, Any]:
-        """The values of `field_names`."""
+        """The values of the columns in `field_names`, by name."""
         values = {
             f"{side}_{name}": value
             for side in SIDES
@@ -84,7 +88,7 @@ class _Layout:
         return {"agree": face.agree, "distance": face.distance, **values}
 
     def note(self, face: Comparison) -> str:
-        """What a table says below its rows."""
+        """The remark that is printed once below the table."""
         return self.layouts["native48"].note(face.native48.prediction)
 
 

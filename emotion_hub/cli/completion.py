@@ -1,16 +1,16 @@
-"""`emotion-hub completion`: the script that lets a shell complete commands, options and their values."""
+"""`emotion-hub completion`: completion scripts for bash, zsh and fish."""
 
 from __future__ import annotations
 
 import argparse
 
-TYPE_CHECKING = False  # as in emotion_hub
+TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["EXAMPLES", "SHELLS", "SUMMARY", "add_options", "run"]
 
-SUMMARY = "a shell's completion script for emotion-hub"
+SUMMARY = "print a shell's completion script for emotion-hub"
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -20,7 +20,7 @@ EXAMPLES = (
     "completion fish > ~/.config/fish/completions/emotion-hub.fish",
 )
 
-#: Completes commands and options; elsewhere, and after options with free values, the shell's own file names.
+#: Completes commands, options and their values. The shell's own file names are offered everywhere else.
 _BASH = """_emotion_hub() {{
     local word="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -40,12 +40,12 @@ complete -o default -F _emotion_hub emotion-hub
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell to print a script for")
+    """Add the command's arguments to its parser."""
+    parser.add_argument("shell", choices=SHELLS, help="the shell that the script is for")
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status."""
+    """The exit status: always 0."""
     from emotion_hub.cli.main import make_parser
 
     commands = _commands(make_parser())
@@ -58,42 +58,50 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.ArgumentParser]]:
-    """{command: (what it does, its parser)}."""
-    [chosen] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    about = {choice.dest: choice.help or "" for choice in chosen._choices_actions}
-    return {name: (about[name], command) for name, command in chosen.choices.items()}
+    """{command: (its summary, its parser)}."""
+    [subparsers] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    summaries = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}
+    return {name: (summaries[name], command) for name, command in subparsers.choices.items()}
+
+
+def _shown_actions(command: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The arguments of a command that `--help` shows."""
+    return [action for action in command._actions if action.help != argparse.SUPPRESS]
 
 
 def _bash(commands: dict[str, tuple[str, argparse.ArgumentParser]]) -> str:
-    values, options = [], []
+    values: list[str] = []
+    options: list[str] = []
     for name, (_, command) in commands.items():
+        actions = _shown_actions(command)
         choices = " ".join(
-            str(choice) for action in command._actions if not action.option_strings for choice in action.choices or ()
+            str(choice) for action in actions if not action.option_strings for choice in action.choices or ()
         )
-        known = " ".join(option for action in command._actions for option in action.option_strings)
+        known = " ".join(option for action in actions for option in action.option_strings)
         options.append(
             f'                {name}) case "$word" in -*) words="{known}" ;; *) words="{choices}" ;; esac ;;'
         )
-        for action in command._actions:
-            values += [
-                f'            "{name} {option}") words="{" ".join(map(str, action.choices))}" ;;'
-                for option in action.option_strings
-                if action.choices
-            ]
+        values += [
+            f'            "{name} {option}") words="{" ".join(map(str, action.choices))}" ;;'
+            for action in actions
+            if action.choices
+            for option in action.option_strings
+        ]
     return _BASH.format(commands=" ".join(commands), values="\n".join(values), options="\n".join(options))
 
 
 def _fish(commands: dict[str, tuple[str, argparse.ArgumentParser]]) -> Iterator[str]:
-    for name, (about, command) in commands.items():
-        yield f"complete -c emotion-hub -n __fish_use_subcommand -f -a {name} -d {_quoted(about)}"
-        within = f"complete -c emotion-hub -n '__fish_seen_subcommand_from {name}'"
-        for action in command._actions:
+    for name, (summary, command) in commands.items():
+        yield f"complete -c emotion-hub -n __fish_use_subcommand -f -a {name} -d {_quoted(summary)}"
+        prefix = f"complete -c emotion-hub -n '__fish_seen_subcommand_from {name}'"
+        for action in _shown_actions(command):
             choices = f" -x -a {_quoted(' '.join(map(str, action.choices)))}" if action.choices else ""
-            longs = [option.removeprefix("--") for option in action.option_strings if option.startswith("--")]
-            yield from (f"{within} -l {option} -d {_quoted(action.help or '')}{choices}" for option in longs)
+            long_options = [option.removeprefix("--") for option in action.option_strings if option.startswith("--")]
+            yield from (f"{prefix} -l {option} -d {_quoted(action.help or '')}{choices}" for option in long_options)
             if not action.option_strings and action.choices:
-                yield f"{within}{choices}"
+                yield f"{prefix}{choices}"
 
 
 def _quoted(text: str) -> str:
+    """The text as one word of a fish script."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,4 +1,4 @@
-"""`emotion-hub explain`: a sheet of relevance maps with their metrics."""
+"""`emotion-hub explain`: one image of relevance maps, with their metrics."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import argparse
 import sys
 
 from emotion_hub.backend_names import AUTO
-from emotion_hub.cli.options import add_backend, add_model, add_whole, named_file
+from emotion_hub.cli.options import add_backend, add_model, add_option, add_whole, named_file
 
-TYPE_CHECKING = False  # as in emotion_hub
+TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
     from emotion_hub.explainers import Explanation
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
-SUMMARY = "why a network gave its answer: a sheet of relevance maps with their metrics"
+SUMMARY = "explain a prediction: one image with relevance maps, and their metrics"
 
 EXAMPLES = (
     "explain photo.jpg --method gradcam --method lime --out sheet.png",
@@ -24,35 +24,41 @@ EXAMPLES = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments to its parser."""
     parser.add_argument(
         "image", metavar="IMAGE", help="an image file, or - for standard input; its largest face is explained"
     )
-    add_model(parser, several=True, about="; again for a second row")
+    add_model(parser, several=True, about="; repeat for one row of maps per model")
     parser.add_argument(
         "--method",
         action="append",
-        help="gradcam, gradcam++, lime, shap, rollout or all; again for more columns (default: gradcam)",
+        help="gradcam, gradcam++, lime, shap, rollout or all; repeat for more columns (default: gradcam)",
     )
     parser.add_argument("--target", help="the label to explain (default: the predicted one)")
     parser.add_argument("--versus", help="explain why TARGET rather than this label")
-    parser.add_argument("--samples", type=int, default=1000, help="LIME's samples (default: 1000)")
+    parser.add_argument("--samples", type=int, default=1000, help="number of samples of LIME (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="the seed of LIME and SHAP (default: 0)")
-    parser.add_argument(
+    add_option(
+        parser,
         "--metrics",
         "--scoring",
         default="fast",
         help="none, fast or full, which runs every method five more times (default: fast)",
     )
-    parser.add_argument("--out", default="explanation.png", metavar="PNG", help="the sheet (default: explanation.png)")
+    parser.add_argument(
+        "--out", default="explanation.png", metavar="PNG", help="the image to write (default: explanation.png)"
+    )
     add_whole(parser)
-    about = "what runs the network for LIME (default: auto); Grad-CAM, rollout and, where torch is installed, SHAP look inside it through torch"
+    about = (
+        "what runs the network for LIME (default: auto); Grad-CAM, rollout and, where torch is installed, SHAP"
+        " always use torch"
+    )
     add_backend(parser, about)
     parser.add_argument("--json", action="store_true", help="print the explanations as JSON, without the maps")
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status."""
+    """The exit status: 1 when the image could not be read, else 0."""
     import json
 
     from tqdm import tqdm
@@ -70,9 +76,8 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         print(f"error: {args.image}: {error}", file=sys.stderr)
         return 1
-    with tqdm(
-        total=100, delay=1, disable=None, bar_format="{l_bar}{bar}| {elapsed}"
-    ) as bar:  # on a terminal, once a second has passed
+    # the bar appears on a terminal only, after one second
+    with tqdm(total=100, delay=1, disable=None, bar_format="{l_bar}{bar}| {elapsed}") as bar:
 
         def progress(share: float) -> None:
             bar.update(100 * share - bar.n)
@@ -94,12 +99,8 @@ def run(args: argparse.Namespace) -> int:
         )
     sheet(explanations).save(target)
     if args.json:
-        print(
-            json.dumps(
-                {"sheet": str(target), "explanations": [explanation.to_dict() for explanation in explanations]},
-                indent=2,
-            )
-        )
+        records = [explanation.to_dict() for explanation in explanations]
+        print(json.dumps({"sheet": str(target), "explanations": records}, indent=2))
         return 0
     for explanation in explanations:
         print(_line(explanation))
@@ -108,8 +109,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _line(explanation: Explanation) -> str:
-    scores = ", ".join(
+    """One line of text on an explanation."""
+    values = ", ".join(
         f"{name} {explanation.scores[name]:.2f}" for name in ("deletion", "insertion") if name in explanation.scores
     )
-    why = explanation.target + (f" rather than {explanation.versus}" if explanation.versus else "")
-    return f"{explanation.model:10} {explanation.method:10} {why} ({explanation.confidence:.1%})  {scores}  {explanation.milliseconds:.0f} ms"
+    target = explanation.target + (f" rather than {explanation.versus}" if explanation.versus else "")
+    names = f"{explanation.model:10} {explanation.method:10}"
+    return f"{names} {target} ({explanation.confidence:.1%})  {values}  {explanation.milliseconds:.0f} ms"

@@ -1,4 +1,4 @@
-"""From the IMAGE arguments to pictures: files, folders, patterns and standard input."""
+"""IMAGE arguments: expand files, folders, patterns and standard input."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ __all__ = ["expand", "opened"]
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
-    """The names of the pictures, in order: a folder's by name and below it, a pattern's matches, anything else as it is.
+    """The picture names, in order: a folder's pictures by name, including subfolders, a pattern's matches, or the name.
 
-    A name that exists is no pattern, whatever characters it has. Raises InputError for a folder or pattern without a picture.
+    The name of an existing file is never taken as a pattern. Raises InputError for a folder or pattern without a
+    picture.
     """
     names: list[str] = []
     for argument in arguments:
@@ -24,33 +25,34 @@ def expand(arguments: Sequence[str]) -> list[str]:
         if argument == "-" or path.is_file():
             names.append(argument)
         elif path.is_dir():
-            names += _below(path)
+            names += _pictures_below(path)
         elif glob.has_magic(argument):
             names += _matches(argument)
         else:
-            names.append(argument)  # missing: reported in its turn, and the others are done
+            names.append(argument)  # a missing file is reported when its turn comes, and the others are processed
     return names
 
 
 def opened(name: str) -> str | IO[bytes]:
-    """What `load_image` takes for a name that `expand` gave."""
+    """A source for `load_image`: standard input for "-", else the name."""
     return sys.stdin.buffer if name == "-" else name
 
 
-def _below(folder: Path) -> list[str]:
-    found = [str(path) for path in sorted(folder.rglob("*")) if path.is_file() and _is_picture(path.name)]
-    if not found:
+def _pictures_below(folder: Path) -> list[str]:
+    names = [str(path) for path in sorted(folder.rglob("*")) if path.is_file() and _is_picture(path.name)]
+    if not names:
         raise InputError(
-            f"the folder {str(folder)!r} has no picture (JPEG, PNG, WebP, BMP, GIF or TIFF by its suffix); name a file to read it whatever its suffix"
+            f"the folder {str(folder)!r} has no picture with a suffix of JPEG, PNG, WebP, BMP, GIF or TIFF;"
+            " a file that is named itself is read whatever its suffix"
         )
-    return found
+    return names
 
 
 def _matches(pattern: str) -> list[str]:
-    found = [name for name in sorted(glob.glob(pattern, recursive=True)) if Path(name).is_file()]
-    if not found:
-        raise InputError(f"no file matches the pattern {pattern!r}; ** goes into folders, as in 'photos/**/*.jpg'")
-    return found
+    names = [name for name in sorted(glob.glob(pattern, recursive=True)) if Path(name).is_file()]
+    if not names:
+        raise InputError(f"no file matches the pattern {pattern!r}; ** includes subfolders, as in 'photos/**/*.jpg'")
+    return names
 
 
 def _is_picture(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""`emotion-hub models`: the embedded checkpoints and, with --networks, what `create_model` builds."""
+"""`emotion-hub models`: list the embedded checkpoints and the networks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
-SUMMARY = "the checkpoints in this package, and the networks of create_model"
+SUMMARY = "list the checkpoints in this package, and the networks of create_model"
 
 EXAMPLES = ("models", "models --networks --json")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments to its parser."""
     parser.add_argument(
         "--networks", action="store_true", help="also list the networks of create_model, which needs the extra torch"
     )
@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status."""
+    """The exit status: always 0."""
     import json
 
     from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
@@ -32,9 +32,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(f"{'CHECKPOINT':12}  {'NETWORK':16}  {'INPUT':7}  ACCURACY")
     for row in rows:
-        accuracy = (
-            "not measured" if row["accuracy"] is None else f"{row['accuracy']:.2%} on {row['split']} (n={row['n']})"
-        )
+        if row["accuracy"] is None:
+            accuracy = "not measured"
+        else:
+            accuracy = f"{row['accuracy']:.2%} on {row['split']} (n={row['n']})"
         side = row["preprocess"].get("size", "?")
         print(f"{row['name']:12}  {row['model']:16}  {f'{side}x{side}':7}  {accuracy}")
     if networks is not None:

@@ -7,7 +7,7 @@ from functools import cache
 
 from emotion_hub.cli.options import add_model, add_picture_options, add_pictures
 
-TYPE_CHECKING = False  # as in emotion_hub
+TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "SUMMARY", "PredictionLayout", "add_options", "run"]
 
-SUMMARY = "the expression of every face in each picture"
+SUMMARY = "predict the expression of every face in each picture"
 
 EXAMPLES = (
     "predict photo.jpg",
@@ -30,15 +30,15 @@ EXAMPLES = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments to its parser."""
     add_pictures(parser)
     add_model(parser)
     add_picture_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status."""
-    from emotion_hub.cli.pictures import answer_pictures
+    """The exit status: 1 when at least one picture could not be read, else 0."""
+    from emotion_hub.cli.pictures import process_pictures
 
     @cache
     def predictor() -> EmotionPredictor:
@@ -46,29 +46,30 @@ def run(args: argparse.Namespace) -> int:
 
         return EmotionPredictor.from_pretrained(args.model, backend=args.backend, labels=args.labels)
 
-    return answer_pictures(
-        args, lambda source: predictor().predict(source, whole=args.whole), PredictionLayout(predictor), _box
-    )
+    def predict(source: Any) -> list[Prediction]:
+        return predictor().predict(source, whole=args.whole)
+
+    return process_pictures(args, predict, PredictionLayout(predictor), _box)
 
 
 class PredictionLayout:
-    """A prediction as columns."""
+    """Columns of a prediction."""
 
     columns = (("LABEL", 9), ("PROBABILITY", 11), ("RUNNER-UP", 16), ("BOX", 0))
 
     def __init__(self, predictor: Callable[[], EmotionPredictor]) -> None:
-        """`predictor` is called for the names of the labels alone, which only a CSV file's header needs."""
+        """`predictor` is called for the label names, and only for the header of a CSV file."""
         self._predictor = predictor
 
     def cells(self, face: Prediction) -> Sequence[str]:
-        """Label, probability, runner-up with its own, box."""
+        """The label, its probability, the second label with its probability, and the box."""
         from emotion_hub.cli.pictures import box_cell
 
         second = f"{face.runner_up} {face.probs[face.runner_up]:.1%}" if face.runner_up else "-"
         return face.label, f"{face.confidence:.1%}", second, box_cell(face.bbox)
 
     def field_names(self) -> Sequence[str]:
-        """The face's columns, one per probability, and one per label that --labels leaves out."""
+        """The names of a face's columns: one per probability, and one per label that --labels leaves out."""
         own = ("label", "confidence", "runner_up", "left", "top", "right", "bottom", "score", "detector", "model")
         predictor = self._predictor()
         left_out = predictor.classes.left_out(dict.fromkeys(predictor.labels.labels, 0.0))
@@ -79,7 +80,7 @@ class PredictionLayout:
         )
 
     def fields(self, face: Prediction) -> Mapping[str, Any]:
-        """The values of `field_names`."""
+        """The values of the columns in `field_names`, by name."""
         box = dict(zip(("left", "top", "right", "bottom"), face.bbox, strict=True))
         own = {name: getattr(face, name) for name in ("label", "confidence", "runner_up", "score", "detector", "model")}
         return (
@@ -90,12 +91,10 @@ class PredictionLayout:
         )
 
     def note(self, face: Prediction) -> str:
-        """What a table says below its rows."""
-        return (
-            f"Without {', '.join(face.left_out)}: the other probabilities are renormalised to 1."
-            if face.left_out
-            else ""
-        )
+        """The remark that is printed once below the table."""
+        if not face.left_out:
+            return ""
+        return f"Without {', '.join(face.left_out)}: the other probabilities are renormalised to 1."
 
 
 def _box(face: Prediction, number: int) -> Box:

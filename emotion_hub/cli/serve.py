@@ -1,4 +1,4 @@
-"""`emotion-hub serve`: predictions over HTTP."""
+"""`emotion-hub serve`: the HTTP API, with the demo."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-TYPE_CHECKING = False  # as in emotion_hub
+TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
-SUMMARY = "predictions over HTTP"
+SUMMARY = "serve predictions over HTTP"
 
 EXAMPLES = (
     "serve",
@@ -23,18 +23,21 @@ EXAMPLES = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments. What is left out is not set at all, so that the defaults stand in `ServeConfig` alone."""
+    """Add the command's arguments to its parser.
+
+    Options that are not given are not set at all: `ServeConfig` is the only place that has the defaults.
+    """
     parser.argument_default = argparse.SUPPRESS
-    parser.add_argument("--host", help="address to listen on; 0.0.0.0 for every one (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="0 for any free one (default: 8000)")
+    parser.add_argument("--host", help="address to listen on; 0.0.0.0 for all interfaces (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="0 for any free port (default: 8000)")
     parser.add_argument(
         "--model",
         dest="models",
         action="append",
-        help="embedded name, folder or Hub id; again for more (default: the embedded ones)",
+        help="embedded name, folder or Hub id; repeat for several models (default: the embedded ones)",
     )
     parser.add_argument(
-        "--default", metavar="MODEL", help="the model for requests that name none (default: native48, or the first)"
+        "--default", metavar="MODEL", help="the model of requests without one (default: native48, or the first)"
     )
     parser.add_argument(
         "--backend",
@@ -43,13 +46,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--api-key",
         metavar="KEY",
-        help="require this key; better set EMOTION_HUB_API_KEY, which other users cannot see",
+        help="require this key; prefer the variable EMOTION_HUB_API_KEY, which other users of the machine cannot see",
     )
     parser.add_argument(
         "--cors",
         action="append",
         metavar="ORIGIN",
-        help="let this origin's pages call; again for more, * for every page",
+        help="allow requests from pages of this origin; repeat for several origins, * for all",
     )
     parser.add_argument(
         "--queue", type=int, metavar="N", help="maximum number of requests in flight; others get 503 (default: 64)"
@@ -61,26 +64,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch",
         type=int,
         metavar="N",
-        help="maximum number of faces that go through a network together (default: 32)",
+        help="maximum number of faces per batch of a network (default: 32)",
     )
     parser.add_argument(
-        "--batch-wait", type=float, metavar="MS", help="milliseconds to wait for others to join a batch (default: 3)"
+        "--batch-wait",
+        type=float,
+        metavar="MS",
+        help="milliseconds that a batch waits for more faces (default: 3)",
     )
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds a request may take (default: 30)")
+    parser.add_argument("--timeout", type=float, metavar="S", help="deadline of a request in seconds (default: 30)")
     parser.add_argument(
-        "--body-timeout", type=float, metavar="S", help="seconds a request's body may take to arrive (default: 20)"
+        "--body-timeout",
+        type=float,
+        metavar="S",
+        help="deadline in seconds for receiving a request's body (default: 20)",
     )
     parser.add_argument(
-        "--explain-timeout", type=float, metavar="S", help="seconds an explanation may take (default: 120)"
+        "--explain-timeout", type=float, metavar="S", help="deadline of an explanation in seconds (default: 120)"
     )
     parser.add_argument(
-        "--max-body", type=int, metavar="BYTES", help="the largest request (default: a 10 MB picture in base64)"
+        "--max-body",
+        type=int,
+        metavar="BYTES",
+        help="largest request body (default: enough for a 10 MB picture in base64)",
     )
     parser.add_argument("--no-demo", action="store_true", default=False, help="do not serve the demo at /demo")
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit status, once the server has stopped."""
+    """The exit status, after the server has stopped."""
     from emotion_hub.serve.command import config_of, serve
 
     given = {name: value for name, value in vars(args).items() if name not in ("run", "no_demo")}
@@ -90,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _demo() -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The demo and its launch options, while its folder for uploads exists."""
     from emotion_hub.ui import build_demo, launch_options
     from emotion_hub.ui.uploads import upload_folder
 

@@ -1,4 +1,4 @@
-"""What `predict` and `compare` print: one record per picture, as a table, JSON, CSV or JSON lines."""
+"""Output of `predict` and `compare`: table, JSON, CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -16,36 +16,41 @@ from emotion_hub.cli.options import named_file
 
 __all__ = ["Layout", "Writer", "output"]
 
-#: Widest column of picture names in a table; longer names keep their end.
+#: Maximum width of the column of picture names; of a longer name the end is shown.
 NAME_WIDTH = 44
 
 
 class Layout(Protocol):
-    """How a command's faces become columns."""
+    """The columns of a command's faces."""
 
-    #: (title, width) of a table's columns after the picture's name and the face's number.
-    columns: Sequence[tuple[str, int]]
+    @property
+    def columns(self) -> Sequence[tuple[str, int]]:
+        """(title, width) of a table's columns after the picture's name and the face's number."""
+        ...
 
     def cells(self, face: Any) -> Sequence[str]:
-        """The texts of those columns."""
+        """The texts in those columns."""
         ...
 
     def fields(self, face: Any) -> Mapping[str, Any]:
-        """The flat record of a CSV file."""
+        """The values of a row of a CSV file, by column name."""
         ...
 
     def field_names(self) -> Sequence[str]:
-        """The names of a CSV file's columns, also when there is no face."""
+        """The column names of a CSV file, also when there is no face."""
         ...
 
     def note(self, face: Any) -> str:
-        """A remark on this face that a table makes once, below its rows."""
+        """A remark on this face that is printed once, below the table."""
         ...
 
 
 @contextlib.contextmanager
 def output(path: str | None) -> Iterator[IO[str]]:
-    """Standard output, or the file of this name, which appears whole or not at all. Raises InputError for a folder that does not exist."""
+    """Standard output, or a file that replaces `path` when the context ends without an error.
+
+    Raises InputError for a folder that does not exist.
+    """
     if path is None:
         yield sys.stdout
         return
@@ -58,12 +63,12 @@ def output(path: str | None) -> Iterator[IO[str]]:
 
 
 class Writer:
-    """Writes pictures one by one, as they are done; `close` ends the document."""
+    """Writes one record per picture as soon as it is processed; `close` ends the document."""
 
     def __init__(self, file: IO[str], kind: str, layout: Layout, names: Sequence[str]) -> None:
-        """`names` are the pictures to come: they set the width of the first column."""
+        """`names` are those of all pictures: they set the width of the first column."""
         self.file, self.kind, self.layout = file, kind, layout
-        self._count, self._titled, self._note = 0, False, ""
+        self._count, self._has_header, self._note = 0, False, ""
         self._width = min(NAME_WIDTH, max([5, *map(len, names)]))
         self._colour = kind == "table" and file.isatty() and "NO_COLOR" not in os.environ
         if kind == "csv":
@@ -75,7 +80,7 @@ class Writer:
             file.write("[")
 
     def add(self, name: str, faces: Sequence[Any], error: str | None = None) -> None:
-        """One picture with its faces, largest first, or why it could not be read."""
+        """Write one picture with its faces, largest first, or the error for which it could not be read."""
         if self.kind == "table":
             self._rows(name, faces, error)
         elif self.kind == "csv":
@@ -91,7 +96,7 @@ class Writer:
         self.file.flush()
 
     def close(self) -> None:
-        """End the document."""
+        """Write the end of the document."""
         if self.kind == "json":
             self.file.write("\n]\n")
         elif self._note:
@@ -99,9 +104,9 @@ class Writer:
 
     def _rows(self, name: str, faces: Sequence[Any], error: str | None) -> None:
         if error:
-            return  # said on standard error
-        if not self._titled:
-            self._titled = True
+            return  # it is on standard error
+        if not self._has_header:
+            self._has_header = True
             titles = [("IMAGE", self._width), ("FACE", 4), *self.layout.columns]
             self._line([title.ljust(width) for title, width in titles], bold=True)
         shown = name if len(name) <= self._width else "…" + name[1 - self._width :]

@@ -1,4 +1,4 @@
-"""The Gradio demo, one module per tab."""
+"""Gradio demo, one module per tab; `build_demo` builds it."""
 
 from __future__ import annotations
 

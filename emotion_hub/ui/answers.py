@@ -1,8 +1,8 @@
-"""Answers that the browser shows beside their own photo only.
+"""Answer fields that show an answer only beside its own photo.
 
-A photo can change while its answer is computed, waits in the queue or is on its way. In the browser, each tab numbers every new photo and every removal.
-An event sends the number of its photo, the answer carries it back, and the browser shows the answer while that number is the newest. So no answer appears
-beside another photo, however late it arrives.
+A photo can change while its answer is computed, queued or transferred. In the browser, each tab numbers every new photo
+and every removal. An event sends the number of its photo, the answer carries it back, and the browser shows the answer
+only while that number is the newest. So a late answer never appears beside another photo.
 """
 
 from __future__ import annotations
@@ -15,40 +15,44 @@ from typing import Any
 import gradio as gr
 
 from emotion_hub.ui.jobs import Jobs
-from emotion_hub.ui.photo import PhotoInput
+from emotion_hub.ui.photo_field import PhotoInput
 from emotion_hub.ui.render import message
 
 __all__ = [
-    "READING",
+    "ANALYSING",
     "answer_field",
-    "answer_of_photo",
-    "empty_on_change",
-    "json_of",
-    "of_photo",
+    "answer_value",
+    "clear_on_change",
+    "compute_answer",
+    "copy_json",
     "photo_number",
-    "session_of",
+    "session_id",
 ]
 
-READING = message("Looking at the new photo.")
+ANALYSING = message("Analysing the new photo.")
 
-#: Evaluated in the browser with the field's value and its properties, whenever one of them changes. gradio can have two streams of results for one visitor, so
-#: a value of an older photo may come after that of the newest one: the latter is kept, and goes on being shown.
+#: The template of an answer field, evaluated in the browser with the field's value and properties whenever one of
+#: them changes. gradio can have two streams of results per visitor, so the value of an older photo may arrive after
+#: that of the newest one: the newest photo's value is stored and stays visible.
 _SHOWN = """${((kept) => {
     if (value && value.photo === photo) kept[field] = value;
     return kept[field] && kept[field].photo === photo ? kept[field].html : empty;
 })(window.emotion_hub_answers ||= {})}"""
 
-#: Runs in the browser. gradio repeats a change event that waited for a running one: a photo that is numbered already keeps its number.
+#: Runs in the browser and numbers a photo. gradio repeats a change event that waited for a running one: a photo
+#: that has a number already keeps it.
 _NUMBER = """(photo) => {
     const file = photo ? photo.path || photo.url : null, last = window[$name] || {number: 0, file: null};
     if (file === last.file) return [];
     const number = last.number + 1;
     window[$name] = {number, file};
-    const emptied = $fields.map(([gone, coming]) => ({__type__: "update", value: null, props: {photo: number, empty: file ? coming : gone}}));
-    return [number, ...emptied, ...$raw];
+    const field = ([removed, added]) => (
+        {__type__: "update", value: null, props: {photo: number, empty: file ? added : removed}}
+    );
+    return [number, ...$fields.map(field), ...$raw];
 }"""
 
-#: Runs in the browser: the JSON of the answer that is shown.
+#: Runs in the browser and returns the JSON of the answer that is shown.
 _JSON = """(value) => {
     const number = (window[$name] || {number: 0}).number, kept = (window.emotion_hub_answers || {})[$field];
     const shown = [value, kept].find((answer) => answer && answer.photo === number);
@@ -57,54 +61,67 @@ _JSON = """(value) => {
 
 
 def answer_field(elem_id: str, empty: str = "", photo: int = 0) -> gr.HTML:
-    """A field for values of `of_photo`; it shows `empty` where it has none of the newest photo, at first the one of number `photo`."""
+    """A field for values of `answer_value`. It shows `empty` while it has no value for the newest photo.
+
+    `photo` is the number of the newest photo at the start.
+    """
     return gr.HTML(elem_id=elem_id, html_template=_SHOWN, js_on_load=None, photo=photo, empty=empty, field=elem_id)
 
 
 def photo_number() -> gr.Number:
-    """The number of the photo in the field: a last input of every event that answers."""
+    """The number of the photo in the field, an input of every event that answers."""
     return gr.Number(0, precision=0, visible=False)
 
 
-def of_photo(number: int, html: Any, faces: Sequence[Mapping[str, Any]] = ()) -> Any:
-    """The value of an answer field; `gr.skip()` stays what it is."""
+def answer_value(number: int, html: Any, faces: Sequence[Mapping[str, Any]] = ()) -> Any:
+    """The value of an answer field for the photo of this number; `gr.skip()` is returned unchanged."""
     return {"photo": number, "html": html, "json": list(faces)} if isinstance(html, str) else html
 
 
-def session_of(request: gr.Request | None) -> str:
-    """The browser session's id; empty where there is none, as in a call from Python."""
+def session_id(request: gr.Request | None) -> str:
+    """The browser session's id; empty without a request, as in a call from Python."""
     return getattr(request, "session_hash", None) or ""
 
 
-def answer_of_photo(
+def compute_answer(
     jobs: Jobs, number: int, request: gr.Request | None, compute: Callable[[], tuple[str, Sequence[Mapping[str, Any]]]]
 ) -> Any:
-    """The value of an answer field, or `gr.skip()` where a newer photo came meanwhile: an old value would replace the newer one's, and hide it."""
-    session = session_of(request)
+    """The value of an answer field, or `gr.skip()` when a newer photo has arrived during `compute`.
+
+    A value for the older photo would replace that of the newer one.
+    """
+    session = session_id(request)
     jobs.newest(session, number)
     html, faces = compute()
-    return gr.skip() if jobs.is_old(session, number) else of_photo(number, html, faces)
+    return gr.skip() if jobs.is_old(session, number) else answer_value(number, html, faces)
 
 
-def empty_on_change(
+def clear_on_change(
     photo: PhotoInput,
     number: gr.Number,
     fields: Mapping[gr.HTML, tuple[str, str]],
     raw: gr.JSON | None = None,
     cancels: Sequence[Any] = (),
 ) -> None:
-    """Number each new or removed photo and empty `fields` and `raw`, in the browser alone. Call it before other events of `photo`: they run in their order.
+    """Number each new or removed photo and clear `fields` and `raw`, in the browser alone.
 
-    `fields` maps an answer field to what it shows without a photo and while a new one is looked at. `cancels` are events that are cancelled as well.
+    Call it before other events of `photo`: they run in their order. `fields` maps an answer field to what it shows
+    without a photo and while a new one is analysed. `cancels` are events that are cancelled, too.
     """
-    emptied = [] if raw is None else [raw]
-    js = _script(_NUMBER, photo, fields=list(fields.values()), raw=[[] for _ in emptied])
-    outputs, options = [number, *fields, *emptied], {"api_visibility": "private", "show_progress": "hidden"}
-    photo.change(None, [photo], outputs, js=js, cancels=list(cancels) or None, **options)
+    cleared = [] if raw is None else [raw]
+    photo.change(
+        None,
+        [photo],
+        [number, *fields, *cleared],
+        js=_script(_NUMBER, photo, fields=list(fields.values()), raw=[[] for _ in cleared]),
+        cancels=list(cancels) or None,
+        api_visibility="private",
+        show_progress="hidden",
+    )
 
 
-def json_of(answer: gr.HTML, photo: PhotoInput, raw: gr.JSON) -> None:
-    """Let `raw` hold the JSON of the answer that `answer` shows."""
+def copy_json(answer: gr.HTML, photo: PhotoInput, raw: gr.JSON) -> None:
+    """Copy the JSON of the answer that `answer` shows into `raw`, in the browser."""
     answer.change(
         None,
         [answer],
@@ -116,5 +133,6 @@ def json_of(answer: gr.HTML, photo: PhotoInput, raw: gr.JSON) -> None:
 
 
 def _script(text: str, photo: PhotoInput, **values: Any) -> str:
+    """The script with `values` as JSON, and the name of the variable that holds the photo's number."""
     values["name"] = f"emotion_hub_{photo.elem_id}"
     return Template(text).substitute({name: json.dumps(value) for name, value in values.items()})

@@ -1,7 +1,8 @@
-"""What a picker's text means: an embedded checkpoint, a folder, or a repository on the Hub; and who may choose which.
+"""Model choices: embedded checkpoints, folders and Hub ids.
 
-The operator, who sets the environment variables, may name any folder, and any repository their token opens. A visitor's text comes
-from anywhere: it reaches public repositories alone, and folders only inside the directory that the operator opened for that.
+The operator, who sets the environment variables, may name any folder and any repository that the server's token can
+read. A visitor's text is untrusted: it can name public repositories, and folders only inside the directory that the
+operator opened.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ __all__ = [
     "embedded_default",
     "embedded_role",
     "folder_choices",
-    "operators_choices",
-    "parse",
+    "operator_choices",
     "role_of",
+    "visitor_choice",
 ]
 
-#: The two sides of a comparison, by the pixels of the network's input.
+#: The two sides of a comparison, named by the size of the network's input.
 ROLES = ("native48", "upscale224")
 
-#: Environment variables: each role's default model, further choices of the pickers, the directory whose folders visitors may choose.
+#: Environment variables: each role's default model, further choices of the pickers, the directory open to visitors.
 ROLE_VARIABLES = {"native48": "EMOTION_HUB_NATIVE48", "upscale224": "EMOTION_HUB_UPSCALE224"}
 MORE_VARIABLE, FOLDERS_VARIABLE = "EMOTION_HUB_MODELS", "EMOTION_HUB_MODELS_DIR"
 
-#: Characters of a visitor's text.
-LONGEST = 300
+#: Maximum number of characters of a visitor's text.
+MAX_CHARACTERS = 300
 
-#: owner/name, and @revision where one is pinned.
+#: owner/name, with @revision where one is pinned.
 _HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w.][\w./-]*))?", re.ASCII)
 
 _FORMS = "a Hub id 'owner/name' or 'owner/name@revision'"
@@ -47,10 +48,11 @@ _FORMS = "a Hub id 'owner/name' or 'owner/name@revision'"
 
 @dataclass(frozen=True)
 class Choice:
-    """A model that can be loaded. `name` stands in the pickers; one of `folder` and `repo_id` says where it is.
+    """A model that can be loaded. `name` is shown in the pickers; `folder` or `repo_id` says where it is.
 
-    `trusted` is what the operator named: it may use the server's token and has no limit of size. `role` is the side the operator's
-    variable put it on, `variable` that variable's name; `problem` says why the variable's text names nothing.
+    `trusted` models are named by the operator: they may use the server's token and have no size limit. `variable`
+    is the environment variable that names the model, `role` the side of a comparison that the variable is for;
+    `problem` says why the variable's text names no model.
     """
 
     name: str
@@ -69,7 +71,7 @@ def role_of(config: PreprocessConfig) -> str:
 
 
 def embedded_default(role: str) -> str:
-    """The embedded checkpoint that answers for a role: the one of its name, else the first of its kind."""
+    """The embedded checkpoint of a role: the one with the role's name, else the first of the role."""
     names = [name for name in embedded_checkpoints() if embedded_role(name) == role]
     return role if role in names else names[0]
 
@@ -79,23 +81,28 @@ def embedded_role(name: str) -> str:
     return role_of(PreprocessConfig.from_dict(checkpoint_summary(name)["preprocess"]))
 
 
-def operators_choices() -> list[Choice]:
-    """What the environment variables name, the roles' defaults first. A text that names nothing is a choice with a `problem`: the demo starts all the same."""
-    found: dict[str, Choice] = {}
-    named = [(variable, role, os.environ.get(variable, "")) for role, variable in ROLE_VARIABLES.items()]
+def operator_choices() -> list[Choice]:
+    """The models that the environment variables name, the roles' defaults first.
+
+    A text that names no model gives a choice with a `problem`; the demo starts anyway.
+    """
+    choices: dict[str, Choice] = {}
+    named: list[tuple[str, str | None, str]] = [
+        (variable, role, os.environ.get(variable, "")) for role, variable in ROLE_VARIABLES.items()
+    ]
     named += [(MORE_VARIABLE, None, text) for text in os.environ.get(MORE_VARIABLE, "").split(",")]
     for variable, role, text in named:
         if not text.strip():
             continue
-        choice = _operators(text.strip(), variable, role)
-        known = found.setdefault(choice.name, choice)
+        choice = _operator_choice(text.strip(), variable, role)
+        known = choices.setdefault(choice.name, choice)
         if (known.folder, known.repo_id) != (choice.folder, choice.repo_id):
             problem = f"{known.variable} and {variable} name two models {choice.name!r}; rename one of the folders"
-            found[choice.name] = replace(known, folder=None, repo_id="", problem=problem)
-    return list(found.values())
+            choices[choice.name] = replace(known, folder=None, repo_id="", problem=problem)
+    return list(choices.values())
 
 
-def _operators(text: str, variable: str, role: str | None) -> Choice:
+def _operator_choice(text: str, variable: str, role: str | None) -> Choice:
     trusted = Choice(text, trusted=True, role=role, variable=variable)
     if text in embedded_checkpoints():
         return replace(trusted, folder=embedded_checkpoints()[text])
@@ -103,29 +110,24 @@ def _operators(text: str, variable: str, role: str | None) -> Choice:
     name = folder.resolve().name  # pages show this name and not where the folder is
     if folder.is_dir():
         if name in embedded_checkpoints():
-            return replace(
-                trusted,
-                name=f"folder {name}",
-                problem=f"the folder has the name of the embedded checkpoint {name!r}; rename it",
-            )
+            problem = f"the folder has the name of the embedded checkpoint {name!r}; rename it"
+            return replace(trusted, name=f"folder {name}", problem=problem)
         return replace(trusted, name=name, folder=folder.resolve())
     if match := _HUB_ID.fullmatch(text):
         return replace(trusted, repo_id=match["id"], revision=match["revision"])
-    return replace(
-        trusted,
-        name=name,
-        problem=f"it is no folder, no embedded checkpoint ({', '.join(embedded_checkpoints())}) and not {_FORMS}",
-    )
+    problem = f"it is no folder, no embedded checkpoint ({', '.join(embedded_checkpoints())}) and not {_FORMS}"
+    return replace(trusted, name=name, problem=problem)
 
 
-def parse(text: str) -> Choice:
-    """What a visitor's text means; raises CheckpointError for a folder that is not open to visitors and InputError for what is none of all.
+def visitor_choice(text: str) -> Choice:
+    """The model that a visitor's text names.
 
-    A text with one slash is a Hub id, whatever folders there are; a folder is written with a leading './' or as an absolute path.
+    A text with one slash is a Hub id, whatever folders exist; a folder is written with a leading './' or as an absolute
+    path. Raises CheckpointError for a folder that is not open to visitors and InputError for other texts.
     """
     text = str(text).strip()
-    if len(text) > LONGEST:
-        raise InputError(f"the model's name has {len(text)} characters; give {_FORMS}")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(f"the model's name has {len(text)} characters, the limit is {MAX_CHARACTERS}; give {_FORMS}")
     if text in embedded_checkpoints():
         return Choice(text, folder=embedded_checkpoints()[text])
     if match := _HUB_ID.fullmatch(text):
@@ -136,7 +138,7 @@ def parse(text: str) -> Choice:
 
 
 def folder_choices() -> list[str]:
-    """The checkpoints in the opened directory, as './name'; empty where none is opened."""
+    """The checkpoints in the directory open to visitors, as './name'; empty where none is open."""
     opened = _opened()
     if opened is None or not opened.is_dir():
         return []
@@ -149,19 +151,25 @@ def _opened() -> Path | None:
 
 
 def _folder(text: str) -> Path:
-    """The folder inside the opened directory; the refusal is the same whether the folder exists or not, so that nobody learns it."""
+    """The folder inside the directory open to visitors.
+
+    Raises CheckpointError for any other folder, with the same message whether it exists or not.
+    """
     opened = _opened()
     if opened is None:
         raise CheckpointError(
-            f"folders of this server are not open to its visitors; start the app with {FOLDERS_VARIABLE} set to the directory of your models"
+            f"folders of this server are not open to its visitors; start the app with {FOLDERS_VARIABLE} set to the"
+            " directory of your models"
         )
-    folder = (opened / text).resolve()  # an absolute text stands for itself, and links are followed
+    folder = (opened / text).resolve()  # an absolute text replaces `opened`, and links are followed
     if not folder.is_relative_to(opened):
         raise CheckpointError(
-            f"{text!r} is not inside the directory that {FOLDERS_VARIABLE} names; move the folder there, or name its parent"
+            f"{text!r} is not inside the directory that {FOLDERS_VARIABLE} names; move the folder there, or name its"
+            " parent"
         )
     if not folder.is_dir():
         raise CheckpointError(
-            f"no folder {text!r} in the directory that {FOLDERS_VARIABLE} names; it has {', '.join(folder_choices()[:8]) or 'no checkpoint'}"
+            f"no folder {text!r} in the directory that {FOLDERS_VARIABLE} names; it has"
+            f" {', '.join(folder_choices()[:8]) or 'no checkpoint'}"
         )
     return folder

@@ -1,4 +1,4 @@
-"""The explanations that run, by browser session, each with the number of its photo and a signal that stops it."""
+"""Running jobs per browser session, each with a stop signal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections import OrderedDict, defaultdict
 
 __all__ = ["Jobs"]
 
-#: Sessions whose newest photo is remembered.
+#: Number of sessions whose newest photo is remembered.
 SESSIONS = 1000
 
 
 class Jobs:
-    """Stop signals of running jobs. A job of an older photo than its session's newest is stopped, also where it starts after that photo came.
+    """Stop signals of running jobs, shared by threads.
 
-    Numbers grow, so it does not matter in which order the requests of a browser arrive. Threads share it.
+    A job for an older photo than its session's newest is stopped, also when it starts after that photo arrived. Numbers
+    increase with time, so the order in which a browser's requests arrive does not matter.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Jobs:
         self._newest: OrderedDict[str, int] = OrderedDict()
 
     def start(self, session: str, photo: int) -> threading.Event:
-        """The new job's stop signal, already set where its photo is not the newest."""
+        """The stop signal of the new job, already set where its photo is not the newest."""
         stop = threading.Event()
         self.newest(session, photo)
         with self._lock:
@@ -33,7 +34,7 @@ class Jobs:
         return stop
 
     def end(self, session: str, stop: threading.Event) -> None:
-        """Forget a job that has ended or is abandoned; its signal is set."""
+        """Set the stop signal of a job that has ended or was abandoned, and remove the job."""
         stop.set()
         with self._lock:
             self._running[session].pop(stop, None)
@@ -41,7 +42,7 @@ class Jobs:
                 del self._running[session]
 
     def newest(self, session: str, photo: int) -> None:
-        """Remember the number of a session's photo, unless a newer one is known, and stop what runs for older ones."""
+        """Store the number of a session's photo, unless a newer one is known, and stop the jobs of older photos."""
         with self._lock:
             self._newest[session] = max(photo, self._newest.pop(session, 0))
             while len(self._newest) > SESSIONS:
@@ -51,12 +52,12 @@ class Jobs:
                     stop.set()
 
     def is_old(self, session: str, photo: int) -> bool:
-        """Whether a newer photo than the one of this number is known."""
+        """Whether a newer photo is known than the one of this number."""
         with self._lock:
             return photo < self._newest.get(session, 0)
 
     def stop(self, session: str) -> int:
-        """Signal all jobs of a session to stop; how many there are."""
+        """Stop all jobs of a session and return how many there are."""
         with self._lock:
             running = list(self._running.get(session, ()))
         for stop in running:
@@ -64,6 +65,6 @@ class Jobs:
         return len(running)
 
     def __len__(self) -> int:
-        """Jobs that run."""
+        """The number of running jobs."""
         with self._lock:
             return sum(map(len, self._running.values()))

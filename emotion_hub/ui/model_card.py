@@ -1,4 +1,4 @@
-"""What the page says of a loaded model: facts we know, and the card its author wrote, which is nobody's code and stays text."""
+"""Facts and model card of a loaded model, as safe HTML."""
 
 from __future__ import annotations
 
@@ -11,89 +11,93 @@ from emotion_hub.ui.loading import LoadedModel
 from emotion_hub.ui.models import Status
 from emotion_hub.ui.render import message
 
-__all__ = ["card_html", "facts", "safe_markdown"]
+__all__ = ["card_html", "model_facts", "safe_markdown"]
 
-#: Characters of a card that are shown.
-LONGEST = 20_000
+#: Maximum number of characters of a card that are shown.
+MAX_CHARACTERS = 20_000
 
 #: A card's metadata, between two lines of dashes.
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
 def card_html(status: Status, note: str = "") -> str:
-    """The block below a picker: the note, the facts of the model that is ready, and its card, closed."""
+    """The block below a picker: a note, the facts of the model that is ready, and its card, collapsed."""
     if status.model is None:
         return message(note or status.problem or status.doing, kind="error" if status.problem else "info")
     model = status.model
-    rows = "".join(f"<dt>{escape(key)}</dt><dd>{value}</dd>" for key, value in facts(model).items())
-    card = (
-        f'<details class="eh-cardtext"><summary>Its card</summary>{safe_markdown(model.card)}</details>'
-        if model.card.strip()
-        else ""
-    )
+    rows = "".join(f"<dt>{escape(key)}</dt><dd>{value}</dd>" for key, value in model_facts(model).items())
+    card = ""
+    if model.card.strip():
+        card = '<details class="eh-cardtext"><summary>Model card</summary>' + safe_markdown(model.card) + "</details>"
     head = message(note, kind="error") if note else ""
-    return f'{head}<section class="eh-model" data-model="{escape(model.name)}" data-revision="{escape(model.revision or "")}"><dl>{rows}</dl>{card}</section>'
+    return (
+        f'{head}<section class="eh-model" data-model="{escape(model.name)}"'
+        f' data-revision="{escape(model.revision or "")}"><dl>{rows}</dl>{card}</section>'
+    )
 
 
-def facts(model: LoadedModel) -> dict[str, str]:
-    """{name: HTML}: network, parameters, input, measured accuracy where its report or card has one, revision."""
+def model_facts(model: LoadedModel) -> dict[str, str]:
+    """{name: HTML}: network, parameters, input, accuracy where its report or card has one, and revision."""
     config = model.preprocess
-    said = f"{config.size}×{config.size}×{config.channels}"
+    network_input = f"{config.size}×{config.size}×{config.channels}"
     if config.face_size and config.size > config.face_size:
-        said += f", {escape(config.upsample)} from {config.face_size}"
-    found = {
+        network_input += f", {escape(config.upsample)} from {config.face_size}"
+    facts = {
         "network": escape(model.network),
         "parameters": f"{model.predictor.backend.num_parameters:,}",
-        "input": said,
+        "input": network_input,
         "accuracy": escape(_accuracy(model) or "not measured yet"),
     }
     if model.revision:
-        found["revision"] = f'<code title="{escape(model.revision)}">{escape(model.revision[:12])}</code>'
-    return found
+        facts["revision"] = f'<code title="{escape(model.revision)}">{escape(model.revision[:12])}</code>'
+    return facts
 
 
 def _accuracy(model: LoadedModel) -> str:
-    """As the report of these very weights says, else as the author's card says, marked so."""
+    """The accuracy in the report of these weights, else the one that the author's card claims, marked as such."""
     measured = model.figures.get("accuracy")
     if isinstance(measured, float) and 0 <= measured <= 1:
         count = model.figures.get("n")
-        return f"{measured:.2%} ({model.figures.get('split', 'its report')}{f', n = {count:,}' if isinstance(count, int) else ''})"
-    claimed = _claimed(model.card)
-    return f"{claimed:.2%} (says its card)" if claimed is not None else ""
+        faces = f", n = {count:,}" if isinstance(count, int) else ""
+        return f"{measured:.2%} ({model.figures.get('split', 'its report')}{faces})"
+    claimed = _claimed_accuracy(model.card)
+    return f"{claimed:.2%} (according to its card)" if claimed is not None else ""
 
 
-def _claimed(card: str) -> float | None:
-    """The first accuracy of the card's model-index, None where there is none that is a number from 0 to 1."""
-    import yaml  # huggingface_hub needs it too
+def _claimed_accuracy(card: str) -> float | None:
+    """The first accuracy in the card's model-index; None where there is none that is a number from 0 to 1."""
+    import yaml  # a dependency of huggingface_hub
 
     head = _FRONT_MATTER.match(card)
+    if head is None:
+        return None
     try:
-        data = yaml.safe_load(head[1]) if head else None
-        results = [result for entry in data["model-index"] for result in entry["results"]]
+        results = [result for entry in yaml.safe_load(head[1])["model-index"] for result in entry["results"]]
         metrics = [metric for result in results for metric in result["metrics"]]
         values = [m["value"] for m in metrics if isinstance(m, Mapping) and m.get("type") == "accuracy"]
     except (yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError):
         return None
-    good = [float(v) for v in values if isinstance(v, int | float) and 0 <= v <= 1]
-    return good[0] if good else None
+    valid = [float(value) for value in values if isinstance(value, int | float) and 0 <= value <= 1]
+    return valid[0] if valid else None
 
 
 def safe_markdown(text: str) -> str:
-    """A stranger's Markdown as HTML: its HTML is shown as text, pictures become links, and links go to web pages alone.
+    """Untrusted Markdown as HTML: HTML in it is shown as text, pictures are not loaded, links go to web pages only.
 
-    gradio's own Markdown keeps harmless HTML and loads pictures, so that a card could track who looks at it or draw over the page.
+    gradio's own Markdown keeps harmless HTML and loads pictures, so a card could track visitors or cover the page.
     """
     body = _FRONT_MATTER.sub("", text, count=1)
-    cut = body[:LONGEST]
-    more = '<p class="eh-soft">The rest is left out here.</p>' if len(body) > LONGEST else ""
+    shown = body[:MAX_CHARACTERS]
+    more = '<p class="eh-soft">The rest is not shown here.</p>' if len(body) > MAX_CHARACTERS else ""
     try:
         from markdown_it import MarkdownIt
-    except ImportError:  # it comes with gradio
-        return f'<div class="eh-markdown"><pre>{escape(cut)}</pre>{more}</div>'
+    except ImportError:  # it is installed with gradio
+        return f'<div class="eh-markdown"><pre>{escape(shown)}</pre>{more}</div>'
     renderer = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable("table").disable("image")
-    renderer.validateLink = lambda url: url.startswith(("https://", "http://"))
+    # markdown-it's documented way to restrict links
+    renderer.validateLink = lambda url: url.startswith(("https://", "http://"))  # type: ignore[method-assign]
     renderer.add_render_rule("link_open", _link)
-    return f'<div class="eh-markdown">{renderer.render(cut)}{more}</div>'
+    return f'<div class="eh-markdown">{renderer.render(shown)}{more}</div>'
 
 
 def _link(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:

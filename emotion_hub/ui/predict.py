@@ -1,4 +1,4 @@
-"""The Predict tab: one pipeline's answer for every face in a photo."""
+"""Predict tab: one network's prediction for every face in a photo."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ from typing import Any
 import gradio as gr
 
 from emotion_hub.errors import EmotionHubError
-from emotion_hub.ui.answers import READING, answer_field, answer_of_photo, empty_on_change, json_of, photo_number
+from emotion_hub.ui.answers import ANALYSING, answer_field, clear_on_change, compute_answer, copy_json, photo_number
 from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import shared_pool
-from emotion_hub.ui.photo import PhotoInput, example_photos, photo_input, scene_of
-from emotion_hub.ui.picker import answers_note, model_picker
+from emotion_hub.ui.photo import detected_photo, example_photos, photo_input
+from emotion_hub.ui.photo_field import PhotoInput
+from emotion_hub.ui.picker import fallback_notes, model_picker
 from emotion_hub.ui.render import message, prediction_cards
 
 __all__ = ["predict_tab"]
 
-WAITING = message("Give it a photo with a face: drop a file, paste one, take a snapshot, or pick an example.")
+WAITING = message("Add a photo with a face: drop or paste a file, take a snapshot, or choose an example.")
 REFUSED = "This picture cannot be read."
-NO_PHOTO = "no photo came; pass photo=handle_file(path)"
-#: Seconds that a call of the API waits for its model; what takes longer is asked for again.
-API_WAIT = 10.0
-
+NO_PHOTO = "the photo is missing; pass photo=handle_file(path)"
 NO_FACE = "No face was found. Try a photo that shows it from the front, or take the whole picture as the face."
 
+#: Seconds that a call of the API waits for its model; the client must repeat the call after that.
+API_WAIT = 10.0
 
 _JOBS = Jobs()
 
 
 def predict_html(photo: str | bytes | None, model: str | None, whole: bool) -> tuple[str, list[dict[str, Any]]]:
-    """The page's answer and the same as JSON; what is wrong with a photo is said in place of the answer."""
+    """The page's answer, and the same as JSON; an error replaces the answer."""
     if photo is None:
         return WAITING, []
     try:
-        scene = scene_of(photo, whole)
-        served = shared_pool().serve(model)
-        faces = served.model.predictor.predict_detected([scene])[0]
+        detected = detected_photo(photo, whole)
+        chosen = shared_pool().choose(model)
+        faces = chosen.model.predictor.predict_detected([detected])[0]
     except EmotionHubError as error:
         return message(str(error), kind="error", title=REFUSED), []
+    image = detected.photo
     if not faces:
-        return message(NO_FACE, title=f"{scene.photo.width}×{scene.photo.height} pixels, no face."), []
-    return answers_note(served.note) + prediction_cards(scene.photo, faces, side=served.model.role), [
-        face.to_dict() for face in faces
-    ]
+        return message(NO_FACE, title=f"{image.width}×{image.height} pixels, no face."), []
+    cards = prediction_cards(image, faces, side=chosen.model.role)
+    return fallback_notes(chosen.note) + cards, [face.to_dict() for face in faces]
 
 
 def _predict(
     photo: str | bytes | None, model: str | None, whole: bool, number: int, request: gr.Request | None = None
 ) -> Any:
     """The value of the answer field for the photo of this number."""
-    return answer_of_photo(_JOBS, number, request, lambda: predict_html(photo, model, whole))
+    return compute_answer(_JOBS, number, request, lambda: predict_html(photo, model, whole))
 
 
 def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dict[str, Any]]:
-    """The API's answer: a list with one object a face, largest first. No other model answers for the one that was named."""
+    """The API's result: a list with one object per face, largest first. No other model replaces the named one."""
     if photo is None:
         raise gr.Error(NO_PHOTO, print_exception=False)
     try:
         predictor = shared_pool().get(model, API_WAIT).predictor
-        return [face.to_dict() for face in predictor.predict_detected([scene_of(photo, whole)])[0]]
+        return [face.to_dict() for face in predictor.predict_detected([detected_photo(photo, whole)])[0]]
     except EmotionHubError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -71,30 +71,31 @@ def predict_tab() -> None:
             example_photos(photo)
             picker = model_picker("Network", "predict-model")
             whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="predict-whole")
-            run = gr.Button("Read the expression", variant="primary", elem_id="predict-run")
+            run = gr.Button("Predict the expression", variant="primary", elem_id="predict-run")
         with gr.Column(scale=3, min_width=260):
             answer = answer_field("predict-answer", WAITING)
             with gr.Accordion("The answer as JSON", open=False):
                 raw = gr.JSON(show_label=False, elem_id="predict-json")
             number = photo_number()
     inputs = [photo, picker.model, whole]
-    options = {"concurrency_id": "networks", "trigger_mode": "always_last"}
-    empty_on_change(photo, number, {answer: (WAITING, READING)}, raw)
+    clear_on_change(photo, number, {answer: (WAITING, ANALYSING)}, raw)
     gr.on(
         [run.click, photo.change, whole.change],
         _predict,
         [*inputs, number],
         answer,
         api_visibility="private",
-        **options,
+        concurrency_id="networks",
+        trigger_mode="always_last",
     )
-    picker.settled(_predict, [*inputs, number], [answer], **options)
-    json_of(answer, photo, raw)
+    picker.on_ready(_predict, [*inputs, number], [answer], concurrency_id="networks", trigger_mode="always_last")
+    copy_json(answer, photo, raw)
     gr.Button(visible=False).click(
         predict_json,
         inputs,
         gr.JSON(visible=False),
         api_name="predict",
-        api_description="Expressions of every face in a photo, largest face first: a list of objects with label, probs, bbox and timings.",
+        api_description="Expressions of every face in a photo, largest face first: a list of objects with label, probs,"
+        " bbox and timings.",
         concurrency_id="networks",
     )

@@ -1,4 +1,7 @@
-"""Answers as HTML. Every text is escaped; pictures go in as data URLs, so no copy of a face is written to disk."""
+"""HTML of predictions and comparisons.
+
+Every text is escaped. Pictures are embedded as data URLs, so no copy of a face is written to the disk.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,39 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from emotion_hub.results import ComparedSide, Comparison, Prediction
 
-__all__ = ["comparison_cards", "message", "photo_with_boxes", "prediction_cards"]
+__all__ = ["comparison_cards", "data_url", "definitions", "message", "photo_with_boxes", "prediction_cards"]
 
-#: More faces than this are boxed in the photo but get no card.
+#: Further faces are boxed in the photo and have no card.
 MAX_CARDS = 12
 
-#: The photo is shown with at most this many pixels a side.
+#: Maximum side in pixels of the photo as it is shown.
 SHOWN_SIDE = 1024
 
 _BOX, _BOX_FIRST = "#ffffff", "#4cc2ff"
 
 
 def message(text: str, *, kind: str = "info", title: str = "") -> str:
-    """A note in place of an answer; `kind` is info or error."""
+    """A note; `kind` is info or error."""
     role = "alert" if kind == "error" else "status"
     heading = f"<strong>{escape(title)}</strong> " if title else ""
     return f'<div class="eh-note eh-{kind}" role="{role}">{heading}{escape(text)}</div>'
 
 
-def data_url(image: Image.Image, image_format: str = "PNG") -> str:
-    """The picture as a data URL."""
+def definitions(values: Mapping[str, str]) -> str:
+    """The rows of a definition list, <dt> and <dd>; names and values are escaped."""
+    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in values.items())
+
+
+def data_url(image: Image.Image, image_format: str = "PNG", *, quality: int = 88, **options: Any) -> str:
+    """The picture as a data URL; `options` are Pillow's for the format."""
     buffer = io.BytesIO()
-    image.save(buffer, image_format, quality=88)
+    image.save(buffer, image_format, quality=quality, **options)
     return f"data:image/{image_format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
@@ -52,14 +61,8 @@ def photo_with_boxes(photo: Image.Image, predictions: Sequence[Prediction]) -> s
         colour = _BOX_FIRST if number == 1 else _BOX
         draw.rectangle((left - width, top - width, right + width, bottom + width), outline="#10202c", width=2 * width)
         draw.rectangle((left, top, right, bottom), outline=colour, width=width)
-        _tag(
-            draw,
-            f"{number} {face.label}" if len(predictions) > 1 else face.label,
-            (left, top),
-            font,
-            colour,
-            shown.size,
-        )
+        text = f"{number} {face.label}" if len(predictions) > 1 else face.label
+        _tag(draw, text, (left, top), font, colour, shown.size)
     names = ", ".join(f"face {i}: {face.label}" for i, face in enumerate(predictions, 1))
     return f'<img class="eh-photo" src="{data_url(shown, "JPEG")}" alt="{escape(f"The photo with boxes; {names}")}">'
 
@@ -68,11 +71,11 @@ def _tag(
     draw: ImageDraw.ImageDraw,
     text: str,
     corner: tuple[int, int],
-    font: ImageFont.ImageFont,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     colour: str,
     size: tuple[int, int],
 ) -> None:
-    """The label above its box, or inside where there is no room."""
+    """Draw the label above its box, or inside the box where there is no space above."""
     x0, y0, x1, y1 = draw.textbbox((0, 0), text, font=font)
     width, height = x1 - x0 + 10, y1 - y0 + 8
     x = max(0, min(corner[0], size[0] - width))
@@ -82,15 +85,13 @@ def _tag(
 
 
 def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction], *, side: str = "native48") -> str:
-    """The boxed photo, a card of probability bars for each face in the colour of the network's side, and the times."""
+    """The photo with boxes, a card of probability bars per face in the colour of the network's side, and the times."""
     cards = "".join(
         _card(i, face, many=len(predictions) > 1, side=side) for i, face in enumerate(predictions[:MAX_CARDS])
     )
-    more = (
-        message(f"{len(predictions) - MAX_CARDS} smaller faces are boxed above without bars.")
-        if len(predictions) > MAX_CARDS
-        else ""
-    )
+    more = ""
+    if len(predictions) > MAX_CARDS:
+        more = message(f"{len(predictions) - MAX_CARDS} smaller faces have a box above and no bars.")
     first = predictions[0].timings
     total = (
         first["decode"] + first["detect"] + sum(p.timings["preprocess"] + p.timings["inference"] for p in predictions)
@@ -102,7 +103,7 @@ def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction], *, s
         "network": sum(p.timings["inference"] for p in predictions),
     }
     times = " · ".join(f"{name} {ms:.1f} ms" for name, ms in steps.items())
-    line = f'<p class="eh-times"><strong>{total:.0f} ms</strong> in all: {times}</p>'
+    line = f'<p class="eh-times"><strong>{total:.0f} ms</strong> in total: {times}</p>'
     return f'{photo_with_boxes(photo, predictions)}{line}<div class="eh-cards">{cards}</div>{more}'
 
 
@@ -121,54 +122,64 @@ def _bar(index: int, model: str, label: str, p: float, *, top: bool, side: str =
     return (
         f'<div class="eh-row{" eh-top" if top else ""}"><span class="eh-label">{escape(label) if named else ""}</span>'
         f'<span class="eh-track"><span class="eh-fill eh-{side}" style="width:{100 * p:.2f}%"></span></span>'
-        f'<span class="eh-value" data-face="{index}" data-model="{escape(model)}" data-label="{escape(label)}" data-prob="{p:.8f}">{p:.1%}</span></div>'
+        f'<span class="eh-value" data-face="{index}" data-model="{escape(model)}" data-label="{escape(label)}"'
+        f' data-prob="{p:.8f}">{p:.1%}</span></div>'
     )
 
 
 def comparison_cards(comparisons: Sequence[Comparison], upsample: str, *, left_out: int = 0) -> str:
-    """For each face: what both pipelines saw, both distributions on one chart, whether they agree, what each costs."""
+    """For each face: both networks' inputs, both distributions in one chart, whether labels agree, and the costs."""
     cards = "".join(_comparison(i, c, upsample, many=len(comparisons) > 1) for i, c in enumerate(comparisons))
-    return cards + (
-        message(f"{left_out} smaller faces are left out here; the Predict tab boxes them all.") if left_out else ""
-    )
+    if left_out:
+        cards += message(f"{left_out} smaller faces are left out here; the Predict tab boxes all of them.")
+    return cards
 
 
 def _comparison(index: int, pair: Comparison, upsample: str, *, many: bool) -> str:
     sides: Mapping[str, ComparedSide] = {"native48": pair.native48, "upscale224": pair.upscale224}
     heading = f"<h3>Face {index + 1}</h3>" if many else ""
+    agree = str(pair.agree).lower()
+    views = "".join(_view(name, side, upsample) for name, side in sides.items())
     return (
-        f'<section class="eh-card eh-compare" data-face="{index}" data-agree="{str(pair.agree).lower()}">{heading}{_verdict(pair)}'
-        f'<div class="eh-views">{"".join(_view(name, side, upsample) for name, side in sides.items())}</div>'
-        f"{_grouped_chart(index, sides)}{_cost_table(pair)}</section>"
+        f'<section class="eh-card eh-compare" data-face="{index}" data-agree="{agree}">{heading}{_verdict(pair)}'
+        f'<div class="eh-views">{views}</div>{_grouped_chart(index, sides)}{_cost_table(pair)}</section>'
     )
 
 
 def _verdict(pair: Comparison) -> str:
     small, large = pair.native48.prediction, pair.upscale224.prediction
     if pair.agree:
-        text = f"Both say <strong>{escape(small.label)}</strong>"
+        text = f"Both predict <strong>{escape(small.label)}</strong>"
     else:
-        text = f"native48 says <strong>{escape(small.label)}</strong>, upscale224 says <strong>{escape(large.label)}</strong>"
+        text = (
+            f"native48 predicts <strong>{escape(small.label)}</strong>,"
+            f" upscale224 predicts <strong>{escape(large.label)}</strong>"
+        )
     kind = "eh-agree" if pair.agree else "eh-differ"
-    return f'<p class="eh-verdict {kind}">{text}; their distributions differ by {pair.distance:.0%} of the probability.</p>'
+    distance = f"their distributions differ by {pair.distance:.0%} of the probability"
+    return f'<p class="eh-verdict {kind}">{text}; {distance}.</p>'
 
 
 def _view(name: str, side: ComparedSide, upsample: str) -> str:
     size, mode = side.prepared.width, side.prepared.mode
-    filtered = f", {upsample}" if name == "upscale224" else ""
-    what = f"{size}×{size} pixels, {'one gray channel' if mode == 'L' else f'three equal channels{filtered}'}"
-    answered = side.prediction.model
-    which = "" if answered == name else f'<span class="eh-which">{escape(answered)}</span><br>'
-    smooth = "" if name == "upscale224" else " eh-pixels"
+    if mode == "L":
+        channels = "one gray channel"
+    else:
+        channels = "three equal channels" + (f", {upsample}" if name == "upscale224" else "")
+    what = f"{size}×{size} pixels, {channels}"
+    model = side.prediction.model
+    which = "" if model == name else f'<span class="eh-which">{escape(model)}</span><br>'
+    pixelated = "" if name == "upscale224" else " eh-pixels"
     return (
-        f'<figure class="eh-view"><img class="eh-seen{smooth}" data-model="{name}" src="{data_url(side.prepared)}" alt="What {name} sees: {what}">'
+        f'<figure class="eh-view"><img class="eh-seen{pixelated}" data-model="{name}" src="{data_url(side.prepared)}"'
+        f' alt="The input of {name}: {what}">'
         f'<figcaption><span class="eh-key eh-{name}"></span><strong>{name}</strong><br>{which}{escape(what)}<br>'
         f"<strong>{escape(side.prediction.label)}</strong> {side.prediction.confidence:.1%}</figcaption></figure>"
     )
 
 
 def _grouped_chart(index: int, sides: Mapping[str, ComparedSide]) -> str:
-    """Two bars a label, one colour a pipeline."""
+    """Two bars per label, one per network."""
     labels = list(dict.fromkeys(label for side in sides.values() for label in side.prediction.probs))
     groups = []
     for label in labels:
@@ -185,7 +196,8 @@ def _grouped_chart(index: int, sides: Mapping[str, ComparedSide]) -> str:
             for i, (name, side) in enumerate(sides.items())
         )
         groups.append(f'<div class="eh-group">{bars}</div>')
-    return f'<div class="eh-bars" role="group" aria-label="Probabilities of both pipelines">{"".join(groups)}</div>'
+    chart = f'<div class="eh-bars" role="group" aria-label="Probabilities of both networks">{"".join(groups)}</div>'
+    return chart
 
 
 def _cost_table(pair: Comparison) -> str:

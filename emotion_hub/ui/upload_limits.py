@@ -1,12 +1,14 @@
-"""What one request to the demo may carry: a bounded body, and one file where it is a form.
+"""Upload limits: middleware that bounds a request's body and files.
 
-gradio limits the bytes of each file and not the files of a request, of which it takes a thousand; what breaks off stays in its upload folder.
+gradio limits the bytes of each file, but accepts a thousand files per request, and keeps the file of an interrupted
+upload in its upload folder.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -17,20 +19,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emotion_hub.images import MAX_BYTES
 
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
 __all__ = ["UploadLimits"]
 
-#: Bytes of a body: a photo of the permitted size as base64, and what is around it.
+#: Maximum bytes of a body: a photo of the permitted size as base64, and the form around it.
 MAX_BODY = MAX_BYTES * 4 // 3 + 256 * 1024
 
-#: Parts of a form that are no files.
+#: Maximum number of form parts that are not files.
 MAX_FIELDS = 20
 
-#: What is still read of a refused body, in bytes and seconds, so that the client sees the answer and not a broken connection.
+#: Bytes and seconds for which the rest of a refused body is read, so that the client receives the response instead of a
+#: connection error.
 LINGER_BYTES, LINGER_SECONDS = 4 * MAX_BYTES, 5.0
 
 
 class _Refused(MultiPartException):
-    """Ends gradio's parser too, which then deletes what it has written."""
+    """A refused body. It ends gradio's parser, too, which then deletes its temporary files."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -38,7 +44,10 @@ class _Refused(MultiPartException):
 
 
 class UploadLimits:
-    """ASGI middleware for gradio's app: 413 for a body that is too large, 400 for a form with a second file or without its end, both with a JSON `detail`."""
+    """ASGI middleware for gradio's app, which refuses invalid bodies with a JSON `detail`.
+
+    413 for a body that is too large, 400 for a form with a second file or without its end.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -47,14 +56,15 @@ class UploadLimits:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
-        refused, started, ended = None, False, False
+        refused: _Refused | None = None
+        started = ended = False
         try:
             body = _Body(scope)
         except _Refused as error:
             await _refuse(error, scope, receive, send, unread=True)
             return
 
-        async def reading() -> Message:
+        async def checked_receive() -> Message:
             nonlocal refused, ended
             if refused:
                 raise refused
@@ -67,14 +77,14 @@ class UploadLimits:
                 raise
             return message
 
-        async def answering(message: Message) -> None:
+        async def send_unless_refused(message: Message) -> None:
             nonlocal started
-            if refused is None or started:  # else gradio's own words for it
+            if refused is None or started:  # otherwise it is gradio's own response to the exception
                 started = True
                 await send(message)
 
         try:
-            await self.app(scope, reading, answering)
+            await self.app(scope, checked_receive, send_unless_refused)
         except _Refused:
             if started:
                 raise
@@ -83,7 +93,7 @@ class UploadLimits:
 
 
 class _Body:
-    """Counts the bytes of a body on their way in and, where it is a form, its parts; raises _Refused."""
+    """Counts the bytes of a body while it is received and, where it is a form, its parts. Raises _Refused."""
 
     def __init__(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -100,7 +110,7 @@ class _Body:
     def check(self, message: Message) -> None:
         if message["type"] != "http.request":
             if self.form:
-                raise _Refused(400, "The upload broke off.")
+                raise _Refused(400, "The upload was interrupted.")
             return
         part = message.get("body", b"")
         self.size += len(part)
@@ -115,8 +125,10 @@ class _Body:
         if not message.get("more_body", False) and not self.complete:
             raise _Refused(400, "The form is cut short: its closing boundary is missing.")
 
-    def _callbacks(self) -> dict[str, object]:
-        name, value, disposition = [], [], []
+    def _callbacks(self) -> MultipartCallbacks:
+        name: list[bytes] = []
+        value: list[bytes] = []
+        disposition: list[bytes] = []
 
         def end_of_header() -> None:
             if b"".join(name).lower() == b"content-disposition":
@@ -150,10 +162,10 @@ class _Body:
             raise _Refused(400, "Send one file per request.")
         if not self.upload:
             return
-        if options.get(b"name") != b"files":  # gradio would store it and never look at it again
+        if options.get(b"name") != b"files":  # gradio would store the file and ignore it
             raise _Refused(400, "Send the picture in the field 'files'.")
         name = options[b"filename"].decode("utf-8", "replace")
-        if name and not re.search(r"\w", name):  # "..": gradio refuses it after it has stored the file
+        if name and not re.search(r"\w", name):  # such as "..", which gradio refuses after it has stored the file
             raise _Refused(400, "The file's name cannot be used; give it another one.")
 
 
@@ -162,9 +174,9 @@ def _too_large() -> _Refused:
 
 
 async def _refuse(refused: _Refused, scope: Scope, receive: Receive, send: Send, *, unread: bool) -> None:
-    """Answer; where the body was not read to its end, read on for a while and close the connection."""
+    """Send the response; where the body is not complete, read on for a while and close the connection."""
 
-    async def answering(message: Message) -> None:
+    async def send_then_drain(message: Message) -> None:
         if unread and message["type"] == "http.response.body":
             await send({**message, "more_body": True})
             await _drain(receive)
@@ -172,11 +184,11 @@ async def _refuse(refused: _Refused, scope: Scope, receive: Receive, send: Send,
         await send(message)
 
     closing = {"Connection": "close"} if unread and scope.get("http_version", "1.1").startswith("1") else {}
-    await JSONResponse({"detail": refused.message}, refused.status, closing)(scope, receive, answering)
+    await JSONResponse({"detail": refused.message}, refused.status, closing)(scope, receive, send_then_drain)
 
 
 async def _drain(receive: Receive) -> None:
-    """Read on to the body's end, or up to the limits."""
+    """Read to the body's end, or up to the limits."""
     left = LINGER_BYTES
     try:
         async with asyncio.timeout(LINGER_SECONDS):

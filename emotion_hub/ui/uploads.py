@@ -1,4 +1,4 @@
-"""Where uploads wait for deletion: a folder of this process alone, which goes when the process does."""
+"""Temporary folder for uploads, which is deleted when the process ends."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PREFIX = "emotion_hub_uploads_"
 
 @contextlib.contextmanager
 def upload_folder() -> Iterator[Path]:
-    """A temporary folder that gradio uses for uploads while the context is open; it is deleted at the end.
+    """A temporary folder that gradio uses for uploads while the context is open.
 
-    gradio sweeps only the files it remembers, so a server that was killed would leave its last visitors' photos behind:
-    folders of processes that are gone are deleted first. `GRADIO_TEMP_DIR`, where it is set, is left to its owner.
+    gradio deletes only the files that it remembers, so a server that was killed would leave its last visitors' photos:
+    folders of processes that have ended are deleted first. `GRADIO_TEMP_DIR` is used unchanged where it is set.
     """
     if os.environ.get("GRADIO_TEMP_DIR"):
         yield Path(os.environ["GRADIO_TEMP_DIR"])
@@ -34,7 +34,7 @@ def upload_folder() -> Iterator[Path]:
 
 
 def _remove_leftovers() -> None:
-    """Delete upload folders whose process has ended; on systems that cannot tell, none."""
+    """Delete upload folders whose process has ended; none where the system cannot tell."""
     if os.name != "posix":
         return
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*_*"):

@@ -1,8 +1,10 @@
-"""Videos: frames at a rate, faces tracked, probabilities smoothed, a timeline, an annotated copy.
+"""Video analysis: tracked faces, smoothed probabilities, timeline.
 
-from emotion_hub import EmotionPredictor
-from emotion_hub.video import analyse_video
-analyse_video("clip.mp4", EmotionPredictor.from_pretrained("native48")).to_csv("clip.csv")
+Frames are sampled at a rate; the result can be written as CSV, as a plot and as an annotated copy of the video.
+
+    from emotion_hub import EmotionPredictor
+    from emotion_hub.video import analyse_video
+    analyse_video("clip.mp4", EmotionPredictor.from_pretrained("native48")).to_csv("clip.csv")
 """
 
 from __future__ import annotations

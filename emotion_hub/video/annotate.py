@@ -1,4 +1,4 @@
-"""The frames that were looked at as a video again, with each face's box, number and expression drawn on it."""
+"""Annotated video: frames with each face's box, track and expression."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from emotion_hub.drawing import Box, colour_of, draw_boxes
 from emotion_hub.errors import InputError, missing_extra
 from emotion_hub.video.timeline import TrackedFace
 
-__all__ = ["AnnotatedVideo", "draw_sightings"]
+__all__ = ["AnnotatedVideo", "draw_tracked_faces"]
 
-#: Timestamps count milliseconds.
+#: Unit of timestamps in seconds: one millisecond.
 _CLOCK = Fraction(1, 1000)
 
 
-def draw_sightings(image: Image.Image, sightings: Sequence[TrackedFace]) -> Image.Image:
+def draw_tracked_faces(image: Image.Image, faces: Sequence[TrackedFace]) -> Image.Image:
     """A copy of the upright RGB frame with a box and a line of text per face."""
-    return draw_boxes(
-        image, [Box(s.bbox, f"{s.track}: {s.label} {s.smooth[s.label]:.0%}", colour_of(s.track)) for s in sightings]
-    )
+    boxes = [
+        Box(face.bbox, f"{face.track}: {face.label} {face.smooth[face.label]:.0%}", colour_of(face.track))
+        for face in faces
+    ]
+    return draw_boxes(image, boxes)
 
 
 class AnnotatedVideo:
-    """Writes an H.264 MP4 that browsers play, frame by frame at its own time; a context manager.
+    """Writes an H.264 MP4 file that browsers play, frame by frame with its own times; a context manager.
 
-    The file appears when the `with` block ends without an error. Sides are made even, which the pixel format asks for, by leaving out a row or
-    column. Sound is not carried over.
+    The file appears when the `with` block ends without an error. The pixel format needs even sides: an odd row or
+    column at the end is cut off. Sound is not copied.
     """
 
     def __init__(self, path: str | Path, rate: float) -> None:
-        """`rate` is frames a second, for the encoder's plan. Raises InputError for another suffix than .mp4."""
+        """`rate` is the encoder's planned frame rate per second. Raises InputError for a suffix other than .mp4."""
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
-            raise InputError(f"the annotated video is an .mp4 file, not {self.path.name!r}")
+            raise InputError(f"{self.path.name!r}: the annotated video must be an .mp4 file")
         try:
             import av
         except ImportError as error:
@@ -51,12 +53,12 @@ class AnnotatedVideo:
         self._last = -1
 
     def __enter__(self) -> AnnotatedVideo:
-        # the index at the front: a browser starts playing before it has the whole file
+        # faststart: the index comes first, so that a browser starts playing before it has the whole file
         self._container = self._av.open(str(self._partial), "w", options={"movflags": "faststart"})
         return self
 
     def add(self, image: Image.Image, time: float) -> None:
-        """Append a frame shown from `time` (seconds) on; the first one decides the size, others are fitted to it."""
+        """Append a frame that is shown from `time` (seconds) on; the first one sets the size of all."""
         if self._stream is None:
             self._stream = self._container.add_stream(
                 "libx264", rate=self._rate, options={"crf": "23", "preset": "veryfast"}
@@ -66,10 +68,10 @@ class AnnotatedVideo:
             self._stream.codec_context.time_base = _CLOCK
         size = (self._stream.width, self._stream.height)
         if image.size != size:
-            fits = all(0 <= a - b <= 1 for a, b in zip(image.size, size, strict=True))
+            fits = all(0 <= side - target <= 1 for side, target in zip(image.size, size, strict=True))
             image = image.crop((0, 0, *size)) if fits else image.resize(size)
         frame = self._av.VideoFrame.from_image(image)
-        self._last = max(self._last + 1, round(time / _CLOCK))  # two frames at one time are not allowed
+        self._last = max(self._last + 1, round(time / _CLOCK))  # two frames must not have the same time
         frame.pts, frame.time_base = self._last, _CLOCK
         self._container.mux(self._stream.encode(frame))
 

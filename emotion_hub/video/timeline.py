@@ -1,4 +1,4 @@
-"""What a video said: one row a face and frame, written as CSV and drawn over time."""
+"""Timeline of a video: one record per face and frame, as CSV and plot."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from emotion_hub.errors import InputError
 
 __all__ = ["Timeline", "TrackedFace"]
 
-#: A colour each by position in the label set; matplotlib's own cycle, which has ten.
+#: matplotlib's colour of a label by its position in the label set; the cycle has ten colours.
 _COLOURS = "C{}"
 
-#: Tracks of a drawing: more would not be read.
+#: Maximum number of tracks in a plot: more would not be readable.
 _MAX_PANELS = 12
 
 
 @dataclass(frozen=True)
 class TrackedFace:
-    """A face in a frame: `time` in seconds, `bbox` xyxy in pixels of the upright frame, `raw` and `smooth` probabilities by label."""
+    """A face in a frame.
+
+    `time` is in seconds, `bbox` xyxy in pixels of the upright frame; `raw` and `smooth` are probabilities by label.
+    """
 
     frame: int
     time: float
@@ -56,10 +59,10 @@ class TrackedFace:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Every sighting in a video, in order of time; `frames` were looked at, the last one at `duration` seconds.
+    """All tracked faces of a video, in order of time; `frames` were analysed, the last one at `duration` seconds.
 
-    `rate` is frames a second that were asked for, None for every frame; `smoothing` the time constant in seconds. `damage` says why the file could
-    not be read to its end, where that is so.
+    `rate` is the requested number of frames per second, None for every frame; `smoothing` is the time constant in
+    seconds. `damage` says why the file could not be read to its end, None for a complete file.
     """
 
     video: str
@@ -69,23 +72,27 @@ class Timeline:
     smoothing: float
     frames: int
     duration: float
-    sightings: tuple[TrackedFace, ...] = field(repr=False)
+    faces: tuple[TrackedFace, ...] = field(repr=False)
     damage: str | None = None
 
     @cached_property
     def tracks(self) -> dict[int, tuple[TrackedFace, ...]]:
-        """{track id: its sightings}, ids in the order the faces appeared."""
-        found: dict[int, list[TrackedFace]] = {}
-        for sighting in self.sightings:
-            found.setdefault(sighting.track, []).append(sighting)
-        return {track: tuple(rows) for track, rows in sorted(found.items())}
+        """{track id: its faces}, ids in the order in which the tracks started."""
+        rows: dict[int, list[TrackedFace]] = {}
+        for face in self.faces:
+            rows.setdefault(face.track, []).append(face)
+        return {track: tuple(faces) for track, faces in sorted(rows.items())}
 
     def summary(self) -> dict[str, Any]:
-        """JSON types: the video, and of each track its time span in seconds and the share of its frames that each label led."""
+        """The video and its tracks, in JSON types.
+
+        A track has its time span in seconds and, per label, the share of its frames in which the label was most
+        probable.
+        """
         tracks = []
         for track, rows in self.tracks.items():
-            led = [row.label for row in rows]
-            shares = {label: led.count(label) / len(led) for label in self.labels if label in led}
+            labels = [row.label for row in rows]
+            shares = {label: labels.count(label) / len(labels) for label in self.labels if label in labels}
             tracks.append(
                 {"track": track, "begin": rows[0].time, "end": rows[-1].time, "frames": len(rows), "shares": shares}
             )
@@ -93,23 +100,24 @@ class Timeline:
         return {**{name: getattr(self, name) for name in fields}, "labels": list(self.labels), "tracks": tracks}
 
     def to_csv(self, path: str | Path) -> None:
-        """Write one row a sighting: raw probabilities as `raw_LABEL`, smoothed ones as `smooth_LABEL`."""
+        """Write one row per tracked face: raw probabilities as `raw_LABEL`, smoothed ones as `smooth_LABEL`."""
         header = ["frame", "time", "track", "left", "top", "right", "bottom", "label", "score", "detector"]
         header += [f"{kind}_{label}" for kind in ("raw", "smooth") for label in self.labels]
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(header)
-            for s in self.sightings:
-                probs = [f"{kind[label]:.6f}" for kind in (s.raw, s.smooth) for label in self.labels]
-                rows.writerow([s.frame, f"{s.time:.4f}", s.track, *s.bbox, s.label, s.score, s.detector, *probs])
+            for face in self.faces:
+                probs = [f"{kind[label]:.6f}" for kind in (face.raw, face.smooth) for label in self.labels]
+                values = [face.frame, f"{face.time:.4f}", face.track, *face.bbox, face.label, face.score, face.detector]
+                rows.writerow([*values, *probs])
 
     def to_png(self, path: str | Path) -> None:
-        """Draw one panel a track, smoothed probabilities as lines and raw ones faint behind them; the longest twelve tracks.
+        """Draw one panel per track: smoothed probabilities as lines, raw ones as faint lines; at most twelve tracks.
 
-        Raises InputError for another suffix than .png.
+        The longest tracks are drawn. Raises InputError for a suffix other than .png.
         """
         if Path(path).suffix.lower() != ".png":
-            raise InputError(f"the timeline is drawn as a .png file, not {Path(path).name!r}")
+            raise InputError(f"{Path(path).name!r}: the timeline must be drawn as a .png file")
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -131,12 +139,16 @@ class Timeline:
 
     def _draw(self, panel: Any, track: int) -> None:
         rows = self.tracks[track]
-        step = max(2 / (self.rate or 25), 0.2)  # a line across a longer gap would show what nobody saw
+        longest_gap = max(2 / (self.rate or 25), 0.2)  # the line is interrupted where the face was not detected longer
         for position, label in enumerate(self.labels):
-            times, raw, smooth = [], [], []
+            times: list[float] = []
+            raw: list[float] = []
+            smooth: list[float] = []
             for before, row in zip((None, *rows), rows, strict=False):
-                if before is not None and row.time - before.time > step:
-                    times, raw, smooth = [*times, row.time], [*raw, math.nan], [*smooth, math.nan]
+                if before is not None and row.time - before.time > longest_gap:
+                    times.append(row.time)
+                    raw.append(math.nan)
+                    smooth.append(math.nan)
                 times.append(row.time)
                 raw.append(row.raw[label])
                 smooth.append(row.smooth[label])

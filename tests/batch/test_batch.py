@@ -1,4 +1,4 @@
-"""Many pictures into one table: what the rows say, whatever the pictures lie in."""
+"""Batch prediction: rows, forms of sources, errors and prefetching."""
 
 from __future__ import annotations
 
@@ -13,74 +13,30 @@ import time
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from emotion_hub.__main__ import main
-from emotion_hub.batch import open_source, predict_many, tables
-from emotion_hub.batch.prefetch import ahead
-from emotion_hub.batch.tables import DatasetSource
-from emotion_hub.detectors import Detection, Framing
+from emotion_hub.batch import data_sets, open_source, predict_many
+from emotion_hub.batch.data_sets import DatasetSource
+from emotion_hub.batch.prefetch import prefetch
 from emotion_hub.errors import ConfigError, DetectorError, ImageError, InputError, ManifestError, MissingDependencyError
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.labels import FER2013, SIX_CLASS, LabelSet
-from emotion_hub.predictor import EmotionPredictor
-from emotion_hub.preprocess import Preprocessor
+from emotion_hub.labels import FER2013, SIX_CLASS
+from tests.fakes.batch_helpers import ROOT, CornerDetector, linear_predictor, noise_png, parquet_rows
 from tests.tolerances import assert_same_probs, assert_same_rows
 
-
-class Linear:
-    """A backend as quick as a test wants it: one random layer. It remembers how many faces each call had."""
-
-    def __init__(self, classes: int, channels: int = 1, side: int = 48, seed: int = 0) -> None:
-        self.weight = np.random.default_rng(seed).normal(0, 0.02, (channels * side * side, classes)).astype(np.float32)
-        self.num_parameters, self.weights, self.calls = self.weight.size, f"seed{seed}", []
-
-    def logits(self, pixel_values: np.ndarray) -> np.ndarray:
-        self.calls.append(len(pixel_values))
-        return pixel_values.reshape(len(pixel_values), -1) @ self.weight
-
-
-def linear(
-    name: str = "linear", labels: LabelSet = FER2013, preprocess: str = "native48", seed: int = 0
-) -> EmotionPredictor:
-    config = Preprocessor(preprocess).config
-    return EmotionPredictor(
-        Linear(len(labels), config.channels, config.size, seed), labels, Preprocessor(preprocess), name=name
-    )
-
-
-class Corners:
-    """Finds two faces in every larger picture, the smaller one first."""
-
-    name, framing = "corners", Framing(1.0, 0.0)
-
-    def detect(self, image: Image.Image) -> list[Detection]:
-        return [Detection((5, 5, 35, 35), 0.5), Detection((40, 30, 100, 90), 0.75)]
-
-
-def png(seed: int, side: int = 48) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)).save(file, "PNG")
-    return file.getvalue()
-
-
-#: Name and content of pictures in the order of their names: a bad one, one without a face, ready-made faces.
-PICTURES = {f"{'abc'[i // 4]}/{i:02d}.png": png(i) for i in range(12)} | {
+#: Name and content of pictures, sorted by name: one unreadable, one too small for a face, the others face crops.
+PICTURES = {f"{'abc'[i // 4]}/{i:02d}.png": noise_png(i) for i in range(12)} | {
     "a/02.png": b"no picture",
-    "b/05.png": png(5, side=8),
+    "b/05.png": noise_png(5, side=8),
 }
 
 
-def rows(path: Path) -> list[dict]:
-    return pq.read_table(path).to_pylist()
-
-
 def values(path: Path, *without: str) -> list[dict]:
-    return [{name: value for name, value in row.items() if name not in without} for row in rows(path)]
+    return [{name: value for name, value in row.items() if name not in without} for row in parquet_rows(path)]
 
 
 @pytest.fixture
@@ -95,16 +51,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(source, out: Path, **options):
-    return predict_many(source, out, **{"models": [linear()], "workers": 2, "part_size": 5, "batch_size": 3, **options})
+    return predict_many(
+        source, out, **{"models": [linear_predictor()], "workers": 2, "part_size": 5, "batch_size": 3, **options}
+    )
 
 
-# what a row says
+# rows
 
 
-def test_there_is_a_row_a_face_with_what_predict_says_of_it(folder, tmp_path):
+def test_there_is_one_row_per_face_with_the_values_of_predict(folder, tmp_path):
     done = run(folder, tmp_path / "r.parquet")
     assert (done.pictures, done.faces, done.faceless, done.errors, done.resumed) == (12, 10, 1, 1, 0)
-    found, predictor = rows(tmp_path / "r.parquet"), linear()
+    found, predictor = parquet_rows(tmp_path / "r.parquet"), linear_predictor()
     assert [row["source"] for row in found] == sorted(PICTURES)
     assert [row["picture"] for row in found] == list(range(12))
     for row in found:
@@ -115,19 +73,14 @@ def test_there_is_a_row_a_face_with_what_predict_says_of_it(folder, tmp_path):
                 None
             }
         elif row["source"] == "b/05.png":
-            assert (row["faces"], row["face"], row["bbox"], row["label"], row["prob_happy"], row["width"]) == (
-                0,
-                None,
-                None,
-                None,
-                None,
-                8,
-            )
+            empty = {row[name] for name in ("face", "bbox", "label", "prob_happy")}
+            assert (row["faces"], row["width"], empty) == (0, 8, {None})
         else:
-            [answer] = predictor.predict(folder / row["source"])
-            assert (row["label"], row["label_id"], tuple(row["bbox"])) == (answer.label, answer.label_id, answer.bbox)
+            [prediction] = predictor.predict(folder / row["source"])
+            assert (row["label"], row["label_id"]) == (prediction.label, prediction.label_id)
+            assert tuple(row["bbox"]) == prediction.bbox
             assert (row["faces"], row["face"], row["model"], row["checkpoint"]) == (1, 0, "linear", "seed0")
-            assert_same_probs([row[f"prob_{name}"] for name in FER2013.labels], list(answer.probs.values()))
+            assert_same_probs([row[f"prob_{name}"] for name in FER2013.labels], list(prediction.probs.values()))
 
 
 def test_the_schema_is_typed_and_the_same_for_every_source(folder, tmp_path):
@@ -150,25 +103,29 @@ def test_the_schema_is_typed_and_the_same_for_every_source(folder, tmp_path):
     assert json.loads(schema.metadata[b"emotion_hub"])["models"][0]["labels"] == list(FER2013.labels)
 
 
-def test_every_face_of_a_photo_has_its_row_largest_first(tmp_path):
+def test_every_face_of_a_photo_has_a_row_largest_first(tmp_path):
     Image.linear_gradient("L").resize((160, 120)).save(tmp_path / "photo.jpg")
-    run(tmp_path / "photo.jpg", tmp_path / "r.parquet", detector=Corners())
-    found = rows(tmp_path / "r.parquet")
+    run(tmp_path / "photo.jpg", tmp_path / "r.parquet", detector=CornerDetector())
+    found = parquet_rows(tmp_path / "r.parquet")
     assert [(row["face"], row["faces"], row["bbox"], row["score"], row["detector"]) for row in found] == [
         (0, 2, [40, 30, 100, 90], 0.75, "corners"),
         (1, 2, [5, 5, 35, 35], 0.5, "corners"),
     ]
-    whole = linear().predict(tmp_path / "photo.jpg", whole=True)[0]
+    whole = linear_predictor().predict(tmp_path / "photo.jpg", whole=True)[0]
     run(tmp_path / "photo.jpg", tmp_path / "w.parquet", whole=True)
-    [row] = rows(tmp_path / "w.parquet")
+    [row] = parquet_rows(tmp_path / "w.parquet")
     assert (row["bbox"], row["detector"], row["label"]) == ([0, 0, 160, 120], None, whole.label)
 
 
-def test_several_models_answer_for_the_same_faces_in_rows_side_by_side(folder, tmp_path):
-    models = [linear(), linear("six", SIX_CLASS, seed=1), linear("large", preprocess="upscale224", seed=2)]
+def test_several_models_give_adjacent_rows_for_each_face(folder, tmp_path):
+    models = [
+        linear_predictor(),
+        linear_predictor("six", SIX_CLASS, seed=1),
+        linear_predictor("large", preprocess="upscale224", seed=2),
+    ]
     done = run(folder, tmp_path / "r.parquet", models=models)
     assert (done.pictures, done.faces, done.errors) == (12, 10, 1)
-    found = rows(tmp_path / "r.parquet")
+    found = parquet_rows(tmp_path / "r.parquet")
     assert [row["model"] for row in found] == ["linear", "six", "large"] * 12
     assert [row["picture"] for row in found] == [i for i in range(12) for _ in models]
     for row in found:
@@ -178,7 +135,8 @@ def test_several_models_answer_for_the_same_faces_in_rows_side_by_side(folder, t
     for model in models:
         run(folder, tmp_path / "one.parquet", models=[model], restart=True)
         alone = [
-            {name: value for name, value in row.items() if value is not None} for row in rows(tmp_path / "one.parquet")
+            {name: value for name, value in row.items() if value is not None}
+            for row in parquet_rows(tmp_path / "one.parquet")
         ]
         assert_same_rows(
             alone,
@@ -190,15 +148,15 @@ def test_several_models_answer_for_the_same_faces_in_rows_side_by_side(folder, t
         )
 
 
-def test_a_network_gets_batches_of_the_size_asked_for_and_no_answer_depends_on_it(folder, tmp_path):
-    small, large = linear(), linear()
+def test_batches_have_the_given_size_and_rows_do_not_depend_on_it(folder, tmp_path):
+    small, large = linear_predictor(), linear_predictor()
     run(folder, tmp_path / "s.parquet", models=[small], batch_size=2, part_size=100)
     run(folder, tmp_path / "l.parquet", models=[large], batch_size=64, part_size=100)
     assert (small.backend.calls, large.backend.calls) == ([2] * 5, [10])
-    assert_same_rows(rows(tmp_path / "s.parquet"), rows(tmp_path / "l.parquet"))
+    assert_same_rows(parquet_rows(tmp_path / "s.parquet"), parquet_rows(tmp_path / "l.parquet"))
 
 
-# what pictures lie in
+# sources
 
 
 def _zip(folder: Path, path: Path) -> Path:
@@ -255,56 +213,56 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_same_pictures_give_the_same_rows_in_every_form(form, folder, tmp_path):
+def test_the_same_pictures_give_the_same_rows_in_every_form_of_source(form, folder, tmp_path):
     run(folder, tmp_path / "folder.parquet")
     source = FORMS[form](folder, tmp_path)
     before = {path for path in tmp_path.rglob("*")}
     done = run(source, tmp_path / "r.parquet")
-    assert {path for path in tmp_path.rglob("*")} == before | {tmp_path / "r.parquet"}, (
-        "nothing is unpacked or left behind"
-    )
+    after = {path for path in tmp_path.rglob("*")}
+    assert after == before | {tmp_path / "r.parquet"}, "nothing is unpacked or left behind"
     assert (done.pictures, done.faces, done.errors) == (12, 10, 1)
     assert_same_rows(
         values(tmp_path / "r.parquet", "source", "error"), values(tmp_path / "folder.parquet", "source", "error")
     )
     opened = open_source(source)
     assert opened.count() in (None, 12)
+    names = [row["source"] for row in parquet_rows(tmp_path / "r.parquet")]
     for start in (0, 3, 4, 5, 11, 12):
-        assert [p.source for p in opened.pictures(start)] == [row["source"] for row in rows(tmp_path / "r.parquet")][
-            start:
-        ]
+        assert [picture.source for picture in opened.pictures(start)] == names[start:]
 
 
-def test_a_saved_data_set_is_read_split_after_split(folder, tmp_path, datasets_cache):
+def test_a_saved_data_set_is_read_one_split_after_another(folder, tmp_path, datasets_cache):
     source = _saved(folder, tmp_path / "saved")
     run(folder, tmp_path / "folder.parquet")
     run(source, tmp_path / "r.parquet")
     assert_same_rows(
         values(tmp_path / "r.parquet", "source", "error"), values(tmp_path / "folder.parquet", "source", "error")
     )
-    assert [row["source"] for row in rows(tmp_path / "r.parquet")][6:8] == ["a row 6", "b row 0"]
+    assert [row["source"] for row in parquet_rows(tmp_path / "r.parquet")][6:8] == ["a row 6", "b row 0"]
     assert [p.source for p in open_source(source).pictures(8)] == [f"b row {i}" for i in range(1, 5)]
     run(source, tmp_path / "b.parquet", split="b")
-    assert [row["source"] for row in rows(tmp_path / "b.parquet")] == [f"b row {i}" for i in range(5)]
+    assert [row["source"] for row in parquet_rows(tmp_path / "b.parquet")] == [f"b row {i}" for i in range(5)]
     with pytest.raises(InputError, match=r"split='c'.*a, b"):
         run(source, tmp_path / "c.parquet", split="c")
 
 
-def test_a_folder_of_parquet_files_is_chosen_from_by_split_and_column(folder, tmp_path):
+def test_split_and_column_select_from_a_folder_of_parquet_files(folder, tmp_path):
     for name in ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "test.parquet"):
         (tmp_path / "tables" / "data").mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({"face": [png(1), png(2)], "other": [1, 2]}), tmp_path / "tables" / "data" / name)
-    with pytest.raises(InputError, match=r"columns face, other; name the picture's"):
+        pq.write_table(
+            pa.table({"face": [noise_png(1), noise_png(2)], "other": [1, 2]}), tmp_path / "tables" / "data" / name
+        )
+    with pytest.raises(InputError, match=r"columns face, other; name the column of the picture"):
         open_source(tmp_path / "tables")
     run(tmp_path / "tables", tmp_path / "r.parquet", column="face", split="train")
-    names = [row["source"] for row in rows(tmp_path / "r.parquet")]
+    names = [row["source"] for row in parquet_rows(tmp_path / "r.parquet")]
     assert names == [f"data/train-0000{i}-of-00002.parquet row {j}" for i in range(2) for j in range(2)]
     with pytest.raises(InputError, match=r"split='validation'.*test, train"):
         open_source(tmp_path / "tables", split="validation", column="face")
 
 
-def test_a_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, capsys):
-    """In a process of its own: datasets reads the Hub's address when it is imported."""
+def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, capsys):
+    """In a subprocess: datasets reads the Hub's address when it is imported."""
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -320,7 +278,7 @@ def test_a_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, capsy
         sys.executable,
         "-m",
         "emotion_hub",
-        "score",
+        "batch",
         "tester/drawn",
         "--split",
         "test",
@@ -328,9 +286,7 @@ def test_a_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, capsy
         str(tmp_path / "r.parquet"),
         "--json",
     ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).resolve().parents[2]
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
     assert done.returncode == 1, done.stderr
     assert json.loads(done.stdout)["faces"] == 10
     predict_many(folder, tmp_path / "folder.parquet")
@@ -340,28 +296,29 @@ def test_a_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, capsy
     assert json.loads(pq.read_schema(tmp_path / "r.parquet").metadata[b"emotion_hub"])["source"]["commit"] == commit
 
 
-def test_picture_files_of_the_hub_are_read_one_by_one_and_not_by_datasets(hub, tmp_path):
+def test_picture_files_on_the_hub_are_read_one_by_one_and_not_by_datasets(hub, tmp_path):
     from huggingface_hub import HfApi
 
     HfApi().create_repo("tester/loose", repo_type="dataset")
     for name in ("0.png", "1.png"):
         HfApi().upload_file(
-            path_or_fileobj=png(int(name[0])), path_in_repo=f"train/{name}", repo_id="tester/loose", repo_type="dataset"
+            path_or_fileobj=noise_png(int(name[0])),
+            path_in_repo=f"train/{name}",
+            repo_id="tester/loose",
+            repo_type="dataset",
         )
-    code = "from emotion_hub.batch import open_source; print([(p.source, len(p.read())) for p in open_source('tester/loose').pictures()])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=Path(__file__).resolve().parents[2],
+    code = (
+        "from emotion_hub.batch import open_source\n"
+        "print([(p.source, len(p.read())) for p in open_source('tester/loose').pictures()])"
     )
-    assert done.stdout.strip() == str([(f"train row {i}", len(png(i))) for i in range(2)]), done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
+    )
+    assert done.stdout.strip() == str([(f"train row {i}", len(noise_png(i))) for i in range(2)]), done.stderr
 
 
 def _hub_rows(*splits: list, counts: tuple[int | None, ...] | None = None) -> DatasetSource:
-    """A streamed data set whose splits have these cells."""
+    """A streamed data set whose splits have these cells; `counts` are the declared rows per split."""
     parts = {
         str(i): lambda start, cells=cells: iter([{"image": cell} for cell in cells[start:]])
         for i, cells in enumerate(splits)
@@ -372,40 +329,40 @@ def _hub_rows(*splits: list, counts: tuple[int | None, ...] | None = None) -> Da
 
 
 @pytest.mark.parametrize("counts", [None, (None, 2, None, 1), (0, 2, 0, 1)])
-def test_a_split_without_rows_is_passed_over(counts):
-    source = _hub_rows([], [png(0), png(1)], [], [png(2)], counts=counts)
+def test_a_split_without_rows_is_skipped(counts):
+    source = _hub_rows([], [noise_png(0), noise_png(1)], [], [noise_png(2)], counts=counts)
     names = ["1 row 0", "1 row 1", "3 row 0"]
     for start in range(4):
         assert [p.source for p in source.pictures(start)] == names[start:]
 
 
-# what is wrong with a source or a picture
+# invalid sources and unreadable pictures
 
 
-def test_a_hub_out_of_reach_is_an_input_error_that_names_the_source(monkeypatch):
-    """The client's own errors, which are no OSError and may be without a word."""
+def test_an_unreachable_hub_is_an_input_error_that_names_the_source(monkeypatch):
+    """The HTTP client's own errors are not OSErrors and may have no message."""
     import huggingface_hub
     from huggingface_hub.errors import HTTPError
 
     def fail(*_, **__):
         raise HTTPError("")
 
-    monkeypatch.setattr(tables, "_datasets", lambda: None)
+    monkeypatch.setattr(data_sets, "_datasets", lambda: None)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", fail)
     with pytest.raises(InputError, match=r"no data at 'photos/typo\.jpg'.*HTTPError"):
         open_source("photos/typo.jpg")
-    with pytest.raises(InputError, match=r"reading 'a/b' broke off \(HTTPError\); run the same command again"):
-        list(tables._going_on(map(fail, [1]), "a/b"))
+    with pytest.raises(InputError, match=r"reading 'a/b' was interrupted \(HTTPError\); run the same command again"):
+        list(data_sets._with_input_errors(map(fail, [1]), "a/b"))
     with pytest.raises(InputError, match=r"'a/b' holds rows that datasets cannot read \(.*'x'.*\); download its files"):
-        list(tables._going_on(map(int, ["x"]), "a/b"))
+        list(data_sets._with_input_errors(map(int, ["x"]), "a/b"))
 
 
-def test_a_local_table_makes_us_open_no_address(tmp_path):
+def test_a_local_table_opens_no_addresses(tmp_path):
     import fsspec
 
     with fsspec.open("memory://face.png", "wb") as file:
-        file.write(png(0))
-    (tmp_path / "face.png").write_bytes(png(0))
+        file.write(noise_png(0))
+    (tmp_path / "face.png").write_bytes(noise_png(0))
     paths = [
         "face.png",
         "memory://face.png",
@@ -416,37 +373,39 @@ def test_a_local_table_makes_us_open_no_address(tmp_path):
     ]
     pq.write_table(pa.table({"image": [{"bytes": None, "path": path} for path in paths]}), tmp_path / "p.parquet")
     assert run(tmp_path / "p.parquet", tmp_path / "r.parquet").errors == 5
-    good, *others = rows(tmp_path / "r.parquet")
+    good, *others = parquet_rows(tmp_path / "r.parquet")
     assert good["error"] is None
     assert all("is no file on this machine and is not opened" in row["error"] for row in others)
 
 
-def test_a_data_set_of_the_hub_may_be_folders_in_a_zip_file(hub, tmp_path):
+def test_a_data_set_of_the_hub_may_be_label_folders_in_a_zip_file(hub, tmp_path):
     from huggingface_hub import HfApi
 
     with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
         for i, label in enumerate(("happy", "sad", "sad")):
-            archive.writestr(f"test/{label}/{i}.png", png(i))
+            archive.writestr(f"test/{label}/{i}.png", noise_png(i))
     HfApi().create_repo("tester/zipped", repo_type="dataset")
     HfApi().upload_file(
         path_or_fileobj=tmp_path / "test.zip", path_in_repo="test.zip", repo_id="tester/zipped", repo_type="dataset"
     )
     pictures = list(open_source("tester/zipped").pictures())
-    assert [picture.read() for picture in pictures] == [png(i) for i in range(3)]
+    assert [picture.read() for picture in pictures] == [noise_png(i) for i in range(3)]
 
 
-def test_a_row_of_the_hub_names_files_of_the_hub_alone(hub, tmp_path):
+def test_a_row_of_a_hub_data_set_may_name_only_files_on_the_hub(hub, tmp_path):
     from huggingface_hub import HfApi
 
     HfApi().create_repo("tester/drawn", repo_type="dataset")
-    HfApi().upload_file(path_or_fileobj=png(0), path_in_repo="a b/0.png", repo_id="tester/drawn", repo_type="dataset")
+    HfApi().upload_file(
+        path_or_fileobj=noise_png(0), path_in_repo="a b/0.png", repo_id="tester/drawn", repo_type="dataset"
+    )
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("in/0.png", png(0))
-        archive.writestr("packed.png", png(0), compress_type=zipfile.ZIP_BZIP2)
+        archive.writestr("in/0.png", noise_png(0))
+        archive.writestr("packed.png", noise_png(0), compress_type=zipfile.ZIP_BZIP2)
     HfApi().upload_file(
         path_or_fileobj=tmp_path / "a.zip", path_in_repo="a.zip", repo_id="tester/drawn", repo_type="dataset"
     )
-    (tmp_path / "mine.png").write_bytes(png(1))
+    (tmp_path / "mine.png").write_bytes(noise_png(1))
     page = f"{hub.endpoint}/datasets/tester/drawn/resolve/main/a%20b/0.png"
     zipped = "zip://{}::hf://datasets/tester/drawn/a.zip"
     good = [
@@ -464,7 +423,7 @@ def test_a_row_of_the_hub_names_files_of_the_hub_alone(hub, tmp_path):
         page[1:],
         f"zip://in/0.png::{zipped.format('in/0.png')}",
     ]
-    lost = [
+    missing = [
         "hf://",
         "hf://datasets",
         "hf://datasets/tester/drawn/1.png",
@@ -472,81 +431,83 @@ def test_a_row_of_the_hub_names_files_of_the_hub_alone(hub, tmp_path):
         "hf://a b/c",
         "hf://x/y::s3://bucket/x.png",
     ]
-    lost += ["zip://0.png::hf://datasets/tester/drawn/b.zip", "zip://0.png::hf://datasets/tester/drawn/a b/0.png"]
+    missing += ["zip://0.png::hf://datasets/tester/drawn/b.zip", "zip://0.png::hf://datasets/tester/drawn/a b/0.png"]
     for picture in _hub_rows(good).pictures():
-        assert picture.read() == png(0)
-    odd = {zipped.format("1.png"): "has no member '1.png'", zipped.format("packed.png"): "packed by method 12"}
-    for cells, message in (
+        assert picture.read() == noise_png(0)
+    cases = [
         (refused, "is no file on the Hub and is not opened"),
-        (lost, "cannot be read"),
-        *(([cell], words) for cell, words in odd.items()),
-    ):
+        (missing, "cannot be read"),
+        ([zipped.format("1.png")], "has no member '1.png'"),
+        ([zipped.format("packed.png")], "compressed by method 12"),
+    ]
+    for cells, message in cases:
         for picture in _hub_rows([{"bytes": None, "path": path} for path in cells]).pictures():
             with pytest.raises(ImageError, match=message):
                 picture.read()
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_member_packed_in_a_way_that_cannot_be_bounded_is_not_unpacked(method, tmp_path):
+def test_a_member_with_an_unbounded_compression_method_is_not_unpacked(method, tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("a.png", png(0))
-        archive.writestr("b.png", png(0), compress_type=method)
+        archive.writestr("a.png", noise_png(0))
+        archive.writestr("b.png", noise_png(0), compress_type=method)
     run(tmp_path / "p.zip", tmp_path / "r.parquet")
-    good, other = rows(tmp_path / "r.parquet")
+    good, other = parquet_rows(tmp_path / "r.parquet")
     assert good["error"] is None
-    assert f"'b.png' is packed by method {method}" in other["error"]
-    assert "pack it again with deflate" in other["error"]
+    assert f"'b.png' is compressed by method {method}" in other["error"]
+    assert "compress it again with deflate" in other["error"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
-def test_a_pipe_that_nobody_writes_to_is_a_row_and_not_waited_for(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_without_a_writer_is_an_error_row_and_does_not_block(tmp_path):
     (tmp_path / "pictures").mkdir()
     os.mkfifo(tmp_path / "pictures" / "b.png")
-    (tmp_path / "pictures" / "a.png").write_bytes(png(0))
+    (tmp_path / "pictures" / "a.png").write_bytes(noise_png(0))
     (tmp_path / "m.csv").write_text("path\npictures/a.png\npictures/b.png\n")
     pq.write_table(pa.table({"image": ["pictures/a.png", "pictures/b.png"]}), tmp_path / "p.parquet")
     for source in (tmp_path / "pictures", tmp_path / "m.csv", tmp_path / "p.parquet"):
         good, pipe = open_source(source).pictures()
-        assert good.read() == png(0)
-        with pytest.raises(ImageError, match=r"b\.png' is no regular file but a pipe.*save the picture to a file"):
+        assert good.read() == noise_png(0)
+        with pytest.raises(ImageError, match=r"b\.png' is not a regular file but a pipe.*save the picture to a file"):
             pipe.read()
     assert run(tmp_path / "pictures", tmp_path / "r.parquet").errors == 1
 
 
-def test_a_bad_member_of_an_archive_becomes_a_row_and_a_bomb_is_not_unpacked(tmp_path):
+def test_an_oversized_member_of_an_archive_becomes_an_error_row(tmp_path):
     with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(MAX_BYTES + 1))
-        archive.writestr("face.png", png(0))
-        archive.writestr("liar.png", bytes(MAX_BYTES + 1))
+        archive.writestr("face.png", noise_png(0))
+        archive.writestr("false_size.png", bytes(MAX_BYTES + 1))
     data = bytearray((tmp_path / "p.zip").read_bytes())
-    for at in (data.find(b"liar.png") - 8, data.rfind(b"liar.png") - 22):  # the size that both headers claim
+    # the size that both of its headers state
+    for at in (data.find(b"false_size.png") - 8, data.rfind(b"false_size.png") - 22):
         data[at : at + 4] = (1000).to_bytes(4, "little")
     (tmp_path / "p.zip").write_bytes(data)
     with tarfile.open(tmp_path / "p.tar", "w") as archive:
-        for name, content in (("bomb.png", bytes(MAX_BYTES + 1)), ("face.png", png(0))):
+        for name, content in (("bomb.png", bytes(MAX_BYTES + 1)), ("face.png", noise_png(0))):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    for form, names in (("zip", ["bomb.png", "face.png", "liar.png"]), ("tar", ["bomb.png", "face.png"])):
+    for form, names in (("zip", ["bomb.png", "face.png", "false_size.png"]), ("tar", ["bomb.png", "face.png"])):
         run(tmp_path / f"p.{form}", tmp_path / f"{form}.parquet")
-        found = rows(tmp_path / f"{form}.parquet")
+        found = parquet_rows(tmp_path / f"{form}.parquet")
         assert [row["source"] for row in found] == names
         assert "more than 10 MB" in found[0]["error"]
         assert found[1]["error"] is None
-    assert rows(tmp_path / "zip.parquet")[2]["error"]
+    assert parquet_rows(tmp_path / "zip.parquet")[2]["error"] is not None
 
 
-def test_a_tar_file_that_is_cut_short_ends_with_a_row_that_says_so(folder, tmp_path):
+def test_a_truncated_tar_file_ends_with_an_error_row(folder, tmp_path):
     path = _tar(folder, tmp_path / "p.tar.gz", "w:gz")
     path.write_bytes(path.read_bytes()[:-8000])
     done = run(path, tmp_path / "r.parquet")
-    found = rows(tmp_path / "r.parquet")
+    found = parquet_rows(tmp_path / "r.parquet")
     assert 3 < done.pictures < 13
     assert "cut short" in found[-1]["error"] or "cannot be read from the tar" in found[-1]["error"]
     assert [row["source"] for row in found[:4]] == sorted(PICTURES)[:4]
 
 
-def test_a_header_of_a_tar_file_is_not_read_beyond_a_pictures_size(tmp_path, monkeypatch):
+def test_a_tar_header_is_not_read_beyond_the_size_limit_of_a_picture(tmp_path):
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 8 * MAX_BYTES
     with tarfile.open(tmp_path / "p.tar", "w") as archive:
@@ -555,10 +516,10 @@ def test_a_header_of_a_tar_file_is_not_read_beyond_a_pictures_size(tmp_path, mon
         open_source(tmp_path / "p.tar")
 
 
-def test_a_manifests_faults_are_rows_where_they_are_a_pictures_and_errors_where_they_are_its_own(folder, tmp_path):
+def test_a_manifests_missing_pictures_are_error_rows_and_a_missing_column_is_an_error(folder, tmp_path):
     (tmp_path / "m.csv").write_text("label,path\nhappy,pictures/a/00.png\nsad,\nsad,pictures/gone.png\n")
     run(tmp_path / "m.csv", tmp_path / "r.parquet")
-    good, blank, gone = rows(tmp_path / "r.parquet")
+    good, blank, gone = parquet_rows(tmp_path / "r.parquet")
     assert good["error"] is None
     assert "m.csv row 3 has no path" in blank["error"]
     assert "there is no file" in gone["error"]
@@ -569,18 +530,18 @@ def test_a_manifests_faults_are_rows_where_they_are_a_pictures_and_errors_where_
 
 
 @pytest.mark.parametrize("name", ["p.zip", "p.tar", "p.tar.gz", "p.parquet", "p.mp4"])
-def test_what_is_not_what_its_name_says_is_refused_by_name(name, tmp_path):
+def test_a_file_whose_content_contradicts_its_suffix_is_refused_by_name(name, tmp_path):
     (tmp_path / name).write_bytes(b"hello " * 200)
     with pytest.raises(InputError, match=rf"'{name}' (cannot be read as|holds no picture)"):
         open_source(tmp_path / name)
 
 
-def test_a_source_that_is_none_says_what_one_is(tmp_path):
+def test_an_invalid_source_is_refused_with_the_valid_forms(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match="holds no picture"):
         open_source(tmp_path / "empty")
-    with pytest.raises(InputError, match=r"'notes.txt' is no source"):
+    with pytest.raises(InputError, match=r"'notes.txt' is not a source; give a folder, a picture, .zip"):
         open_source(tmp_path / "notes.txt")
     for gone in (tmp_path / "gone", "x" * 300):
         with pytest.raises(InputError, match="there is no source"):
@@ -598,18 +559,18 @@ def test_a_source_that_is_none_says_what_one_is(tmp_path):
         ({"models": "native48"}, "give a list"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"workers": 0}, "workers=0"),
-        ({"models": [linear(), linear()]}, "give each once"),
+        ({"models": [linear_predictor(), linear_predictor()]}, "give each model once"),
         ({"engine": "ray"}, "not predictors"),
     ],
 )
-def test_a_wrong_setting_is_refused_before_the_first_picture(options, message, folder, tmp_path):
+def test_an_invalid_setting_is_refused_before_the_first_picture(options, message, folder, tmp_path):
     with pytest.raises((InputError, ConfigError), match=message):
         run(folder, tmp_path / "r.parquet", **options)
     assert not list(tmp_path.glob("r.parquet*"))
 
 
-def test_a_detector_that_cannot_run_ends_the_run(folder, tmp_path):
-    class Broken(Corners):
+def test_a_detector_that_cannot_run_stops_the_run(folder, tmp_path):
+    class Broken(CornerDetector):
         def detect(self, image):
             raise DetectorError("no weights")
 
@@ -621,7 +582,7 @@ def test_a_detector_that_cannot_run_ends_the_run(folder, tmp_path):
 
 
 def test_without_ray_the_message_names_the_extra(folder, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependencyError, match="engine='ray' needs the extra 'cluster'"):
         predict_many(folder, tmp_path / "r.parquet", engine="ray")
 
@@ -629,7 +590,7 @@ def test_without_ray_the_message_names_the_extra(folder, tmp_path, monkeypatch):
 # threads
 
 
-def test_ahead_keeps_the_order_and_goes_only_so_far(tmp_path):
+def test_prefetch_keeps_the_order_and_is_bounded():
     taken = []
 
     def items():
@@ -637,17 +598,17 @@ def test_ahead_keeps_the_order_and_goes_only_so_far(tmp_path):
             taken.append(i)
             yield i
 
-    results = ahead(items(), lambda i: time.sleep(0.0005 * (i % 3)) or i * i, workers=3, chunk=4)
+    results = prefetch(items(), lambda i: time.sleep(0.0005 * (i % 3)) or i * i, workers=3, chunk=4)
     assert [next(results) for _ in range(8)] == [i * i for i in range(8)]
     time.sleep(0.1)
     assert len(taken) <= 8 + (2 * 3 + 3 + 1) * 4
     assert list(results) == [i * i for i in range(8, 1000)]
-    assert list(ahead(range(30_000), lambda i: i, workers=8, chunk=1)) == list(range(30_000))
+    assert list(prefetch(range(30_000), lambda i: i, workers=8, chunk=1)) == list(range(30_000))
 
 
-def test_ahead_raises_errors_in_their_place_and_ends_its_threads():
+def test_prefetch_raises_errors_at_their_position_and_ends_its_threads():
     threads = threading.active_count()
-    results = ahead(range(100), lambda i: 1 // (50 - i), workers=2, chunk=8)
+    results = prefetch(range(100), lambda i: 1 // (50 - i), workers=2, chunk=8)
     with pytest.raises(ZeroDivisionError):
         list(results)
 
@@ -655,11 +616,11 @@ def test_ahead_raises_errors_in_their_place_and_ends_its_threads():
         yield from range(20)
         raise OSError("the disk is gone")
 
-    got = []
+    processed = []
     with pytest.raises(OSError, match="gone"):
-        list(ahead(items(), lambda i: got.append(i), workers=1, chunk=5))
-    assert got == list(range(20))
-    results = ahead(iter(int, 1), lambda i: i, workers=2)
+        list(prefetch(items(), processed.append, workers=1, chunk=5))
+    assert processed == list(range(20))
+    results = prefetch(iter(int, 1), lambda i: i, workers=2)
     next(results)
     results.close()
     assert threading.active_count() <= threads
@@ -668,8 +629,8 @@ def test_ahead_raises_errors_in_their_place_and_ends_its_threads():
 # the command
 
 
-def test_the_command_prints_its_summary_and_exits_with_1_for_a_bad_picture(folder, tmp_path, capsys):
-    argv = ["score", str(folder), "--out", str(tmp_path / "r.parquet"), "--no-detect"]
+def test_the_command_prints_its_summary_and_exits_with_1_for_an_unreadable_picture(folder, tmp_path, capsys):
+    argv = ["batch", str(folder), "--out", str(tmp_path / "r.parquet"), "--no-detect"]
     assert main([*argv, "--json"]) == 1
     summary = json.loads(capsys.readouterr().out)
     assert (summary["pictures"], summary["faces"], summary["errors"], summary["models"]) == (12, 11, 1, ["native48"])
@@ -677,14 +638,15 @@ def test_the_command_prints_its_summary_and_exits_with_1_for_a_bad_picture(folde
     assert main(argv) == 2
     assert "source.files" in capsys.readouterr().err
     assert main([*argv, "--restart", "--batch-size", "4"]) == 0
-    assert "11 pictures (0 from an earlier run): 11 faces, 0 without one, 0 unreadable" in capsys.readouterr().out
+    summary = "11 pictures (0 from an earlier run): 11 faces, 0 pictures without a face, 0 unreadable"
+    assert summary in capsys.readouterr().out
 
 
-def test_through_onnx_the_answers_are_the_same(folder, tmp_path, monkeypatch):
+def test_onnx_gives_the_same_rows_as_torch(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("EMOTION_HUB_CACHE", str(tmp_path / "cache"))
     for backend in ("torch", "onnx"):
         predict_many(folder, tmp_path / f"{backend}.parquet", backend=backend, workers=2, part_size=4)
-    for a, b in zip(rows(tmp_path / "torch.parquet"), rows(tmp_path / "onnx.parquet"), strict=True):
+    for a, b in zip(parquet_rows(tmp_path / "torch.parquet"), parquet_rows(tmp_path / "onnx.parquet"), strict=True):
         assert (a["source"], a["label"], a["error"]) == (b["source"], b["label"], b["error"])
         if a["label"]:
             assert_same_probs(*([row[f"prob_{label}"] for label in FER2013.labels] for row in (a, b)))

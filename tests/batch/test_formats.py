@@ -1,4 +1,4 @@
-"""Results as CSV and JSON lines: the rows of parquet, without pyarrow, resumable in the same way."""
+"""CSV and JSON lines results: equal to parquet, resumable."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ import pytest
 from PIL import Image
 
 from emotion_hub.batch import predict_many
-from emotion_hub.batch.formats import about_file
+from emotion_hub.batch.formats import metadata_file
 from emotion_hub.batch.parts import Parts
 from emotion_hub.errors import InputError, MissingDependencyError
 from emotion_hub.labels import FER2013, LabelSet
-from tests.batch.test_batch import Corners, linear, png
+from tests.fakes.batch_helpers import ENVIRONMENT, CornerDetector, linear_predictor, noise_png, parquet_rows
 
-ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 TEXT = (".csv", ".ndjson", ".jsonl")
 BBOX = ["bbox_left", "bbox_top", "bbox_right", "bbox_bottom"]
 
@@ -32,11 +30,11 @@ each_text = pytest.mark.parametrize("suffix", TEXT)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Faces, a file that is no picture, a picture without a face, a photo with two faces, and names that are hard to write."""
+    """Face crops, an unreadable file, a small picture without a face, a photo with two faces, and unusual names."""
     made = tmp_path / "pictures"
     made.mkdir()
     for i in range(9):
-        (made / f"{i:02d}.png").write_bytes(png(i))
+        (made / f"{i:02d}.png").write_bytes(noise_png(i))
     for name in (
         '=HYPERLINK("x").png',
         "+1.png",
@@ -47,9 +45,9 @@ def folder(tmp_path: Path) -> Path:
         "return\r.png",
         "ünï 顔.png",
     ):
-        (made / name).write_bytes(png(len(name)))
+        (made / name).write_bytes(noise_png(len(name)))
     (made / "03.png").write_bytes(b"no picture")
-    (made / "05.png").write_bytes(png(5, side=8))
+    (made / "05.png").write_bytes(noise_png(5, side=8))
     Image.linear_gradient("L").resize((160, 120)).save(made / "photo.jpg")
     return made
 
@@ -58,16 +56,19 @@ def run(source: Path, out: Path, **options):
     return predict_many(
         source,
         out,
-        **{"models": [linear()], "workers": 2, "part_size": 5, "batch_size": 3, "detector": Corners(), **options},
+        **{
+            "models": [linear_predictor()],
+            "workers": 2,
+            "part_size": 5,
+            "batch_size": 3,
+            "detector": CornerDetector(),
+            **options,
+        },
     )
 
 
-def parquet_rows(path: Path) -> list[dict]:
-    return pq.read_table(path).to_pylist()
-
-
 def text_rows(path: Path) -> list[dict]:
-    """The rows of a text file with the types of parquet: probabilities as the float32 that they stand for."""
+    """The rows of a text file with the types of parquet; probabilities are rounded to float32."""
     found = []
     if path.suffix == ".csv":
         with path.open(newline="", encoding="utf-8") as file:
@@ -92,18 +93,18 @@ def text_rows(path: Path) -> list[dict]:
 def model_sets() -> dict[str, list]:
     other = LabelSet("other", ("calm", "tense"))
     return {
-        "one": [linear()],
-        "mixed": [linear(), linear("other", other, seed=1)],
-        "labels over six": [linear().with_labels("six_class")],
+        "one": [linear_predictor()],
+        "mixed": [linear_predictor(), linear_predictor("other", other, seed=1)],
+        "labels over six": [linear_predictor().with_labels("six_class")],
     }
 
 
-# the same content
+# content
 
 
 @each_text
 @pytest.mark.parametrize("models", ["one", "mixed", "labels over six"])
-def test_the_rows_are_those_of_parquet_to_the_last_bit(suffix, models, folder, tmp_path):
+def test_the_rows_equal_those_of_parquet_bit_for_bit(suffix, models, folder, tmp_path):
     chosen = model_sets()[models]
     summary = run(folder, tmp_path / f"r{suffix}", models=chosen)
     same = run(folder, tmp_path / "r.parquet", models=chosen)
@@ -112,14 +113,11 @@ def test_the_rows_are_those_of_parquet_to_the_last_bit(suffix, models, folder, t
     assert {row["faces"] for row in expected} == {None, 0, 1, 2}
     found = text_rows(tmp_path / f"r{suffix}")
     assert found == expected
-    assert (
-        (summary.pictures, summary.faces, summary.faceless, summary.errors)
-        == (same.pictures, same.faces, same.faceless, same.errors)
-        == (18, 17, 1, 1)
-    )
+    for result in (summary, same):
+        assert (result.pictures, result.faces, result.faceless, result.errors) == (18, 17, 1, 1)
 
 
-def test_columns_stand_in_the_order_of_parquet_and_a_box_in_csv_is_four_of_them(folder, tmp_path):
+def test_columns_have_the_order_of_parquet_and_a_box_is_four_csv_columns(folder, tmp_path):
     for suffix in (".parquet", ".csv", ".ndjson"):
         run(folder, tmp_path / f"r{suffix}", models=model_sets()["mixed"])
     names = pq.read_schema(tmp_path / "r.parquet").names
@@ -130,7 +128,7 @@ def test_columns_stand_in_the_order_of_parquet_and_a_box_in_csv_is_four_of_them(
     assert names[-3:] == ["prob_calm", "prob_tense", "error"]
 
 
-def test_a_probability_has_the_digits_of_its_float32(folder, tmp_path):
+def test_a_probability_has_the_fewest_digits_of_its_float32(folder, tmp_path):
     run(folder, tmp_path / "r.csv")
     run(folder, tmp_path / "r.parquet")
     stored = pq.read_table(tmp_path / "r.parquet")["prob_happy"].to_numpy()
@@ -147,8 +145,8 @@ def test_a_name_that_a_spreadsheet_takes_for_a_formula_is_written_unchanged(fold
         assert name in names
 
 
-def test_a_number_that_json_does_not_have_is_null(folder, tmp_path):
-    model = linear()
+def test_nan_is_null_in_json(folder, tmp_path):
+    model = linear_predictor()
     model.backend.weight = np.full_like(model.backend.weight, np.nan)
     run(folder, tmp_path / "r.ndjson", models=[model])
     text = (tmp_path / "r.ndjson").read_text(encoding="utf-8")
@@ -156,38 +154,41 @@ def test_a_number_that_json_does_not_have_is_null(folder, tmp_path):
     assert {json.loads(line)["prob_happy"] for line in text.split("\n")[:-1]} == {None}
 
 
-def test_answers_over_another_label_set_are_the_predictors(folder, tmp_path):
+def test_predictions_over_another_label_set_are_those_of_the_predictor(folder, tmp_path):
     run(folder, tmp_path / "r.ndjson", labels="six_class")
-    predictor = linear().with_labels("six_class")
+    predictor = linear_predictor().with_labels("six_class")
     row = text_rows(tmp_path / "r.ndjson")[0]
-    [answer] = predictor.predict(folder / row["source"])
+    [prediction] = predictor.predict(folder / row["source"])
     probs = {name.removeprefix("prob_"): value for name, value in row.items() if name.startswith("prob_")}
-    assert (row["label"], row["label_id"], list(probs)) == (answer.label, answer.label_id, list(answer.probs))
-    assert probs == pytest.approx(answer.probs, abs=1e-6)
+    assert (row["label"], row["label_id"]) == (prediction.label, prediction.label_id)
+    assert list(probs) == list(prediction.probs)
+    assert probs == pytest.approx(prediction.probs, abs=1e-6)
     with pytest.raises(InputError, match=r"models\.0\.labels"):
         run(folder, tmp_path / "r.ndjson")
 
 
-# killed and continued
+# resuming a killed run
 
 KILLED = """
 import os, signal, sys
-from tests.batch.test_batch import Corners, linear
+from tests.fakes.batch_helpers import CornerDetector, linear_predictor
 from emotion_hub.batch import predict_many
 from emotion_hub.batch.parts import Parts
 write = Parts.write
-def dying(self, number, content):
+def killed_after_writing(self, number, content):
     write(self, number, content)
     if number == 1:
-        (self.folder / f".part-00002{self.out.suffix}.partial").write_bytes(content[:9])  # as if it died while writing
+        # a partial file, as a run leaves it that is killed while it writes
+        (self.folder / f".part-00002{self.out.suffix}.partial").write_bytes(content[:9])
         os.kill(os.getpid(), signal.SIGKILL)
-Parts.write = dying
-predict_many(sys.argv[1], sys.argv[2], models=[linear()], part_size=5, batch_size=3, workers=2, detector=Corners())
+Parts.write = killed_after_writing
+options = {"part_size": 5, "batch_size": 3, "workers": 2, "detector": CornerDetector()}
+predict_many(sys.argv[1], sys.argv[2], models=[linear_predictor()], **options)
 """
 
 
 @each_text
-def test_a_killed_run_continues_and_ends_with_the_file_of_one_that_was_not_killed(suffix, folder, tmp_path):
+def test_a_killed_run_continues_and_writes_the_same_file_as_an_uninterrupted_run(suffix, folder, tmp_path):
     out = tmp_path / f"r{suffix}"
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(out)],
@@ -226,10 +227,10 @@ def test_a_damaged_part_is_computed_again(suffix, damage, folder, tmp_path, monk
 
 
 @each_text
-def test_a_finished_result_is_left_as_it_is_and_other_settings_are_refused_by_name(suffix, folder, tmp_path):
+def test_a_finished_result_is_kept_and_other_settings_are_refused_by_name(suffix, folder, tmp_path):
     out = tmp_path / f"r{suffix}"
     run(folder, out)
-    stamp, model = out.stat().st_mtime_ns, linear()
+    stamp, model = out.stat().st_mtime_ns, linear_predictor()
     again = run(folder, out, models=[model])
     assert (again.pictures, again.faces, again.errors, model.backend.calls) == (18, 17, 1, [])
     assert out.stat().st_mtime_ns == stamp
@@ -239,10 +240,10 @@ def test_a_finished_result_is_left_as_it_is_and_other_settings_are_refused_by_na
 
 
 @each_text
-def test_a_file_that_score_did_not_write_or_that_was_changed_is_not_replaced(suffix, folder, tmp_path):
+def test_a_file_of_other_software_or_a_changed_result_is_not_replaced(suffix, folder, tmp_path):
     out = tmp_path / f"r{suffix}"
     out.write_text("mine")
-    with pytest.raises(InputError, match="was not written by score or was changed"):
+    with pytest.raises(InputError, match=r"was not written by emotion_hub\.batch or was changed"):
         run(folder, out)
     assert out.read_text() == "mine"
     run(folder, out, restart=True)
@@ -252,17 +253,17 @@ def test_a_file_that_score_did_not_write_or_that_was_changed_is_not_replaced(suf
         run(folder, out)
     out.write_bytes(content)
     assert run(folder, out).pictures == 18
-    about_file(out).unlink()
-    with pytest.raises(InputError, match="was not written by score"):
+    metadata_file(out).unlink()
+    with pytest.raises(InputError, match=r"was not written by emotion_hub\.batch"):
         run(folder, out)
 
 
-def test_the_file_for_the_record_is_not_taken_from_somebody_else(folder, tmp_path):
-    about_file(tmp_path / "r.csv").write_text('{"mine": 1}')
+def test_an_existing_file_of_other_software_is_not_overwritten_by_the_metadata(folder, tmp_path):
+    metadata_file(tmp_path / "r.csv").write_text('{"mine": 1}')
     for restart in (False, True):
         with pytest.raises(InputError, match=r"'r\.csv\.json'.*choose another name"):
             run(folder, tmp_path / "r.csv", restart=restart)
-    assert about_file(tmp_path / "r.csv").read_text() == '{"mine": 1}'
+    assert metadata_file(tmp_path / "r.csv").read_text() == '{"mine": 1}'
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -277,12 +278,13 @@ def test_a_result_does_not_replace_the_manifest_it_is_made_from(restart, folder,
     assert run(manifest, tmp_path / "r.csv", restart=restart).pictures == 1
 
 
-# what is installed
+# optional packages
 
 BASE_INSTALL = """
 import sys
-for name in ("torch", "torchvision", "timm", "safetensors", "skimage", "scipy", "matplotlib", "pyarrow", "datasets", "pandas", "av", "onnx", "ray", "gradio"):
-    sys.modules[name] = None  # an import of it raises ImportError
+missing = "torch torchvision timm safetensors skimage scipy matplotlib pyarrow datasets pandas av onnx ray gradio"
+for name in missing.split():
+    sys.modules[name] = None  # importing it raises ImportError
 from emotion_hub.batch import predict_many
 print(predict_many(sys.argv[1], sys.argv[2], models=["native48"], workers=1, part_size=5).faces)
 """
@@ -314,7 +316,7 @@ def test_text_formats_need_no_package_beyond_the_base_installation(suffix, folde
 def test_without_pyarrow_the_message_names_the_extra_and_the_formats_that_need_none(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
-        MissingDependencyError, match=r"parquet output \(\.csv and \.ndjson need no extra\) needs the extra 'score'"
+        MissingDependencyError, match=r"parquet output \(\.csv and \.ndjson need no extra\) needs the extra 'batch'"
     ) as raised:
         run(folder, tmp_path / "r.parquet")
     assert "emotion-hub[" not in str(raised.value)
@@ -326,9 +328,9 @@ def test_without_pyarrow_the_message_names_the_extra_and_the_formats_that_need_n
 
 SHOWN = """
 import sys
-from tests.batch.test_batch import Corners, linear
+from tests.fakes.batch_helpers import CornerDetector, linear_predictor
 from emotion_hub.batch import predict_many
-predict_many(sys.argv[1], sys.argv[2], models=[linear()], detector=Corners(), progress=True)
+predict_many(sys.argv[1], sys.argv[2], models=[linear_predictor()], detector=CornerDetector(), progress=True)
 """
 
 
@@ -338,8 +340,8 @@ def test_no_progress_bar_is_written_to_a_pipe(folder, tmp_path):
     assert (done.returncode, done.stdout, "pictures" in done.stderr) == (0, "", False), done.stderr
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pseudo terminals")
-def test_a_terminal_shows_the_pictures_done(folder, tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="needs pseudo terminals")
+def test_a_terminal_shows_the_number_of_pictures_done(folder, tmp_path):
     import pty
     import termios
 

@@ -1,4 +1,4 @@
-"""A run that was killed goes on without a row lost or doubled, and never mixes two settings; Ray gives the same rows."""
+"""Resuming a killed batch run, refusal of other settings, and the Ray engine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from emotion_hub.batch import predict_many
 from emotion_hub.batch.formats import JsonLinesFormat
 from emotion_hub.batch.parts import Parts
 from emotion_hub.errors import InputError
-from tests.batch.test_batch import linear, png, rows
+from tests.fakes.batch_helpers import ENVIRONMENT, ROOT, linear_predictor, noise_png, parquet_rows
 from tests.tolerances import assert_same_rows
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -37,46 +35,49 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(source, out: Path, **options):
-    return predict_many(source, out, **{"models": [linear()], "workers": 2, "part_size": 5, "batch_size": 3, **options})
+    return predict_many(
+        source, out, **{"models": [linear_predictor()], "workers": 2, "part_size": 5, "batch_size": 3, **options}
+    )
 
 
-def stopped(source, out: Path, after: int, monkeypatch, **options) -> None:
-    """A run that dies when it has written `after` parts."""
+def run_interrupted(source, out: Path, after: int, monkeypatch, **options) -> None:
+    """A run that is interrupted after it has written `after` parts."""
     write, left = Parts.write, [after]
 
-    def dying(self, number, table):
+    def interrupted(self, number, table):
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
         write(self, number, table)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Parts, "write", dying)
+        patch.setattr(Parts, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(source, out, **options)
 
 
 KILLED = """
 import os, signal, sys
-from tests.batch.test_batch import linear
+from tests.fakes.batch_helpers import linear_predictor
 from emotion_hub.batch import predict_many
 from emotion_hub.batch.parts import Parts
 write = Parts.write
-def dying(self, number, table):
+def killed_after_writing(self, number, table):
     write(self, number, table)
     print(number, flush=True)
     if number == 1:
-        (self.folder / ".part-00002.parquet.partial").write_bytes(b"half")  # as if it died while writing
+        # a partial file, as a run leaves it that is killed while it writes
+        (self.folder / ".part-00002.parquet.partial").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
-Parts.write = dying
-predict_many(sys.argv[1], sys.argv[2], models=[linear()], part_size=5, batch_size=3, workers=2)
+Parts.write = killed_after_writing
+predict_many(sys.argv[1], sys.argv[2], models=[linear_predictor()], part_size=5, batch_size=3, workers=2)
 """
 
 
-#: Scores one picture a part, at a pace that a test can follow.
+#: Writes one picture per part, slowly enough for a test to follow.
 SLOW = """
 import sys, time
-from tests.batch.test_batch import linear
+from tests.fakes.batch_helpers import linear_predictor
 from emotion_hub.batch import predict_many
 from emotion_hub.batch.parts import Parts
 write = Parts.write
@@ -84,13 +85,11 @@ def slow(self, number, table):
     write(self, number, table)
     time.sleep(0.1)
 Parts.write = slow
-predict_many(sys.argv[1], sys.argv[2], models=[linear()], part_size=1, batch_size=3, workers=2)
+predict_many(sys.argv[1], sys.argv[2], models=[linear_predictor()], part_size=1, batch_size=3, workers=2)
 """
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 
-
-def test_a_killed_run_goes_on_and_ends_with_the_rows_of_one_that_was_not(folder, tmp_path):
+def test_a_killed_run_continues_and_gives_the_rows_of_an_uninterrupted_run(folder, tmp_path):
     out = tmp_path / "r.parquet"
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(out)],
@@ -107,72 +106,72 @@ def test_a_killed_run_goes_on_and_ends_with_the_rows_of_one_that_was_not(folder,
     done = run(folder, out)
     assert (done.pictures, done.resumed, done.errors) == (23, 10, 1)
     run(folder, tmp_path / "whole.parquet")
-    assert_same_rows(rows(out), rows(tmp_path / "whole.parquet"))
+    assert_same_rows(parquet_rows(out), parquet_rows(tmp_path / "whole.parquet"))
     assert not (tmp_path / "r.parquet.parts").exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_run_killed_at_any_moment_can_go_on(folder, tmp_path):
-    """By another process, at times that nobody chose."""
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_a_run_killed_at_any_moment_can_be_continued(folder, tmp_path):
+    """The kill comes from another process, at arbitrary times."""
     out = tmp_path / "r.parquet"
     for _ in range(2):
-        there = _parts(out)
+        before = _parts(out)
         process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), str(out)], env=ENVIRONMENT)
-        while process.poll() is None and _parts(out) < there + 7:
+        while process.poll() is None and _parts(out) < before + 7:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert there + 7 <= _parts(out) < 23
+        assert before + 7 <= _parts(out) < 23
     done = run(folder, out, part_size=1)
     assert done.pictures == 23
     assert done.resumed >= 14
     run(folder, tmp_path / "whole.parquet", part_size=1)
-    assert_same_rows(rows(out), rows(tmp_path / "whole.parquet"))
+    assert_same_rows(parquet_rows(out), parquet_rows(tmp_path / "whole.parquet"))
 
 
 def _parts(out: Path) -> int:
     return len(list(out.with_name(out.name + ".parts").glob("part-*.parquet")))
 
 
-def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch):
-    stopped(folder, tmp_path / "r.parquet", 3, monkeypatch)
-    model = linear()
+def test_finished_parts_are_not_computed_again(folder, tmp_path, monkeypatch):
+    run_interrupted(folder, tmp_path / "r.parquet", 3, monkeypatch)
+    model = linear_predictor()
     run(folder, tmp_path / "r.parquet", models=[model])
     assert sum(model.backend.calls) == 8
     run(folder, tmp_path / "w.parquet")
-    assert_same_rows(rows(tmp_path / "r.parquet"), rows(tmp_path / "w.parquet"))
+    assert_same_rows(parquet_rows(tmp_path / "r.parquet"), parquet_rows(tmp_path / "w.parquet"))
 
 
 @pytest.mark.parametrize("gone", [{0}, {2}, {1, 3}, {4}, {0, 1, 2, 3, 4}])
-def test_parts_that_are_missing_in_between_are_made_up(gone, folder, tmp_path, monkeypatch):
+def test_missing_parts_between_finished_ones_are_computed(gone, folder, tmp_path, monkeypatch):
     """Ray's actors finish parts in any order."""
     run(folder, tmp_path / "w.parquet")
-    stopped(folder, tmp_path / "r.parquet", 4, monkeypatch)
+    run_interrupted(folder, tmp_path / "r.parquet", 4, monkeypatch)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", _replace_but(tmp_path / "r.parquet"))
+        patch.setattr(os, "replace", _replace_except(tmp_path / "r.parquet"))
         with pytest.raises(KeyboardInterrupt):
             run(folder, tmp_path / "r.parquet")
     for number in gone:
         (tmp_path / "r.parquet.parts" / f"part-{number:05d}.parquet").unlink()
-    model = linear()
+    model = linear_predictor()
     done = run(folder, tmp_path / "r.parquet", models=[model])
     sizes = [5, 5, 5, 5, 3]
     assert done.resumed == 23 - sum(sizes[number] for number in gone)
     assert sum(model.backend.calls) == sum(sizes[number] for number in gone) - (1 in gone)
-    assert_same_rows(rows(tmp_path / "r.parquet"), rows(tmp_path / "w.parquet"))
+    assert_same_rows(parquet_rows(tmp_path / "r.parquet"), parquet_rows(tmp_path / "w.parquet"))
 
 
-def test_a_damaged_part_is_made_anew(folder, tmp_path, monkeypatch, caplog):
-    stopped(folder, tmp_path / "r.parquet", 3, monkeypatch)
+def test_a_damaged_part_is_computed_again(folder, tmp_path, monkeypatch, caplog):
+    run_interrupted(folder, tmp_path / "r.parquet", 3, monkeypatch)
     part = tmp_path / "r.parquet.parts" / "part-00001.parquet"
     part.write_bytes(part.read_bytes()[:-20])
     assert run(folder, tmp_path / "r.parquet").resumed == 10
     assert "part 1 is damaged" in caplog.text
-    assert [row["picture"] for row in rows(tmp_path / "r.parquet")] == list(range(23))
+    assert [row["picture"] for row in parquet_rows(tmp_path / "r.parquet")] == list(range(23))
 
 
 def _int8(model):
-    """As of a file with 8-bit weights, which has the hash of the weights it was made from."""
+    """The predictor as if its file had 8-bit weights, with the hash of the weights that they were made from."""
     model.backend.storage = "int8"
     return model
 
@@ -181,21 +180,24 @@ CHANGES = {
     "batch_size": ({"batch_size": 4}, r"batch_size 3 \(now 4\)"),
     "part_size": ({"part_size": 6}, r"part_size 5 \(now 6\)"),
     "whole": ({"whole": True}, r"whole False \(now True\)"),
-    "weights": ({"models": [linear(seed=1)]}, r"models.0.weights 'seed0' \(now 'seed1'\)"),
-    "storage": ({"models": [_int8(linear())]}, r"models.0.backend 'linear' \(now 'linear-int8'\)"),
-    "models": ({"models": [linear(), linear("second")]}, r"models.1.name None \(now 'second'\)"),
-    "preprocess": ({"models": [linear(preprocess="upscale224")]}, r"models.0.preprocess.channels 1 \(now 3\)"),
+    "weights": ({"models": [linear_predictor(seed=1)]}, r"models.0.weights 'seed0' \(now 'seed1'\)"),
+    "storage": ({"models": [_int8(linear_predictor())]}, r"models.0.backend 'linear' \(now 'linear-int8'\)"),
+    "models": ({"models": [linear_predictor(), linear_predictor("second")]}, r"models.1.name None \(now 'second'\)"),
+    "preprocess": (
+        {"models": [linear_predictor(preprocess="upscale224")]},
+        r"models.0.preprocess.channels 1 \(now 3\)",
+    ),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("finished", [False, True], ids=["parts", "result"])
-def test_another_setting_or_model_is_refused_by_name_until_a_restart(change, finished, folder, tmp_path, monkeypatch):
+def test_another_setting_or_model_is_refused_by_name_unless_restarted(change, finished, folder, tmp_path, monkeypatch):
     options, message = CHANGES[change]
     if finished:
         run(folder, tmp_path / "r.parquet")
     else:
-        stopped(folder, tmp_path / "r.parquet", 2, monkeypatch)
+        run_interrupted(folder, tmp_path / "r.parquet", 2, monkeypatch)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
     with pytest.raises(InputError, match=rf"r\.parquet.*{message}.*--restart"):
         run(folder, tmp_path / "r.parquet", **options)
@@ -205,12 +207,12 @@ def test_another_setting_or_model_is_refused_by_name_until_a_restart(change, fin
 
 
 def test_workers_may_change_between_runs(folder, tmp_path, monkeypatch):
-    stopped(folder, tmp_path / "r.parquet", 2, monkeypatch)
+    run_interrupted(folder, tmp_path / "r.parquet", 2, monkeypatch)
     assert run(folder, tmp_path / "r.parquet", workers=5).resumed == 10
 
 
-def test_pictures_that_changed_are_noticed(folder, tmp_path, monkeypatch):
-    stopped(folder, tmp_path / "r.parquet", 2, monkeypatch)
+def test_changed_pictures_are_recognised(folder, tmp_path, monkeypatch):
+    run_interrupted(folder, tmp_path / "r.parquet", 2, monkeypatch)
     (folder / "00a.png").write_bytes((folder / "00.png").read_bytes())
     with pytest.raises(InputError, match=r"source\.files"):
         run(folder, tmp_path / "r.parquet")
@@ -218,10 +220,10 @@ def test_pictures_that_changed_are_noticed(folder, tmp_path, monkeypatch):
     assert run(folder, tmp_path / "r.parquet").resumed == 10
 
 
-def test_a_result_that_is_whole_is_left_as_it_is(folder, tmp_path):
+def test_a_complete_result_is_not_changed(folder, tmp_path):
     run(folder, tmp_path / "r.parquet")
-    stamp, model = (tmp_path / "r.parquet").stat(), linear()
-    (tmp_path / "r.parquet.parts").mkdir()  # what a kill between the result and the cleaning leaves
+    stamp, model = (tmp_path / "r.parquet").stat(), linear_predictor()
+    (tmp_path / "r.parquet.parts").mkdir()  # left by a kill between writing the result and deleting the parts
     (tmp_path / "r.parquet.parts" / "part-00000.parquet").write_bytes(b"old")
     again = run(folder, tmp_path / "r.parquet", models=[model])
     assert (again.pictures, again.errors, model.backend.calls) == (23, 1, [])
@@ -229,9 +231,9 @@ def test_a_result_that_is_whole_is_left_as_it_is(folder, tmp_path):
     assert not (tmp_path / "r.parquet.parts").exists()
 
 
-def test_a_file_of_somebody_else_is_not_replaced(folder, tmp_path):
+def test_a_file_of_other_software_is_not_replaced(folder, tmp_path):
     (tmp_path / "r.parquet").write_bytes(b"mine")
-    with pytest.raises(InputError, match="was not written by score"):
+    with pytest.raises(InputError, match=r"was not written by emotion_hub\.batch"):
         run(folder, tmp_path / "r.parquet")
     assert (tmp_path / "r.parquet").read_bytes() == b"mine"
     with pytest.raises(InputError, match=r"name a \.parquet, \.csv, \.ndjson or \.jsonl file"):
@@ -242,11 +244,11 @@ def test_a_file_of_somebody_else_is_not_replaced(folder, tmp_path):
 def test_a_result_does_not_replace_its_source_or_lie_among_its_tables(restart, tmp_path):
     (tmp_path / "tables").mkdir()
     for name in ("a", "b"):
-        pq.write_table(pa.table({"image": [png(1), png(2)]}), tmp_path / "tables" / f"{name}.parquet")
+        pq.write_table(pa.table({"image": [noise_png(1), noise_png(2)]}), tmp_path / "tables" / f"{name}.parquet")
     (tmp_path / "elsewhere.parquet").symlink_to(tmp_path / "tables" / "b.parquet")
     kept = tmp_path / "kept.parquet.parts"
     kept.mkdir()
-    (kept / "a.png").write_bytes(png(1))
+    (kept / "a.png").write_bytes(noise_png(1))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.p*") if path.is_file()}
     a, tables = tmp_path / "tables" / "a.parquet", tmp_path / "tables"
     replaced = [
@@ -268,55 +270,54 @@ def test_a_result_does_not_replace_its_source_or_lie_among_its_tables(restart, t
     assert run(a, tables / "r.parquet", restart=restart).pictures == 2
 
 
-def test_a_result_may_lie_beside_the_pictures(folder, monkeypatch):
-    stopped(folder, folder / "r.parquet", 2, monkeypatch)
+def test_a_result_may_be_written_beside_the_pictures(folder, monkeypatch):
+    run_interrupted(folder, folder / "r.parquet", 2, monkeypatch)
     assert run(folder, folder / "r.parquet").resumed == 10
-    assert (run(folder, folder / "r.parquet").pictures, run(folder, folder / "r.parquet", restart=True).resumed) == (
-        23,
-        0,
-    )
+    assert run(folder, folder / "r.parquet").pictures == 23
+    assert run(folder, folder / "r.parquet", restart=True).resumed == 0
 
 
-def test_two_runs_do_not_write_the_same_result(folder, tmp_path):
+def test_two_runs_cannot_write_the_same_result(folder, tmp_path):
     with (
-        Parts(tmp_path / "r.parquet", {"by": "another"}, JsonLinesFormat([], {})).held(),
+        Parts(tmp_path / "r.parquet", {"by": "another"}, JsonLinesFormat([], {})).locked(),
         pytest.raises(InputError, match="another run is writing"),
     ):
         run(folder, tmp_path / "r.parquet")
     assert run(folder, tmp_path / "r.parquet").pictures == 23
 
 
-def test_a_killed_merge_leaves_the_parts(folder, tmp_path, monkeypatch):
+def test_a_killed_merge_keeps_the_parts(folder, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", _replace_but(tmp_path / "r.parquet"))
+        patch.setattr(os, "replace", _replace_except(tmp_path / "r.parquet"))
         with pytest.raises(KeyboardInterrupt):
             run(folder, tmp_path / "r.parquet")
     assert len(list((tmp_path / "r.parquet.parts").glob("part-*.parquet"))) == 5
-    model = linear()
+    model = linear_predictor()
     assert run(folder, tmp_path / "r.parquet", models=[model]).resumed == 23
     assert model.backend.calls == []
-    assert [row["picture"] for row in rows(tmp_path / "r.parquet")] == list(range(23))
+    assert [row["picture"] for row in parquet_rows(tmp_path / "r.parquet")] == list(range(23))
     assert not (tmp_path / ".r.parquet.partial").exists()
 
 
-def _replace_but(spared: Path):
+def _replace_except(target: Path):
+    """`os.replace`, which is interrupted for one target."""
     replace = os.replace
 
-    def dying(source, target):
-        if Path(target) == spared:
+    def interrupted(source, destination):
+        if Path(destination) == target:
             raise KeyboardInterrupt
-        replace(source, target)
+        replace(source, destination)
 
-    return dying
+    return interrupted
 
 
-# a cluster
+# Ray
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "backend"), [("folder", "onnx"), ("tar", "torch")])
 def test_ray_gives_the_same_rows(form, backend, folder, tmp_path):
-    """In a process of its own: Ray starts others and warns of itself. It also gives them one thread each, on which the last digits depend."""
+    """In a subprocess: Ray starts other processes and issues warnings. It gives them one thread each."""
     pytest.importorskip("ray", reason="needs emotion-hub[cluster]")
     source = folder
     if form == "tar":
@@ -326,7 +327,11 @@ def test_ray_gives_the_same_rows(form, backend, folder, tmp_path):
         with tarfile.open(source, "w") as archive:
             for path in sorted(folder.iterdir()):
                 archive.add(path, path.name)
-    code = "import sys; from emotion_hub.batch import score; predict_many(*sys.argv[1:3], backend=sys.argv[3], engine='ray', part_size=5, batch_size=3, workers=2)"
+    code = (
+        "import sys; from emotion_hub.batch import predict_many\n"
+        "options = dict(backend=sys.argv[3], engine='ray', part_size=5, batch_size=3, workers=2)\n"
+        "predict_many(*sys.argv[1:3], **options)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(source), str(tmp_path / "ray.parquet"), backend],
         cwd=ROOT,
@@ -343,8 +348,8 @@ def test_ray_gives_the_same_rows(form, backend, folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_scoring_reaches_most_of_the_bare_networks_speed(monkeypatch, tmp_path):
-    """At least 70 % on a machine that does nothing else."""
+def test_a_batch_run_reaches_most_of_the_bare_networks_speed(monkeypatch, tmp_path):
+    """At least 70 %, on a machine without other load."""
     from benchmarks.score import main
 
     monkeypatch.setenv("EMOTION_HUB_CACHE", str(tmp_path / "cache"))

@@ -1,126 +1,35 @@
-"""The demo as a visitor meets it: Chromium against the running app."""
+"""The demo in Chromium: answers, camera, examples, layout, Hub models."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
+from emotion_hub.comparison import compare
 from emotion_hub.examples import EXAMPLES, example_path
-from emotion_hub.images import load_image
-from emotion_hub.predictor import EmotionPredictor, compare
+from emotion_hub.models import create_model
+from emotion_hub.predictor import EmotionPredictor
+from tests.fakes.demo_browser import astronaut, chromium_marks, demo_server
 
-CHROMIUM = "/usr/bin/chromium"
-ROOT = Path(__file__).parents[2]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not os.access(CHROMIUM, os.X_OK), reason=f"{CHROMIUM} is not installed (Debian package chromium)"
-    ),
-]
-
+pytestmark = chromium_marks
 playwright = pytest.importorskip("playwright.sync_api")
 
 
-def astronaut() -> Image.Image:
-    """Eileen Collins, NASA, public domain; one of the packaged example photos."""
-    return load_image(example_path("astronaut"))
-
-
-@pytest.fixture(scope="module")
-def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`python app.py` in a process of its own, as a newcomer starts it."""
-    yield from served(tmp_path_factory.mktemp("app"), os.environ | {"HF_HUB_OFFLINE": "1"})
-
-
-def served(folder: Path, environment: dict[str, str], command: Sequence[str] = ("app.py",)) -> Iterator[str]:
-    """The address of `python app.py`, or of another command, until the iteration goes on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "gradio")}
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            if process.poll() is not None:
-                pytest.fail(f"app.py ended with {process.returncode}: {(folder / 'log').read_text()[-2000:]}")
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            pytest.fail(f"app.py did not answer within two minutes: {(folder / 'log').read_text()[-2000:]}")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        log.close()
-
-
-@pytest.fixture(scope="module")
-def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A one-frame MJPEG file for Chromium's fake camera: the astronaut on a 640x480 picture."""
-    path = tmp_path_factory.mktemp("camera") / "face.mjpeg"
-    frame = ImageOps.pad(astronaut(), (640, 480), color="gray")
-    frame.save(path, "JPEG", quality=95, subsampling=0)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(camera_file: Path) -> Iterator[playwright.Browser]:
-    arguments = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera_file}",
-    ]
-    with playwright.sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: playwright.Browser, app_url: str) -> Iterator[playwright.Page]:
-    context = browser.new_context(permissions=["camera"], viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(app_url)
-    page.wait_for_selector("#predict-photo input[type=file]", state="attached")
-    yield page
-    context.close()
-
-
 def choose(page: playwright.Page, picker: str, name: str) -> None:
-    """Type a model's name into a picker, and Enter."""
+    """Type a model's name into a picker and press Enter."""
     field = page.locator(f"{picker} input")
     field.fill(name)
     field.press("Enter")
 
 
 def shown_probs(page: playwright.Page, answer: str, model: str, face: int = 0) -> dict[str, float]:
-    """The probabilities on the page, as their elements carry them."""
+    """The probabilities on the page, from the attributes of their elements."""
     values = page.locator(f'{answer} .eh-value[data-face="{face}"][data-model="{model}"]')
     return {v.get_attribute("data-label"): float(v.get_attribute("data-prob")) for v in values.all()}
 
@@ -130,7 +39,7 @@ def assert_equal_probs(shown: dict[str, float], expected: dict[str, float]) -> N
     np.testing.assert_allclose(list(shown.values()), list(expected.values()), atol=2e-4)
 
 
-def test_uploaded_photo_shows_the_probabilities_of_predict(page: playwright.Page, tmp_path: Path) -> None:
+def test_an_uploaded_photo_shows_the_probabilities_of_predict(page: playwright.Page, tmp_path: Path) -> None:
     photo = tmp_path / "astronaut.png"
     astronaut().save(photo)
     page.set_input_files("#predict-photo input[type=file]", photo)
@@ -143,7 +52,7 @@ def test_uploaded_photo_shows_the_probabilities_of_predict(page: playwright.Page
     assert re.search(r"find faces [\d.]+ ms", page.locator("#predict-answer .eh-times").inner_text())
 
 
-def test_other_network_answers_when_chosen(page: playwright.Page, tmp_path: Path) -> None:
+def test_another_model_predicts_after_it_is_chosen(page: playwright.Page, tmp_path: Path) -> None:
     photo = tmp_path / "astronaut.png"
     astronaut().save(photo)
     page.set_input_files("#predict-photo input[type=file]", photo)
@@ -154,23 +63,24 @@ def test_other_network_answers_when_chosen(page: playwright.Page, tmp_path: Path
     assert_equal_probs(shown_probs(page, "#predict-answer", "upscale224"), expected.probs)
 
 
-def test_webcam_snapshot_shows_the_probabilities_of_predict_on_the_same_frame(page: playwright.Page) -> None:
+def test_a_webcam_snapshot_shows_the_probabilities_of_predict_on_the_same_frame(page: playwright.Page) -> None:
     with page.expect_response(lambda r: "/upload?" in r.url and r.request.method == "POST") as upload:
         page.locator("#predict-photo").get_by_label("Capture from camera").click()
         page.locator("#predict-photo").get_by_text("Click to Access Webcam").click()
         page.locator("#predict-photo button[title='grant webcam access'], #predict-photo video").first.wait_for()
         page.wait_for_function(
-            "() => { const v = document.querySelector('#predict-photo video'); return v && v.videoWidth > 0 && v.readyState >= 2 }"
+            "() => { const v = document.querySelector('#predict-photo video');"
+            " return v && v.videoWidth > 0 && v.readyState >= 2 }"
         )
         page.locator("#predict-photo").get_by_label("capture photo").click()
-    frame = Path(upload.value.json()[0])  # where the server put the snapshot
+    frame = Path(upload.value.json()[0])  # the server's file of the snapshot
     page.wait_for_selector("#predict-answer .eh-card, #predict-answer .eh-error")
     expected = EmotionPredictor.from_pretrained("native48").predict(frame)
     assert expected, "the face must be found in the camera's frame"
     assert_equal_probs(shown_probs(page, "#predict-answer", "native48"), expected[0].probs)
 
 
-def test_compare_tab_shows_both_pipelines_and_what_they_saw(page: playwright.Page, tmp_path: Path) -> None:
+def test_the_compare_tab_shows_both_predictions_and_inputs(page: playwright.Page, tmp_path: Path) -> None:
     photo = tmp_path / "astronaut.png"
     astronaut().save(photo)
     page.get_by_role("tab", name="Compare").click()
@@ -203,7 +113,7 @@ def test_compare_tab_shows_both_pipelines_and_what_they_saw(page: playwright.Pag
         ("drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     ],
 )
-def test_what_is_no_picture_gets_a_readable_message(
+def test_an_unreadable_file_gets_a_readable_message(
     page: playwright.Page, tmp_path: Path, name: str, content: bytes, words: str
 ) -> None:
     path = tmp_path / name
@@ -215,7 +125,7 @@ def test_what_is_no_picture_gets_a_readable_message(
     assert "Traceback" not in text
 
 
-def test_photo_without_a_face_says_so_and_offers_the_whole_picture(page: playwright.Page, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_gets_a_message_and_can_be_taken_whole(page: playwright.Page, tmp_path: Path) -> None:
     path = tmp_path / "plain.png"
     Image.new("RGB", (200, 160), "teal").save(path)
     page.set_input_files("#predict-photo input[type=file]", path)
@@ -225,15 +135,13 @@ def test_photo_without_a_face_says_so_and_offers_the_whole_picture(page: playwri
 
 
 @pytest.mark.parametrize("tab", ["predict", "compare", "explain"])
-def test_example_photo_is_answered_with_one_tap(page: playwright.Page, tab: str) -> None:
+def test_an_example_photo_is_predicted_after_one_click(page: playwright.Page, tab: str) -> None:
     page.get_by_role("tab", name=tab.title()).click()
     gallery = page.locator(f"#{tab}-photo-examples .gallery-item")
     assert gallery.all_inner_texts() == [photo.title for photo in EXAMPLES.values()]
     gallery.nth(list(EXAMPLES).index("disputed")).click()
-    page.wait_for_selector(
-        f"#{tab}-answer "
-        + {"predict": ".eh-card", "compare": ".eh-compare", "explain": "figure[data-method]:nth-child(2)"}[tab]
-    )
+    results = {"predict": ".eh-card", "compare": ".eh-compare", "explain": "figure[data-method]:nth-child(2)"}
+    page.wait_for_selector(f"#{tab}-answer {results[tab]}")
     if tab == "predict":
         expected = EmotionPredictor.from_pretrained("native48").predict(example_path("disputed"))
         assert page.locator("#predict-answer .eh-card").count() == len(expected) == 1
@@ -241,32 +149,33 @@ def test_example_photo_is_answered_with_one_tap(page: playwright.Page, tab: str)
         gallery.nth(list(EXAMPLES).index("cat")).click()
         page.locator("#predict-answer").get_by_text("451×300 pixels, no face.").wait_for()
     if tab == "compare":
-        assert (
-            "native48 says happy, upscale224 says neutral" in page.locator("#compare-answer .eh-verdict").inner_text()
-        )
+        [pair] = compare(example_path("disputed"))
+        labels = (pair.native48.prediction.label, pair.upscale224.prediction.label)
+        assert labels[0] != labels[1], "the example is named for it"
+        verdict = page.locator("#compare-answer .eh-verdict").inner_text()
+        assert f"native48 predicts {labels[0]}, upscale224 predicts {labels[1]}" in verdict
 
 
-def test_the_gallery_of_examples_adds_little_to_the_page(browser: playwright.Browser, app_url: str) -> None:
+def test_the_gallery_of_examples_adds_less_than_100_kb_to_the_page(browser: playwright.Browser, app_url: str) -> None:
     context = browser.new_context()
     page = context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     html = page.goto(app_url).text()
     page.wait_for_selector("#predict-photo-examples .gallery-item img")
-    assert [url for url in asked if any(f"{name}.jpg" in url for name in EXAMPLES)] == [], (
-        "whole photos are loaded when they are chosen"
-    )
+    photos = [url for url in requested if any(f"{name}.jpg" in url for name in EXAMPLES)]
+    assert photos == [], "whole photos are loaded only when they are chosen"
     pictures = re.findall(r"data:image/webp;base64,[A-Za-z0-9+/=]+", html)
     assert len(pictures) == 3 * len(EXAMPLES)
     assert sum(map(len, pictures)) < 100_000
     context.close()
 
 
-def test_explain_tab_shows_cams_at_once_then_every_method_with_progress_cancel_and_a_sheet(
+def test_the_explain_tab_shows_cams_at_once_and_every_method_with_progress_cancel_and_a_sheet(
     page: playwright.Page, tmp_path: Path
 ) -> None:
     photo = tmp_path / "face.png"
-    astronaut().crop((160, 20, 290, 180)).resize((60, 60)).save(photo)  # small enough to be taken whole
+    astronaut().crop((160, 20, 290, 180)).resize((60, 60)).save(photo)  # small enough to be taken as a face crop
     page.get_by_role("tab", name="Explain").click()
     page.set_input_files("#explain-photo input[type=file]", photo)
     maps = "#explain-answer figure[data-method]"
@@ -281,7 +190,8 @@ def test_explain_tab_shows_cams_at_once_then_every_method_with_progress_cancel_a
     page.locator("#explain-samples input[type=number]").fill("2000")
     page.locator("#explain-all").click()
     page.wait_for_function(
-        "() => { const p = document.querySelector('#explain-progress progress'); return p && p.dataset.share > 0 && p.dataset.share < 1 }"
+        "() => { const p = document.querySelector('#explain-progress progress');"
+        " return p && p.dataset.share > 0 && p.dataset.share < 1 }"
     )
     page.locator("#explain-cancel").click()
     page.get_by_text("Cancelled.").wait_for()
@@ -289,7 +199,7 @@ def test_explain_tab_shows_cams_at_once_then_every_method_with_progress_cancel_a
     assert page.locator("a.eh-download").count() == 0
 
     page.locator("#explain-samples input[type=number]").fill("100")
-    for _ in range(5):  # gradio drops a click while its own account of the cancelled run is open
+    for _ in range(5):  # gradio ignores a click until it has closed the cancelled run
         page.locator("#explain-all").click()
         with contextlib.suppress(playwright.TimeoutError):
             page.locator("#explain-progress progress").wait_for(timeout=5_000)
@@ -304,14 +214,14 @@ def test_explain_tab_shows_cams_at_once_then_every_method_with_progress_cancel_a
     assert sheet.height > 2 * 224
 
 
-def test_notice_stands_above_the_camera(page: playwright.Page) -> None:
+def test_the_notice_is_above_the_camera(page: playwright.Page) -> None:
     notice, photo = page.locator("#notice").bounding_box(), page.locator("#predict-photo").bounding_box()
     assert notice["y"] + notice["height"] <= photo["y"]
     assert "Before you use a camera" in page.locator("#notice").inner_text()
-    assert "Faces are found by" in page.locator("#detector").inner_text()
+    assert "Face detector: " in page.locator("#detector").inner_text()
 
 
-def test_phone_screen_has_no_sideways_scrolling(browser: playwright.Browser, app_url: str, tmp_path: Path) -> None:
+def test_a_phone_screen_has_no_horizontal_scrolling(browser: playwright.Browser, app_url: str, tmp_path: Path) -> None:
     photo = tmp_path / "astronaut.png"
     astronaut().save(photo)
     context = browser.new_context(viewport={"width": 360, "height": 740}, device_scale_factor=2, is_mobile=True)
@@ -324,19 +234,19 @@ def test_phone_screen_has_no_sideways_scrolling(browser: playwright.Browser, app
     context.close()
 
 
-def test_page_asks_for_nothing_outside_its_own_server(browser: playwright.Browser, app_url: str) -> None:
+def test_the_page_sends_requests_to_its_own_server_only(browser: playwright.Browser, app_url: str) -> None:
     context = browser.new_context()
     page = context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(app_url)
     page.wait_for_selector("#predict-photo input[type=file]", state="attached")
     context.close()
-    assert asked
-    assert [url for url in asked if not url.startswith((app_url, "data:", "blob:"))] == []
+    assert requested
+    assert [url for url in requested if not url.startswith((app_url, "data:", "blob:"))] == []
 
 
-# --- models from the Hub --------------------------------------------------------------------------------------------------
+# --- models from the Hub
 
 HOSTILE = """# Faces of someone
 <script>document.title = "taken"</script>
@@ -351,18 +261,20 @@ ${document.title = "taken"} {{constructor}} [run](javascript:alert(1))
 
 @pytest.fixture(scope="module")
 def hub_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`python app.py` with a Hub on this machine that has one model, and not the one the operator named."""
+    """`python app.py` with a local Hub that has one model, and not the one that the operator named."""
     from tests.fakes import hub_server
     from tests.fakes.hub_models import checkpoint_files, put
 
     folder = tmp_path_factory.mktemp("hub_app")
     with hub_server.serve() as hub:
-        put(hub, "someone/faces", checkpoint_files(README_md=HOSTILE))
-        yield from served(folder, hub.environment(folder / "home") | {"EMOTION_HUB_NATIVE48": "someone/absent"})
+        put(hub, "someone/faces", checkpoint_files("emotion_cnn", README_md=HOSTILE))
+        environment = hub.environment(folder / "home") | {"EMOTION_HUB_NATIVE48": "someone/absent"}
+        with demo_server(folder, environment) as url:
+            yield url
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_a_typed_hub_id_answers_and_its_card_stays_text(
+def test_a_typed_hub_id_predicts_and_its_card_is_shown_as_safe_text(
     browser: playwright.Browser, hub_app: str, tmp_path: Path, width: int
 ) -> None:
     photo = tmp_path / "face.png"
@@ -370,28 +282,29 @@ def test_a_typed_hub_id_answers_and_its_card_stays_text(
     context = browser.new_context(viewport={"width": width, "height": 800}, is_mobile=width < 500)
     page = context.new_page()
     page.set_default_timeout(60_000)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto(hub_app)
     page.locator("#predict-model-card .eh-error").wait_for()
     note = page.locator("#predict-model-card").inner_text()
     assert "someone/absent (named by EMOTION_HUB_NATIVE48)" in note
-    assert "native48 answers instead" in note
+    assert "native48 is used instead" in note
     page.set_input_files("#predict-photo input[type=file]", photo)
     page.wait_for_selector('#predict-answer .eh-value[data-model="native48"]')
-    assert "native48 answers instead" in page.locator("#predict-answer .eh-error").inner_text()
+    assert "native48 is used instead" in page.locator("#predict-answer .eh-error").inner_text()
 
     choose(page, "#predict-model", "someone/faces")
     page.wait_for_selector('#predict-answer .eh-value[data-model="someone/faces"]')
     card = page.locator("#predict-model-card")
-    assert "1,572,551" in card.inner_text()
+    parameters = sum(tensor.numel() for tensor in create_model("emotion_cnn", 7).parameters())
+    assert f"{parameters:,}" in card.inner_text()
     assert len(page.locator("#predict-model-card .eh-model").get_attribute("data-revision")) == 40
     page.locator("#predict-model-card summary").click()
     page.locator("#predict-model-card .eh-markdown h1").wait_for()
     assert "document.title" in card.inner_text(), "the script is shown as text"
     assert page.locator("#predict-model-card").locator("img, script, iframe, form, style").count() == 0
     assert page.title() == "emotion_hub"
-    assert [url for url in asked if not url.startswith((hub_app, "data:", "blob:"))] == []
+    assert [url for url in requested if not url.startswith((hub_app, "data:", "blob:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
     choose(page, "#predict-model", "someone/absent")

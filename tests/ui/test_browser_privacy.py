@@ -1,31 +1,42 @@
-"""What stays in a visitor's browser after a visit: nothing of a photo or an answer."""
+"""Browser storage after a visit: it holds nothing of photos or answers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.ui.test_browser import app_url, astronaut, browser, camera_file, playwright, pytestmark
+import pytest
 
-__all__ = ["app_url", "browser", "camera_file", "pytestmark"]  # fixtures and marks of the neighbouring file
+from tests.fakes.demo_browser import astronaut, chromium_marks
 
-#: Every entry of the four stores a page can write to, by store and key.
+pytestmark = chromium_marks
+playwright = pytest.importorskip("playwright.sync_api")
+
+#: Every entry of the four stores that a page can write to, by store and key.
 STORED = """async () => {
     const found = {};
     for (const [name, store] of [["localStorage", localStorage], ["sessionStorage", sessionStorage]])
-        for (let i = 0; i < store.length; i++) found[`${name} ${store.key(i)}`] = String(store.getItem(store.key(i))).slice(0, 200);
+        for (let i = 0; i < store.length; i++)
+            found[`${name} ${store.key(i)}`] = String(store.getItem(store.key(i))).slice(0, 200);
     for (const { name } of await indexedDB.databases()) {
-        const base = await new Promise((done, failed) => { const r = indexedDB.open(name); r.onsuccess = () => done(r.result); r.onerror = failed; });
+        const base = await new Promise((done, failed) => {
+            const r = indexedDB.open(name);
+            r.onsuccess = () => done(r.result);
+            r.onerror = failed;
+        });
         for (const table of base.objectStoreNames) {
-            const count = await new Promise((done) => { base.transaction(table).objectStore(table).count().onsuccess = (e) => done(e.target.result); });
+            const count = await new Promise((done) => {
+                base.transaction(table).objectStore(table).count().onsuccess = (e) => done(e.target.result);
+            });
             found[`IndexedDB ${name} ${table}`] = String(count);
         }
         base.close();
     }
-    for (const name of await caches.keys()) found[`Cache ${name}`] = String((await (await caches.open(name)).keys()).length);
+    for (const name of await caches.keys())
+        found[`Cache ${name}`] = String((await (await caches.open(name)).keys()).length);
     return found;
 }"""
 
-#: What gradio may store: nothing.
+#: Entries that gradio may store: none.
 ALLOWED: dict[str, str] = {}
 
 
@@ -37,7 +48,7 @@ def opened(browser: playwright.Browser, url: str) -> playwright.Page:
     return page
 
 
-def test_the_browser_keeps_nothing_after_predict_compare_and_explain(
+def test_the_browser_stores_nothing_after_predict_compare_and_explain(
     browser: playwright.Browser, app_url: str, tmp_path: Path
 ) -> None:
     photo = tmp_path / "face.png"
@@ -50,20 +61,22 @@ def test_the_browser_keeps_nothing_after_predict_compare_and_explain(
         page.wait_for_selector(f"#{tab}-answer {answer}")
     page.wait_for_timeout(1000)
     assert page.evaluate(STORED) == ALLOWED
-    page.reload()  # what a page writes when it is left, or read back, would show here
+    page.reload()  # entries that a page writes when it is left or restored are found here
     page.wait_for_selector("#predict-photo input[type=file]", state="attached")
     assert page.evaluate(STORED) == ALLOWED
     assert page.context.cookies() == []
     page.context.close()
 
 
-def test_the_look_into_the_browsers_stores_finds_what_is_there(browser: playwright.Browser, app_url: str) -> None:
+def test_the_check_of_the_browsers_stores_finds_existing_entries(browser: playwright.Browser, app_url: str) -> None:
     page = opened(browser, app_url)
     page.evaluate(
-        "async () => { localStorage.setItem('a', '1'); sessionStorage.setItem('g', '2'); (await caches.open('b')).put('/x', new Response('y')); }"
+        "async () => { localStorage.setItem('a', '1'); sessionStorage.setItem('g', '2');"
+        " (await caches.open('b')).put('/x', new Response('y')); }"
     )
     page.evaluate(
-        "() => new Promise((done) => { const r = indexedDB.open('c'); r.onupgradeneeded = () => r.result.createObjectStore('d');"
+        "() => new Promise((done) => { const r = indexedDB.open('c');"
+        " r.onupgradeneeded = () => r.result.createObjectStore('d');"
         " r.onsuccess = () => { const t = r.result.transaction('d', 'readwrite'); t.objectStore('d').put('e', 'f');"
         " t.oncomplete = () => { r.result.close(); done(); }; }; })"
     )

@@ -1,10 +1,11 @@
-"""The demo's model pickers against a Hub on this machine: who may choose what, what is shown, and who answers when it fails."""
+"""Hub models in the demo: choices, downloads, fallbacks, model cards."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,12 +20,20 @@ from PIL import Image
 from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, checkpoint_summary, embedded_checkpoints
 from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.predictor import EmotionPredictor
-from emotion_hub.ui import build_demo, choices, loading, models
-from emotion_hub.ui.choices import FOLDERS_VARIABLE, MORE_VARIABLE, ROLE_VARIABLES, ROLES, embedded_default, parse
+from emotion_hub.ui import build_demo, choices, downloads, models
+from emotion_hub.ui.choices import (
+    FOLDERS_VARIABLE,
+    MORE_VARIABLE,
+    ROLE_VARIABLES,
+    ROLES,
+    embedded_default,
+    visitor_choice,
+)
 from emotion_hub.ui.compare import compare_html, compare_json
 from emotion_hub.ui.explain import BOTH, NOTHING, PREDICTED, explain_json, explain_stream
-from emotion_hub.ui.model_card import card_html, facts, safe_markdown
-from emotion_hub.ui.models import KEEP, ModelPool, shared_pool
+from emotion_hub.ui.explain_tab import _labels
+from emotion_hub.ui.model_card import card_html, model_facts, safe_markdown
+from emotion_hub.ui.models import MAX_MODELS, ModelPool, shared_pool
 from emotion_hub.ui.picker import _status
 from emotion_hub.ui.predict import predict_html, predict_json
 from tests.fakes.hub_models import checkpoint_files, put
@@ -47,8 +56,8 @@ model-index:
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No operator's models, and a pool of its own for every test."""
+def new_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No operator's models, and a new pool for every test."""
     for variable in (*ROLE_VARIABLES.values(), MORE_VARIABLE, FOLDERS_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     shared_pool.cache_clear()
@@ -66,24 +75,21 @@ def face(face_image: Image.Image, tmp_path: Path) -> str:
     return str(path)
 
 
-def answer(html: str) -> str:
-    """The note on a page's answer, as text."""
+def note_of(html: str) -> str:
+    """The note at the start of a page's answer; empty where there is none."""
     return html.split("</div>")[0] if html.startswith('<div class="eh-note') else ""
 
 
-# --- what a text means ------------------------------------------------------------------------------------------------------
+# --- choices
 
 
-def test_a_text_is_an_embedded_name_a_hub_id_or_refused_with_the_forms() -> None:
-    assert parse("native48").folder == embedded_checkpoints()["native48"]
-    assert (parse(" a/b ").repo_id, parse("a/b").revision, parse("a/b@refs/pr/1").revision) == (
-        "a/b",
-        None,
-        "refs/pr/1",
-    )
+def test_a_text_is_an_embedded_name_or_a_hub_id_or_is_refused_with_the_valid_forms() -> None:
+    assert visitor_choice("native48").folder == embedded_checkpoints()["native48"]
+    assert (visitor_choice(" a/b ").repo_id, visitor_choice("a/b").revision) == ("a/b", None)
+    assert visitor_choice("a/b@refs/pr/1").revision == "refs/pr/1"
     for text in ("", "nothing", "a/b@", "a/b@-x", "-a/b", "a/b c", "http://x/y", "a/b\nc", "ä/b", "x" * 400):
         with pytest.raises((InputError, CheckpointError), match=r"owner/name|EMOTION_HUB_MODELS_DIR"):
-            parse(text)
+            visitor_choice(text)
 
 
 def test_every_embedded_checkpoint_has_a_role_and_every_role_a_default() -> None:
@@ -92,7 +98,7 @@ def test_every_embedded_checkpoint_has_a_role_and_every_role_a_default() -> None
     assert set(ModelPool().names()) == set(embedded_checkpoints())
 
 
-def test_a_local_folder_of_the_working_directory_never_answers_for_a_hub_id(
+def test_a_folder_in_the_working_directory_is_never_used_for_a_hub_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Any
 ) -> None:
     shutil.copytree(embedded_checkpoints()["native48"], tmp_path / "work" / "someone" / "faces")
@@ -101,21 +107,21 @@ def test_a_local_folder_of_the_working_directory_never_answers_for_a_hub_id(
         ModelPool().get(ID, 30)
 
 
-# --- folders ----------------------------------------------------------------------------------------------------------------
+# --- folders
 
 
-def test_visitors_reach_no_folder_unless_the_operator_opened_one(tmp_path: Path) -> None:
+def test_visitors_cannot_use_folders_unless_the_operator_opened_a_directory(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     shutil.copytree(embedded_checkpoints()["native48"], folder)
-    said = []
+    messages = set()
     for text in (str(folder), "/nowhere/at/all", "./mine", "~/mine", "../x", "/etc/passwd"):
         with pytest.raises(CheckpointError, match="EMOTION_HUB_MODELS_DIR") as caught:
-            parse(text)
-        said.append(str(caught.value))
-    assert len(set(said)) == 1, "the refusal does not tell what exists"
+            visitor_choice(text)
+        messages.add(str(caught.value))
+    assert len(messages) == 1, "the refusal does not reveal what exists"
 
 
-def test_folders_are_open_inside_the_named_directory_alone(
+def test_visitors_can_use_folders_inside_the_open_directory_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, face: str
 ) -> None:
     opened = tmp_path / "models"
@@ -139,18 +145,18 @@ def test_folders_are_open_inside_the_named_directory_alone(
     ]
     for text in outside:
         with pytest.raises(CheckpointError, match="is not inside the directory that EMOTION_HUB_MODELS_DIR names"):
-            parse(text)
+            visitor_choice(text)
     with pytest.raises(CheckpointError, match=r"no folder './none'.*it has \./link, \./mine"):
-        parse("./none")
-    with pytest.raises(CheckpointError, match=r"'\./empty' has no config\.json; it holds nothing") as caught:
+        visitor_choice("./none")
+    with pytest.raises(CheckpointError, match=r"'\./empty' has no config\.json") as caught:
         shared_pool().get("./empty", 30)
     assert str(tmp_path) not in str(caught.value), "pages do not show where the server keeps its files"
 
 
-# --- the Hub, as a visitor --------------------------------------------------------------------------------------------------
+# --- visitors' models from the Hub
 
 
-def test_a_hub_id_answers_with_its_card_and_its_commit(hub: Any, face: str) -> None:
+def test_a_hub_model_predicts_and_is_shown_with_its_card_and_commit(hub: Any, face: str) -> None:
     commit = put(hub, ID, checkpoint_files(README_md=CARD))
     model = shared_pool().get(ID, 30)
     assert (model.revision, model.network, model.role, model.name) == (commit, "emotion_cnn", "native48", ID)
@@ -159,20 +165,20 @@ def test_a_hub_id_answers_with_its_card_and_its_commit(hub: Any, face: str) -> N
     for part in (
         commit[:12],
         "emotion_cnn",
-        "1,572,551",
+        f"{model.predictor.backend.num_parameters:,}",
         "48×48×1",
-        "61.23% (says its card)",
+        "61.23% (according to its card)",
         "<h1>Faces of someone</h1>",
     ):
         assert part in html
     assert "license: mit" not in html
     page, faces = predict_html(face, ID, True)
     assert faces[0]["model"] == ID
-    assert answer(page) == ""
+    assert note_of(page) == ""
     assert_same_probs(predict_json(face, ID, True)[0]["probs"], faces[0]["probs"])
 
 
-def test_a_revision_pins_what_answers(hub: Any, face: str) -> None:
+def test_a_revision_pins_the_weights(hub: Any, face: str) -> None:
     first = put(hub, ID, checkpoint_files(seed=1))
     second = put(hub, ID, checkpoint_files(seed=2))
     hub.repo(ID).refs["refs/tags/v1"] = first
@@ -189,17 +195,16 @@ def test_a_revision_pins_what_answers(hub: Any, face: str) -> None:
     assert max(abs(rows[2][label] - rows[0][label]) for label in rows[0]) > 10 * PROBS
 
 
-def test_the_servers_token_and_what_it_fetched_are_out_of_a_visitors_reach(hub: Any) -> None:
+def test_a_visitor_cannot_use_the_servers_token_or_the_files_downloaded_with_it(hub: Any) -> None:
     put(hub, "tester/secret", checkpoint_files(), private=True)
-    EmotionPredictor.from_pretrained(
-        "tester/secret"
-    )  # the operator's own token opens it, and it is in the Hub's cache now
+    # the operator's token can read it, so it is in the Hub's cache now
+    EmotionPredictor.from_pretrained("tester/secret")
     before = len(hub.log)
     with pytest.raises(CheckpointError, match=r"no public model tester/secret \(401\)"):
         ModelPool().get("tester/secret", 30)
-    asked = hub.log[before:]
-    assert asked
-    assert not [r for r in asked if "authorization" in r.headers]
+    requests = hub.log[before:]
+    assert requests
+    assert not [request for request in requests if "authorization" in request.headers]
     hub.fail("", 503, times=99)
     with pytest.raises(CheckpointError, match="cannot be reached"):
         ModelPool().get("tester/secret", 30)
@@ -215,13 +220,13 @@ def test_a_gated_repository_is_refused_by_name(hub: Any) -> None:
 
 def test_weights_over_the_limit_are_not_downloaded(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     put(hub, ID, checkpoint_files())
-    monkeypatch.setattr(loading, "MAX_WEIGHTS", 10**6)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors of someone/faces has 6\.\d MB.*takes 1\.0"):
+    monkeypatch.setattr(downloads, "MAX_WEIGHTS", 10**6)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors of someone/faces has 6\.\d MB.*limit.*is 1\.0 MB"):
         ModelPool().get(ID, 30)
     assert not hub.seen("/resolve/")
 
 
-def test_a_configuration_of_gigabytes_beside_a_small_file_is_refused_before_anything_is_allocated(
+def test_a_configuration_of_gigabytes_beside_a_small_file_is_refused_before_memory_is_allocated(
     hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from emotion_hub.models import classifier
@@ -238,12 +243,12 @@ def test_a_configuration_of_gigabytes_beside_a_small_file_is_refused_before_anyt
     monkeypatch.setattr(
         classifier, "create_model", lambda *_, **__: pytest.fail("a network of four gigabytes was built")
     )
-    with pytest.raises(CheckpointError, match=r"a network of 1,0\d\d,\d\d\d,\d\d\d numbers.*do not belong together"):
+    with pytest.raises(CheckpointError, match=r"a network of 1,0\d\d,\d\d\d,\d\d\d values.*do not belong together"):
         ModelPool().get(ID, 60)
     assert not hub.seen("^/cdn/")
 
 
-def test_a_hub_that_went_down_leaves_what_was_public(hub: Any, face: str) -> None:
+def test_public_models_stay_usable_when_the_hub_is_unreachable(hub: Any, face: str) -> None:
     commit = put(hub, ID, checkpoint_files())
     before = ModelPool().get(ID, 30).predictor.predict(face)[0].probs
     hub.stop()
@@ -253,7 +258,7 @@ def test_a_hub_that_went_down_leaves_what_was_public(hub: Any, face: str) -> Non
 
 
 @pytest.mark.parametrize("how", ["down", "500", "private", "absent", "revision", "broken", "pickle", "cut"])
-def test_what_cannot_be_had_is_named_and_the_embedded_model_answers(
+def test_a_model_that_cannot_be_loaded_is_named_and_the_embedded_model_is_used(
     how: str, hub: Any, face: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, name = checkpoint_files(), ID
@@ -284,43 +289,44 @@ def test_what_cannot_be_had_is_named_and_the_embedded_model_answers(
     with pytest.raises(CheckpointError):
         shared_pool().get(name, 60)
     html, faces = predict_html(face, name, True)
-    assert name in answer(html)
-    assert words in answer(html)
-    assert "native48 answers instead" in answer(html)
-    assert 'role="alert"' in answer(html)
+    note = note_of(html)
+    assert name in note
+    assert words in note
+    assert "native48 is used instead" in note
+    assert 'role="alert"' in note
     assert_same_probs(
         faces[0]["probs"], EmotionPredictor.from_pretrained("native48").predict(face, whole=True)[0].probs
     )
     card, pending = _status(name, None)
     assert words in card
     assert not pending
-    with pytest.raises(gr.Error, match=name):  # the API lets no other model answer
+    with pytest.raises(gr.Error, match=name):  # the API does not replace the model
         predict_json(face, name, True)
 
 
-def test_a_failure_is_remembered_for_a_minute_and_then_tried_again(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_load_is_repeated_only_after_a_pause(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = ModelPool()
     with pytest.raises(CheckpointError):
         pool.get(ID, 30)
     put(hub, ID, checkpoint_files())
-    asked = len(hub.log)
+    requests = len(hub.log)
     for _ in range(5):
         assert pool.request(ID).problem
-    assert len(hub.log) == asked
-    monkeypatch.setattr(models, "PAUSE", 0.0)
+    assert len(hub.log) == requests
+    monkeypatch.setattr(models, "RETRY_AFTER", 0.0)
     assert pool.get(ID, 30).name == ID
 
 
-def test_no_prediction_waits_for_a_load_and_the_page_says_what_is_under_way(hub: Any, face: str) -> None:
+def test_predictions_do_not_wait_for_a_load_and_the_page_shows_its_progress(hub: Any, face: str) -> None:
     put(hub, ID, checkpoint_files())
     hub.delay("^/cdn/", 2)
     predict_html(face, "native48", True)
-    begun = time.monotonic()
+    started = time.monotonic()
     html, faces = predict_html(face, ID, True)
-    assert time.monotonic() - begun < 1.8
+    assert time.monotonic() - started < 1.8
     assert faces[0]["model"] == "native48"
-    assert f"{ID} is still loading" in answer(html)
-    with pytest.raises(CheckpointError, match=r"is still loading.*ask again"):
+    assert f"{ID} is still loading" in note_of(html)
+    with pytest.raises(CheckpointError, match=r"is still loading.*try again"):
         shared_pool().get(ID, 0.1)
     for _ in range(50):
         card, pending = _status(ID, None)
@@ -330,40 +336,40 @@ def test_no_prediction_waits_for_a_load_and_the_page_says_what_is_under_way(hub:
     assert pending
     assert "downloading 6.3 MB" in card
     shared_pool().get(ID, 30)
-    assert answer(predict_html(face, ID, True)[0]) == ""
+    assert note_of(predict_html(face, ID, True)[0]) == ""
     assert not _status(ID, None)[1]
 
 
-def test_a_load_that_takes_too_long_is_given_up_on_and_the_next_one_runs(
+def test_a_load_that_takes_too_long_is_abandoned_and_the_next_one_runs(
     hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "LIMIT", 0.5)
+    monkeypatch.setattr(models, "LOAD_TIMEOUT", 0.5)
     over = threading.Event()
     real = models.load
-    monkeypatch.setattr(
-        models,
-        "load",
-        lambda choice, *rest: (
-            over.wait(20) and real(choice, *rest) if choice.repo_id == "a/slow" else real(choice, *rest)
-        ),
-    )
+
+    def load(choice: Any, *rest: Any) -> Any:
+        if choice.repo_id == "a/slow":
+            over.wait(20)
+        return real(choice, *rest)
+
+    monkeypatch.setattr(models, "load", load)
     put(hub, ID, checkpoint_files())
     pool = ModelPool()
     with pytest.raises(CheckpointError, match="took longer than"):
         pool.get("a/slow", 10)
-    monkeypatch.setattr(models, "LIMIT", 30)
+    monkeypatch.setattr(models, "LOAD_TIMEOUT", 30)
     pool.get(ID, 30)
     assert "took longer than" in pool.request("a/slow").problem
     over.set()
-    for thread in pool._stuck:
+    for thread in pool._abandoned:
         thread.join(20)
-    assert "took longer than" in pool.request("a/slow").problem, "what was given up on does not come back"
+    assert "took longer than" in pool.request("a/slow").problem, "an abandoned load does not become available"
 
 
-def test_too_many_hanging_loads_are_not_joined_by_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_further_loads_start_while_too_many_abandoned_loads_run(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     started = []
-    monkeypatch.setattr(models, "LIMIT", 0.05)
+    monkeypatch.setattr(models, "LOAD_TIMEOUT", 0.05)
     monkeypatch.setattr(models, "load", lambda choice, *_: (started.append(choice.name), over.wait(20)))
     pool = ModelPool()
     for name in ("a/one", "a/two", "a/three"):
@@ -374,7 +380,7 @@ def test_too_many_hanging_loads_are_not_joined_by_more(monkeypatch: pytest.Monke
     over.set()
 
 
-def test_loads_take_turns_and_the_queue_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loads_run_one_after_another_and_the_queue_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     running, most, gate = [0], [0], threading.Event()
 
     def load(choice: Any, *_: Any) -> Any:
@@ -386,47 +392,47 @@ def test_loads_take_turns_and_the_queue_has_an_end(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(models, "load", load)
     pool = ModelPool()
-    for i in range(models.WAITING + 1):
+    for i in range(models.MAX_QUEUE + 1):
         assert pool.request(f"a/m{i}").pending
-        for _ in range(1000 if i == 0 else 0):  # the first one is taken out of the queue before the others fill it
+        for _ in range(1000 if i == 0 else 0):  # the first one leaves the queue before the others fill it
             if running[0]:
                 break
             time.sleep(0.02)
     assert "other models wait" in pool.request("a/late").problem
     gate.set()
     with pytest.raises(CheckpointError, match="none"):
-        pool.get(f"a/m{models.WAITING}", 20)
+        pool.get(f"a/m{models.MAX_QUEUE}", 20)
     assert most[0] == 1
 
 
-def test_visitors_models_leave_memory_in_the_order_of_their_last_use(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_requested_visitors_model_is_evicted(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     put(hub, "tester/own", checkpoint_files())
     monkeypatch.setenv(MORE_VARIABLE, "tester/own")
     pool = ModelPool()
     pool.get("tester/own", 30)
-    names = [f"a/m{i}" for i in range(KEEP + 1)]
+    names = [f"a/m{i}" for i in range(MAX_MODELS + 1)]
     for name in names:
         put(hub, name, checkpoint_files())
-    for name in names[:KEEP]:
+    for name in names[:MAX_MODELS]:
         pool.get(name, 30)
     pool.request(names[0])
-    pool.get(names[KEEP], 30)
+    pool.get(names[MAX_MODELS], 30)
     ready = {name for name, status in pool._states.items() if status.model}
     assert ready == {"tester/own", *names} - {names[1]}
 
 
-def test_visitors_downloads_are_kept_within_a_limit_on_disk(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "MAX_DISK", 14_000_000)  # two of the 6.3 MB models
+def test_the_oldest_downloads_are_deleted_beyond_the_disk_limit(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "MAX_DISK", 14_000_000)  # two of the 6.3 MB models
     pool = ModelPool()
     for name in ("a/one", "a/two", "a/three"):
         put(hub, name, checkpoint_files())
         pool.get(name, 30)
-    kept = {folder.name for folder in loading._public_cache().glob("models--*")}
+    kept = {folder.name for folder in downloads.public_cache().glob("models--*")}
     assert kept == {"models--a--two", "models--a--three"}
-    assert not list(Path(constants.HF_HUB_CACHE).glob("models--*")), "visitors' files stay out of the operator's cache"
+    assert not list(Path(constants.HF_HUB_CACHE).glob("models--*")), "the operator's cache has no visitors' files"
 
 
-# --- the operator's models --------------------------------------------------------------------------------------------------
+# --- the operator's models
 
 
 def test_the_operators_models_are_the_defaults_and_may_be_private_or_any_folder(
@@ -452,7 +458,7 @@ def test_the_operators_models_are_the_defaults_and_may_be_private_or_any_folder(
 
 
 @pytest.mark.parametrize("how", ["slow", "down", "broken", "typo", "other side", "two of a name"])
-def test_a_variable_that_cannot_be_followed_delays_nothing_and_is_named(
+def test_a_model_variable_that_cannot_be_used_delays_nothing_and_is_named(
     how: str, hub: Any, tmp_path: Path, face: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = checkpoint_files("mobilenetv2_224") if how == "other side" else checkpoint_files()
@@ -465,7 +471,7 @@ def test_a_variable_that_cannot_be_followed_delays_nothing_and_is_named(
             "slow": "still loading",
             "down": "cannot be reached",
             "broken": "not JSON",
-            "other side": "looks at 224 pixels",
+            "other side": "its input is 224 pixels",
         }.get(how, ""),
     )
     if how == "slow":
@@ -479,46 +485,47 @@ def test_a_variable_that_cannot_be_followed_delays_nothing_and_is_named(
             shutil.copytree(embedded_checkpoints()["native48"], tmp_path / parent / "mine")
         value, words = str(tmp_path / "x" / "mine"), "name two models"
         monkeypatch.setenv(MORE_VARIABLE, str(tmp_path / "y" / "mine"))
-    begun = time.monotonic()
+    started = time.monotonic()
     build_demo()
-    usual = time.monotonic() - begun
+    usual = time.monotonic() - started
     monkeypatch.setenv(ROLE_VARIABLES["native48"], value)
     shared_pool.cache_clear()
-    begun = time.monotonic()
+    started = time.monotonic()
     build_demo()
-    assert time.monotonic() - begun < usual + 3, "the Hub's answer takes 8 seconds"
+    assert time.monotonic() - started < usual + 3, "the Hub's answer takes 8 seconds"
     if how != "slow":
         with pytest.raises(CheckpointError):
             shared_pool().get(shared_pool().default("native48"), 60)
     html, faces = predict_html(face, None, True)
-    assert words in answer(html)
+    note = note_of(html)
+    assert words in note
     assert faces[0]["model"] == "native48"
-    assert "native48 answers" in answer(html)
-    assert how == "slow" or "EMOTION_HUB_NATIVE48" in answer(html)
+    assert "native48 is used" in note
+    assert how == "slow" or "EMOTION_HUB_NATIVE48" in note
     assert "/srv/private" not in html
     page, pairs = compare_html(face, "lanczos", True)
-    assert words in answer(page)
+    assert words in note_of(page)
     assert pairs[0]["native48"]["model"] == "native48"
     if how == "slow":
         shared_pool().get(ID, 30)
-        assert predict_html(face, None, True)[1][0]["model"] == ID, "it takes over when it is there"
+        assert predict_html(face, None, True)[1][0]["model"] == ID, "it is used as soon as it is loaded"
 
 
-# --- the tabs ---------------------------------------------------------------------------------------------------------------
+# --- the tabs
 
 
-def test_compare_takes_a_model_for_each_side_and_refuses_one_of_the_other(hub: Any, face: str) -> None:
+def test_the_compare_tab_takes_a_model_per_side_and_refuses_one_of_the_other_side(hub: Any, face: str) -> None:
     put(hub, ID, checkpoint_files(seed=4))
     shared_pool().get(ID, 30)
     page, pairs = compare_html(face, "lanczos", True, ID, "upscale224")
-    assert (pairs[0]["native48"]["model"], answer(page)) == (ID, "")
+    assert (pairs[0]["native48"]["model"], note_of(page)) == (ID, "")
     assert ID in page
     page, pairs = compare_html(face, "lanczos", True, "native48", ID)
     assert pairs[0]["upscale224"]["model"] == "upscale224"
-    assert f"{ID} looks at 48 pixels and belongs on the other side. upscale224 answers here." in answer(page)
+    assert f"The input of {ID} is 48 pixels, so it belongs on the other side. upscale224 is used here." in note_of(page)
 
 
-def test_explain_takes_any_model_and_both_defaults(hub: Any, face: str) -> None:
+def test_the_explain_tab_takes_any_model_and_both_defaults(hub: Any, face: str) -> None:
     put(hub, ID, checkpoint_files(seed=5))
     shared_pool().get(ID, 30)
     rest = (PREDICTED, NOTHING, 100, False, True)
@@ -528,16 +535,14 @@ def test_explain_takes_any_model_and_both_defaults(hub: Any, face: str) -> None:
     both = [a for _, a in explain_stream(face, ["gradcam"], BOTH, *rest) if isinstance(a, str)][-1]
     assert both.count('class="eh-card eh-why"') == 2
     missing = [a for _, a in explain_stream(face, ["gradcam"], "a/none", *rest) if isinstance(a, str)][-1]
-    assert "a/none" in answer(missing)
+    assert "a/none" in note_of(missing)
     assert 'data-model="native48"' in missing
     assert explain_json(face, "gradcam", ID, PREDICTED, NOTHING, 100, True)["model"] == ID
     with pytest.raises(gr.Error, match="no public model a/none"):
         explain_json(face, "gradcam", "a/none", PREDICTED, NOTHING, 100, True)
 
 
-def test_the_labels_offered_are_those_of_the_model(hub: Any) -> None:
-    from emotion_hub.ui.explain import _labels
-
+def test_the_label_fields_offer_the_labels_of_the_model(hub: Any) -> None:
     put(hub, ID, checkpoint_files(labels=("bored", "happy")))
     shared_pool().get(ID, 30)
     target, versus = _labels(ID, "sad", "happy")
@@ -545,7 +550,7 @@ def test_the_labels_offered_are_those_of_the_model(hub: Any) -> None:
     assert (versus["choices"], versus["value"]) == ([NOTHING, "bored", "happy"], "happy")
 
 
-def test_every_picker_takes_a_text_of_its_own_and_starts_with_its_roles_default(
+def test_every_picker_takes_custom_text_and_starts_with_its_roles_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mine"
@@ -564,7 +569,7 @@ def test_every_picker_takes_a_text_of_its_own_and_starts_with_its_roles_default(
     assert "mine" not in {value for _, value in pickers["compare-upscale224"].choices}
 
 
-# --- the card ---------------------------------------------------------------------------------------------------------------
+# --- model cards
 
 HOSTILE = """# Card
 <script>alert(1)</script>
@@ -574,7 +579,8 @@ HOSTILE = """# Card
 ![tracks you](https://evil.example/pixel.png)
 ![ref][r]
 
-[js](javascript:alert(1)) [data](data:text/html;base64,PHNjcmlwdD4=) [vb](vbscript:x) [file](file:///etc/passwd) <javascript:alert(1)>
+[js](javascript:alert(1)) [data](data:text/html;base64,PHNjcmlwdD4=) [vb](vbscript:x)
+[file](file:///etc/passwd) <javascript:alert(1)>
 [web](https://example.org/"onmouseover="alert(1))
 ${alert(1)} {{constructor}}
 
@@ -584,7 +590,7 @@ ${alert(1)} {{constructor}}
 """
 
 
-def test_a_strangers_card_is_text_and_links_to_web_pages() -> None:
+def test_an_untrusted_card_becomes_text_and_links_to_web_pages() -> None:
     from html.parser import HTMLParser
 
     tags: list[tuple[str, dict[str, str | None]]] = []
@@ -605,17 +611,17 @@ def test_a_strangers_card_is_text_and_links_to_web_pages() -> None:
     assert "&lt;script&gt;" in safe_markdown(HOSTILE)
 
 
-def test_a_card_without_its_renderer_is_shown_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "markdown_it", None)
+def test_a_card_without_markdown_it_is_shown_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "markdown_it", None)
     assert "<pre># Card\n&lt;script&gt;" in safe_markdown(HOSTILE)
 
 
-def test_long_and_nested_cards_are_cut_and_come_in_time() -> None:
-    begun = time.monotonic()
-    assert "The rest is left out here." in safe_markdown("> " * 100_000)
+def test_long_and_deeply_nested_cards_are_truncated_and_rendered_within_seconds() -> None:
+    started = time.monotonic()
+    assert "The rest is not shown here." in safe_markdown("> " * 100_000)
     safe_markdown("[" * 100_000)
     safe_markdown("*a " * 60_000)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -629,12 +635,12 @@ def test_long_and_nested_cards_are_cut_and_come_in_time() -> None:
         "!!python/object:os.system x",
     ],
 )
-def test_metadata_that_make_no_sense_are_no_figure(head: str, hub: Any) -> None:
+def test_invalid_metadata_of_a_card_give_no_accuracy(head: str, hub: Any) -> None:
     put(hub, ID, checkpoint_files(README_md=f"---\n{head}\n---\n# Hi\n"))
-    assert facts(ModelPool().get(ID, 30))["accuracy"] == "not measured yet"
+    assert model_facts(ModelPool().get(ID, 30))["accuracy"] == "not measured yet"
 
 
-def test_measured_figures_are_those_of_these_very_weights(hub: Any) -> None:
+def test_measured_figures_come_from_the_report_of_the_same_weights(hub: Any) -> None:
     files = checkpoint_files(README_md=CARD)
     report = {
         "accuracy": 0.7001,
@@ -645,13 +651,12 @@ def test_measured_figures_are_those_of_these_very_weights(hub: Any) -> None:
     for name, sha in (("a/right", hashlib.sha256(files[WEIGHTS_FILE]).hexdigest()), ("a/other", "0" * 64)):
         put(hub, name, {**files, "report.json": json.dumps({**report, "sha256": sha}).encode()})
     pool = ModelPool()
-    assert facts(pool.get("a/right", 30))["accuracy"] == "70.01% (test, n = 3,589)"
-    assert facts(pool.get("a/other", 30))["accuracy"] == "61.23% (says its card)"
+    assert model_facts(pool.get("a/right", 30))["accuracy"] == "70.01% (test, n = 3,589)"
+    assert model_facts(pool.get("a/other", 30))["accuracy"] == "61.23% (according to its card)"
     for name in embedded_checkpoints():
         measured = checkpoint_summary(name)["accuracy"]
-        assert facts(pool.get(name))["accuracy"].startswith(
-            "not measured" if measured is None else f"{measured:.2%} (test"
-        )
+        expected = "not measured" if measured is None else f"{measured:.2%} (test"
+        assert model_facts(pool.get(name))["accuracy"].startswith(expected)
 
 
 def test_a_report_of_the_same_weights_in_another_label_order_is_refused(hub: Any) -> None:

@@ -1,4 +1,7 @@
-"""Limits of one request to the demo, over HTTP: the demo alone and mounted beside the API. Nothing of a refused request stays on the disk."""
+"""Upload limits of the demo over HTTP, alone and mounted beside the API.
+
+After every refused request, no file of it is left on the disk.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ FORM = {"content-type": f"multipart/form-data; boundary={EDGE}"}
 
 
 class Demo:
-    """A running demo: `post` sends to an address of gradio's API, `files` are those in its upload folder."""
+    """A running demo: `post` sends to an address of gradio's API, `files` lists its upload folder."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url.rstrip("/"), folder
@@ -59,14 +62,15 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays(demo: Demo, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each test leaves the folder as it was, but for the one file that was accepted."""
+def no_leftover_files(demo: Demo, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test leaves the folder unchanged, except for the one file of an accepted request."""
     before = demo.files()
     yield
-    last = time.monotonic() + 5
-    while (left := demo.files() - before) and "accepted" not in request.node.name and time.monotonic() < last:
+    accepted = "accepted" in request.node.name
+    deadline = time.monotonic() + 5
+    while (left := demo.files() - before) and not accepted and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert "accepted" in request.node.name or not left
+    assert len(left) == 1 if accepted else not left
 
 
 def part(name: str, content: bytes = b"x", filename: str | None = None) -> bytes:
@@ -102,36 +106,36 @@ def test_a_second_file_is_refused(demo: Demo, count: int) -> None:
     )
 
 
-def test_two_large_files_are_refused_and_the_client_sees_why(demo: Demo) -> None:
+def test_two_large_files_are_refused_and_the_client_receives_the_reason(demo: Demo) -> None:
     body = part("files", bytes(6 * 2**20), "a.png") + part("files", bytes(6 * 2**20), "b.png") + END
     assert detail(demo.post(content=body, headers=FORM)) == (400, "Send one file per request.")
 
 
-def test_a_second_file_is_refused_wherever_its_header_is_cut(demo: Demo) -> None:
+def test_a_second_file_is_refused_when_its_header_is_split_across_chunks(demo: Demo) -> None:
     body = part("files", photo(), "a.png") + part("files", photo(), "b.png") + END
     pieces = (body[i : i + 37] for i in range(0, len(body), 37))
     assert detail(demo.post(content=pieces, headers=FORM)) == (400, "Send one file per request.")
 
 
-def test_a_file_larger_than_a_photo_may_be_is_refused(demo: Demo) -> None:
+def test_a_file_over_the_size_limit_of_a_photo_is_refused(demo: Demo) -> None:
     answer = demo.post(files={"files": ("a.png", bytes(MAX_BYTES + 1))})
-    assert (answer.status_code, "maximum allowed size" in answer.text) == (413, True)  # gradio's own words
+    assert (answer.status_code, "maximum allowed size" in answer.text) == (413, True)  # gradio's own message
 
 
-def test_a_body_that_is_announced_as_too_large_is_refused_before_it_comes(demo: Demo) -> None:
+def test_a_body_with_a_too_large_content_length_is_refused_before_it_is_received(demo: Demo) -> None:
     with socket.create_connection((urlsplit(demo.url).hostname, urlsplit(demo.url).port)) as line:
         line.settimeout(20)
         line.sendall(raw(demo, FORM | {"content-length": str(10**12)}))
         assert b" 413 " in line.recv(200)
 
 
-def test_a_field_without_end_is_not_collected(demo: Demo) -> None:
+def test_a_field_without_end_is_limited(demo: Demo) -> None:
     pieces = iter([part("x")[:-3], *[bytes(2**20)] * (MAX_BODY // 2**20 + 2)])
     assert detail(demo.post(content=pieces, headers=FORM))[0] == 413
 
 
 def test_a_large_json_body_is_refused(demo: Demo) -> None:
-    code, why = detail(
+    code, reason = detail(
         demo.post(
             "queue/join",
             content=b'{"data": ["' + b"A" * MAX_BODY + b'"]}',
@@ -139,7 +143,7 @@ def test_a_large_json_body_is_refused(demo: Demo) -> None:
         )
     )
     assert code == 413
-    assert "send one picture of up to 10 MB" in why
+    assert "send one picture of up to 10 MB" in reason
 
 
 @pytest.mark.parametrize(
@@ -154,25 +158,25 @@ def test_a_large_json_body_is_refused(demo: Demo) -> None:
     ],
     ids=["no end", "half a line", "another field", "no name", "many fields", "no form"],
 )
-def test_forms_that_gradio_would_leave_lying_are_refused(demo: Demo, body: bytes, words: str) -> None:
-    code, why = detail(demo.post(content=body, headers=FORM))
+def test_forms_whose_files_gradio_would_keep_are_refused(demo: Demo, body: bytes, words: str) -> None:
+    code, reason = detail(demo.post(content=body, headers=FORM))
     assert code == 400
-    assert words in why
+    assert words in reason
 
 
-def test_an_upload_that_breaks_off_leaves_no_file(demo: Demo) -> None:
+def test_an_interrupted_upload_leaves_no_file(demo: Demo) -> None:
     with socket.create_connection((urlsplit(demo.url).hostname, urlsplit(demo.url).port)) as line:
         line.sendall(raw(demo, FORM | {"content-length": "100000"}) + part("files", b"half of a photo" * 1000, "a.png"))
         time.sleep(0.5)
 
 
-def test_other_addresses_take_one_file_too(demo: Demo) -> None:
+def test_other_addresses_accept_one_file_too(demo: Demo) -> None:
     body = part("files", photo(), "a.png") + part("more", photo(), "b.png") + END
     assert detail(demo.post("component_server", content=body, headers=FORM)) == (400, "Send one file per request.")
 
 
 def raw(demo: Demo, headers: dict[str, str]) -> bytes:
-    """The head of a POST to the upload address."""
+    """The request line and headers of a POST to the upload address."""
     lines = [
         f"POST {urlsplit(demo.url).path}/gradio_api/upload HTTP/1.1",
         f"host: {urlsplit(demo.url).netloc}",

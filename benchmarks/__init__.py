@@ -1,1 +1,1 @@
-"""What the measured figures of this repository come from."""
+"""Benchmarks: scripts that measure the figures of this repository."""

@@ -1,14 +1,17 @@
-"""The claims that started this project, measured: VGG16 on the native 48-pixel face against VGG16 on its 224-pixel upscale, and EnhancedCNN against both.
+"""Measure the speed and memory claims of the project's source reports.
 
-Claimed of the native way: 22 times less memory an image (and as many more images a batch), 8.6 times faster preprocessing, 16 times faster inference, 29
-times fewer parameters, epochs 5 to 10 times faster; and of EnhancedCNN 97% fewer parameters, 90% less memory and 75% less training time than VGG16,
-and under 50 ms an image.
+The reports compare VGG16 on the native 48-pixel face with VGG16 on its 224-pixel upscale. They claim for 48
+pixels 22 times less memory per image (and as many more images per batch), 8.6 times faster preprocessing, 16
+times faster inference, 29 times fewer parameters and 5 to 10 times faster epochs. They claim for EnhancedCNN 97%
+fewer parameters, 90% less memory and 75% less training time than VGG16, and less than 50 ms per image.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,18 @@ NETWORKS = ("vgg16_48", "vgg16_224", "enhanced_cnn48", "emotion_cnn")
 
 
 def compare(rounds: int = 3, batch: int = 16) -> dict[str, Any]:
-    """Each network's parameters, bytes of one input, milliseconds to prepare and to answer one face, images a second in training, peak memory."""
-    face, found = drawn_face().convert("L"), {}
+    """Figures of each network, and milliseconds of each preprocessing.
+
+    Per network: parameters, bytes of one input, milliseconds of one forward pass, images per second in training,
+    and peak memory.
+    """
+    face = drawn_face().convert("L")
+    networks: dict[str, dict[str, Any]] = {}
     for name in NETWORKS:
         classifier = EmotionClassifier(name).eval()
         config = classifier.config.preprocess
         shape = (config.channels, config.size, config.size)
-        found[name] = {
+        networks[name] = {
             "parameters": classifier.num_parameters,
             "weights_without_unused": _used_parameters(classifier),
             "input_bytes": 4 * int(np.prod(shape)),
@@ -42,13 +50,12 @@ def compare(rounds: int = 3, batch: int = 16) -> dict[str, Any]:
         }
         del classifier
     prepare = {name: Preprocessor(PREPROCESSING[name]) for name in ("native48", "rgb48", "upscale224")}
-    preparing = in_turn({name: lambda p=p: p(face) for name, p in prepare.items()}, rounds, 50)
-    answering = {}
-    for name in NETWORKS:  # one at a time: VGG16 at 224 pixels alone holds half a gigabyte
+    preparing = in_turn({name: partial(p, face) for name, p in prepare.items()}, rounds, 50)
+    for name, row in networks.items():  # one network in memory at a time: VGG16 at 224 pixels takes half a gigabyte
         predictor = _predictor(name)
         pixels = predictor.preprocessor(face)[None]
-        answering[name] = in_turn({"one": lambda p=predictor, x=pixels: p.backend.logits(x)}, rounds, 5)["one"]
-    return {"networks": {n: {**row, "answer_ms": answering[n]} for n, row in found.items()}, "prepare_ms": preparing}
+        row["answer_ms"] = in_turn({"one": partial(predictor.backend.logits, pixels)}, rounds, 5)["one"]
+    return {"networks": networks, "prepare_ms": preparing}
 
 
 def _predictor(name: str) -> EmotionPredictor:
@@ -59,7 +66,10 @@ def _predictor(name: str) -> EmotionPredictor:
 
 
 def _used_parameters(classifier: EmotionClassifier) -> int:
-    """Weights a forward pass reaches: all of ours; torchvision's own classifier, which the claim of 29 counts, is not built at all."""
+    """Number of weights that a forward pass uses.
+
+    The claimed factor of 29 counts torchvision's own classifier of VGG16, which is not part of these networks.
+    """
     pixels = torch.zeros(1, classifier.config.preprocess.channels, *[classifier.config.preprocess.size] * 2)
     classifier.zero_grad()
     classifier(pixels).sum().backward()
@@ -67,7 +77,7 @@ def _used_parameters(classifier: EmotionClassifier) -> int:
 
 
 def _training_speed(name: str, batch: int, steps: int = 3) -> float:
-    """Images a second of forward, backward and an SGD step in float32; the first step is not counted."""
+    """Images per second of forward pass, backward pass and SGD step in float32; the first step is not counted."""
     classifier, step = _training_step(name, batch)
     step()
     ms = in_turn({"step": step}, 1, steps)["step"]
@@ -75,7 +85,7 @@ def _training_speed(name: str, batch: int, steps: int = 3) -> float:
     return 1000 * batch / ms
 
 
-def _training_step(name: str, batch: int):
+def _training_step(name: str, batch: int) -> tuple[EmotionClassifier, Callable[[], None]]:
     torch.manual_seed(0)
     classifier = EmotionClassifier(name).train()
     config = classifier.config.preprocess
@@ -92,44 +102,47 @@ def _training_step(name: str, batch: int):
 
 
 def peak_memory(name: str, batch: int) -> int:
-    """Bytes that two training steps add to a fresh process which has torch loaded: weights, gradients, momentum and activations."""
+    """Bytes that two training steps add to a new process that has loaded torch.
+
+    They are weights, gradients, momentum and activations.
+    """
     code = f"from benchmarks.claims import _report_memory; _report_memory({name!r}, {batch})"
     return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
 def _report_memory(name: str, batch: int) -> None:
-    before = _most_resident()
+    before = _peak_resident()
     _, step = _training_step(name, batch)
     step()
     step()
-    print(_most_resident() - before)
+    print(_peak_resident() - before)
 
 
-def _most_resident() -> int:
-    """Bytes this process has held at most; getrusage would give its parent's where that is more."""
+def _peak_resident() -> int:
+    """The most bytes that this process has held; getrusage would also count the memory of its parent."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
 
 def claims(measured: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each claim beside what was measured, and whether it holds: at least the claimed ratio, or at least the claimed saving."""
+    """Each claim with the measured value, and whether it holds: the claimed ratio or saving is reached."""
     nets, prepare = measured["networks"], measured["prepare_ms"]
     small, large, enhanced = nets["vgg16_48"], nets["vgg16_224"], nets["enhanced_cnn48"]
     rows = [
-        ("memory an input, 48 against 224, three channels each", 22, large["input_bytes"] / small["input_bytes"]),
-        ("memory an input, one channel at 48", 22, large["input_bytes"] / enhanced["input_bytes"]),
+        ("memory per input, 48 against 224, three channels each", 22, large["input_bytes"] / small["input_bytes"]),
+        ("memory per input, one channel at 48", 22, large["input_bytes"] / enhanced["input_bytes"]),
         ("memory of a training step of 16, VGG16 at 48", 22, large["training_memory_mb"] / small["training_memory_mb"]),
         ("preprocessing, native48 against upscale224", 8.6, prepare["upscale224"] / prepare["native48"]),
         ("inference, VGG16 at 48 against 224", 16, large["answer_ms"] / small["answer_ms"]),
         ("inference, EnhancedCNN at 48 against VGG16 at 224", 16, large["answer_ms"] / enhanced["answer_ms"]),
         ("parameters, VGG16 at 48 against 224", 29, large["weights_without_unused"] / small["weights_without_unused"]),
         (
-            "training images a second, VGG16 at 48 against 224",
+            "training images per second, VGG16 at 48 against 224",
             5,
             small["training_images_per_second"] / large["training_images_per_second"],
         ),
     ]
-    found = [
+    checked = [
         {"claim": what, "claimed": f"{claimed}×", "measured": f"{value:.1f}×", "holds": value >= 0.985 * claimed}
         for what, claimed, value in rows
     ]
@@ -146,16 +159,16 @@ def claims(measured: dict[str, Any]) -> list[dict[str, Any]]:
             1 - large["training_images_per_second"] / enhanced["training_images_per_second"],
         ),
     ]
-    # 97% of a count that includes 123.6 million weights nobody uses; of what is used it is less
-    found += [
+    # the claimed 97% counts 123.6 million weights of VGG16 that are unused; of the used weights, less is saved
+    checked += [
         {"claim": what, "claimed": f"{claimed:.0%}", "measured": f"{value:.1%}", "holds": value >= claimed}
         for what, claimed, value in savings
     ]
     slowest = enhanced["answer_ms"] + prepare["native48"]
     return [
-        *found,
+        *checked,
         {
-            "claim": "EnhancedCNN, milliseconds an image",
+            "claim": "EnhancedCNN, milliseconds per image",
             "claimed": "< 50",
             "measured": f"{slowest:.1f}",
             "holds": slowest < 50,

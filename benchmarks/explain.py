@@ -1,7 +1,10 @@
-"""What explanations cost, in one run: `python -m benchmarks.explain --json out.json`.
+"""Time of explanations relative to a forward pass, and thread safety.
 
-Medians on the embedded checkpoints and one drawn face (time does not depend on what a face shows): each method beside a plain forward pass of the
-same network, a sheet of all methods on both pipelines, and eight explanations from threads, whose maps must be those of one at a time.
+    python -m benchmarks.explain --json out.json
+
+Medians on the embedded checkpoints and one drawn face (the time does not depend on the content of a face): each
+method relative to a forward pass of the same network, a sheet of all methods on both checkpoints, and eight
+explanations in threads, whose maps must equal those of a sequential run.
 """
 
 from __future__ import annotations
@@ -16,12 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.timing import drawn_face, machine, median, write_json
+from benchmarks.timing import drawn_face, machine, median
 from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.explainers import METHODS, explain_face, list_methods
 from emotion_hub.explainers.overlay import sheet
 from emotion_hub.explainers.sheet import explain_all
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor
+from training.data.files import write_json
 
 __all__ = ["main", "measure", "threads_agree"]
 
@@ -35,54 +39,60 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     forward = median(lambda: predictor.backend.logits(pixels), 20 * repeats)
     methods = {}
     for method in list_methods(predictor):
-        options = {"samples": SAMPLES} if method == "lime" else {}
+        options: dict[str, Any] = {"samples": SAMPLES} if method == "lime" else {}
         explain_face(face, predictor, method, metrics="none", **options)
         count = repeats if method in ("lime", "shap") else 10 * repeats
-        own = statistics.median(
+        milliseconds = statistics.median(
             explain_face(face, predictor, method, metrics="none", **options).milliseconds for _ in range(count)
         )
-        methods[method] = {"milliseconds": round(own, 2), "forward_passes": round(own / forward, 2), **options}
+        methods[method] = {
+            "milliseconds": round(milliseconds, 2),
+            "forward_passes": round(milliseconds / forward, 2),
+            **options,
+        }
     return {"network": checkpoint_summary(name)["model"], "forward_ms": round(forward, 3), "methods": methods}
 
 
 def threads_agree(predictor: EmotionPredictor, threads: int = 8) -> dict[str, bool]:
-    """Whether explanations from threads are those of one at a time, and a prediction made meanwhile is unchanged, bit for bit."""
+    """Whether explanations in threads equal those of a sequential run, bit for bit.
+
+    Predictions made meanwhile must be unchanged too.
+    """
     face = drawn_face()
     names = [n for n in METHODS if n in list_methods(predictor)]
-    jobs = [(names[i % len(names)], predictor.labels.labels[i % len(predictor.labels)]) for i in range(threads)]
+    tasks = [(names[i % len(names)], predictor.labels.labels[i % len(predictor.labels)]) for i in range(threads)]
 
-    def run(job: tuple[str, str]) -> np.ndarray:
-        method, target = job
-        return explain_face(
-            face, predictor, method, target, metrics="none", **({"samples": 200} if method == "lime" else {})
-        ).heatmap
+    def run(task: tuple[str, str]) -> np.ndarray:
+        method, target = task
+        options: dict[str, Any] = {"samples": 200} if method == "lime" else {}
+        return explain_face(face, predictor, method, target, metrics="none", **options).heatmap
 
-    alone, before = [run(job) for job in jobs], predictor.predict_faces([face])[0].probs
+    sequential, probs = [run(task) for task in tasks], predictor.predict_faces([face])[0].probs
     with ThreadPoolExecutor(threads) as pool:
-        together = [pool.submit(run, job) for job in jobs]
-        meanwhile = [predictor.predict_faces([face])[0].probs for _ in range(20)]
-        maps = [job.result() for job in together]
-    same = all(np.array_equal(a, b) for a, b in zip(alone, maps, strict=True))
-    return {"maps_equal": same, "predictions_equal": all(probs == before for probs in meanwhile)}
+        futures = [pool.submit(run, task) for task in tasks]
+        concurrent_probs = [predictor.predict_faces([face])[0].probs for _ in range(20)]
+        maps = [future.result() for future in futures]
+    same = all(np.array_equal(a, b) for a, b in zip(sequential, maps, strict=True))
+    return {"maps_equal": same, "predictions_equal": all(row == probs for row in concurrent_probs)}
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Measure, print, and write the JSON where --json says; returns it."""
+    """Measure, print, and write the figures to --json; returns them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explain", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--repeats",
         type=int,
         default=5,
-        help="runs of the slow methods; the quick ones get ten times as many (default: 5)",
+        help="runs of the slow methods; fast methods run ten times as often (default: 5)",
     )
-    parser.add_argument("--threads", type=int, default=2, help="torch's threads (default: 2)")
-    parser.add_argument("--json", type=Path, help="write the result here")
+    parser.add_argument("--threads", type=int, default=2, help="threads for torch (default: 2)")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     checkpoints = {name: measure(name, args.repeats) for name in embedded_checkpoints()}
-    begun = time.perf_counter()
+    started = time.perf_counter()
     sheet(explain_all(drawn_face(), whole=True, samples=SAMPLES, metrics="fast"))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     result = {
         "machine": {**machine("torch"), "threads": args.threads},
         "checkpoints": checkpoints,
@@ -93,7 +103,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         print(f"{name} ({row['network']}): forward {row['forward_ms']:.2f} ms")
         for method, cost in row["methods"].items():
             print(
-                f"  {METHODS[method].title:12} {cost['milliseconds']:9.1f} ms  {cost['forward_passes']:8.1f} forward passes"
+                f"  {METHODS[method].title:12} {cost['milliseconds']:9.1f} ms  {cost['forward_passes']:8.1f} "
+                "forward passes"
             )
     print(f"a sheet of all methods on both pipelines: {seconds:.1f} s; from eight threads: {result['threads']}")
     if args.json:

@@ -1,7 +1,10 @@
-"""How much of a network's speed the real, augmented batches leave: `python -m benchmarks.feeding --recipe R.toml --json out.json`.
+"""Training speed with augmented batches, relative to random tensors.
 
-The same training step runs on ready random tensors and on batches as `training.data.batches` makes them (drawn faces, so no data is needed), in turns, and
-the medians are compared. Feeding is no limit when the share stays above .9.
+    python -m benchmarks.feeding --recipe R.toml --json out.json
+
+The same training step runs on prepared random tensors and on batches of `training.data.batches` (drawn faces, so
+that no data is needed). The two alternate, and medians are compared. Batches do not limit training while the
+share is above .9.
 """
 
 from __future__ import annotations
@@ -17,10 +20,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from benchmarks.timing import machine, write_json
+from benchmarks.timing import machine
 from emotion_hub.models import create_model
 from emotion_hub.preprocess import Preprocessor
 from training.data.batches import PlaneDataset
+from training.data.files import write_json
 from training.fit.optim import build_optimizer
 from training.fit.recipe import Recipe, load_recipe
 
@@ -28,7 +32,7 @@ __all__ = ["main", "measure"]
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, torch.Tensor], recipe: Recipe) -> None:
-    """One training step in bfloat16, as the trainer takes it."""
+    """One training step in bfloat16, as in the trainer."""
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(batch["pixel_values"].to(memory_format=torch.channels_last))
     loss = nn.functional.cross_entropy(logits.float(), batch["labels"], label_smoothing=recipe.label_smoothing)
@@ -38,7 +42,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, to
 
 
 def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, Any]:
-    """Images/s of both kinds of batch, a round each in turn, and the median share."""
+    """Images/s with both kinds of batches, which alternate in rounds, and the median share."""
     rng = np.random.default_rng(0)
     preprocessor = Preprocessor(recipe.training_preprocess)
     side, classes = preprocessor.config.size, len(recipe.labels)
@@ -46,7 +50,7 @@ def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, 
     planes = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
     targets = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, count)]
     faces = PlaneDataset(planes, targets, preprocessor, recipe.augmentation)
-    faces.set_epoch(recipe.epochs)  # full strength
+    faces.set_epoch(recipe.epochs)  # after any ramp: full strength
     loader = DataLoader(
         faces,
         recipe.batch_size,
@@ -63,22 +67,22 @@ def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, 
     optimizer = build_optimizer(model, recipe)
 
     def speed(batches: Iterator[dict[str, torch.Tensor]]) -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for batch in batches:
             step(model, optimizer, batch, recipe)
-        return count / (time.perf_counter() - begun)
+        return count / (time.perf_counter() - started)
 
     speed(iter(loader))  # warm up
-    random, fed = [], []
+    random, augmented = [], []
     for _ in range(rounds):
         random.append(speed(ready for _ in range(steps)))
-        fed.append(speed(iter(loader)))
-    shares = [f / r for f, r in zip(fed, random, strict=True)]
+        augmented.append(speed(iter(loader)))
+    shares = [a / r for a, r in zip(augmented, random, strict=True)]
     return {
         "recipe": recipe.name,
         "network": recipe.model,
         "random_images_per_second": round(float(np.median(random)), 1),
-        "fed_images_per_second": round(float(np.median(fed)), 1),
+        "fed_images_per_second": round(float(np.median(augmented)), 1),
         "share": round(float(np.median(shares)), 4),
         "shares": [round(s, 4) for s in shares],
         "steps": steps,
@@ -90,6 +94,7 @@ def measure(recipe: Recipe, steps: int, rounds: int, workers: int) -> dict[str, 
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Measure every recipe, print, and write the figures to --json; returns them."""
     parser = argparse.ArgumentParser(prog="benchmarks.feeding", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--recipe", required=True, action="append", help="a .toml file of training/runs/; may be repeated"
@@ -107,7 +112,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         rows.append(measure(load_recipe(path), args.steps, args.rounds, args.workers))
         row = rows[-1]
         print(
-            f"{row['recipe']}: {row['random_images_per_second']:.0f} images/s on random tensors, {row['fed_images_per_second']:.0f} fed: {row['share']:.1%}"
+            f"{row['recipe']}: {row['random_images_per_second']:.0f} images/s with random tensors, "
+            f"{row['fed_images_per_second']:.0f} with augmented batches: {row['share']:.1%}"
         )
     if args.json:
         write_json(args.json, rows)

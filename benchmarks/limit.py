@@ -1,7 +1,8 @@
-"""The machine's limit: its measured matrix-multiplication peak, and how near a network's arithmetic comes to it."""
+"""Matrix-multiplication peak of this machine, and a network's share of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,22 @@ __all__ = ["flops", "matmul_peak", "share_of_peak"]
 
 
 def matmul_peak(side: int = 2048, rounds: int = 4) -> dict[str, float]:
-    """GFLOP/s (a multiply-add is two) of a float32 product of two `side`-square matrices, by numpy, torch and ONNX Runtime, all threads; the median run."""
+    """GFLOP/s of a float32 product of two square matrices, with numpy, torch and ONNX Runtime, on all threads.
+
+    A multiply-add counts as two operations. `side` is the side of the matrices; the median run counts.
+    """
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((side, side), dtype=np.float32) for _ in range(2))
     x, y, session = torch.from_numpy(a), torch.from_numpy(b), _session()
-    runs = {"numpy": lambda: a @ b, "torch": lambda: x @ y, "ONNX Runtime": lambda: session.run(None, {"a": a, "b": b})}
+    runs: dict[str, Callable[[], object]] = {
+        "numpy": lambda: a @ b,
+        "torch": lambda: x @ y,
+        "ONNX Runtime": lambda: session.run(None, {"a": a, "b": b}),
+    }
     return {name: 2 * side**3 / (ms / 1000) / 1e9 for name, ms in in_turn(runs, rounds, 4).items()}
 
 
-def _session():
+def _session() -> Any:
     import onnx
 
     from emotion_hub.onnx.runtime import onnxruntime
@@ -38,7 +46,7 @@ def _session():
 
 
 def flops(classifier: EmotionClassifier) -> int:
-    """Floating-point operations of one face in convolutions and linear layers; a multiply-add is two."""
+    """Floating-point operations of one face in convolutions and linear layers; a multiply-add counts as two."""
     config = classifier.config.preprocess
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         classifier(torch.zeros(1, config.channels, config.size, config.size))
@@ -46,7 +54,7 @@ def flops(classifier: EmotionClassifier) -> int:
 
 
 def share_of_peak(classifier: EmotionClassifier, faces_per_second: float, peak: dict[str, float]) -> dict[str, Any]:
-    """GFLOP/s that `faces_per_second` mean, and their share of the highest peak."""
-    work = flops(classifier)
-    done = work * faces_per_second / 1e9
-    return {"mflop_a_face": work / 1e6, "gflops": done, "share": done / max(peak.values())}
+    """GFLOP/s at `faces_per_second`, and their share of the highest peak."""
+    per_face = flops(classifier)
+    gflops = per_face * faces_per_second / 1e9
+    return {"mflop_a_face": per_face / 1e6, "gflops": gflops, "share": gflops / max(peak.values())}

@@ -1,4 +1,4 @@
-"""What the demo's page weighs in Chromium beside an empty Gradio page: bytes transferred until it is still."""
+"""Bytes that the demo's page transfers in Chromium, and an empty Gradio page."""
 
 from __future__ import annotations
 
@@ -19,49 +19,56 @@ __all__ = ["page_weight"]
 ROOT = Path(__file__).parent.parent
 CHROMIUM = "/usr/bin/chromium"
 
-#: Seconds after which a page has loaded what it loads by itself.
-STILL = 6.0
+#: Seconds after which a page has finished loading.
+SETTLE_SECONDS = 6.0
 
 _LAUNCH = "from emotion_hub.ui import build_demo, launch_options\n"
 _EMPTY = (
     _LAUNCH
     + "import gradio as gr\nwith gr.Blocks(analytics_enabled=False) as page: pass\npage.launch(**launch_options())"
 )
-_BARE = (
-    "from emotion_hub.ui import compare, explain, predict\n"
-    "for tab in (compare, explain, predict): tab.example_photos = lambda photo: None\n"
+_WITHOUT_EXAMPLES = (
+    "from emotion_hub.ui import compare, explain_tab, predict\n"
+    "for tab in (compare, explain_tab, predict): tab.example_photos = lambda photo: None\n"
     + _LAUNCH
     + "build_demo().launch(**launch_options())"
 )
-PAGES = {"empty": _EMPTY, "without_examples": _BARE, "demo": _LAUNCH + "build_demo().launch(**launch_options())"}
+PAGES = {
+    "empty": _EMPTY,
+    "without_examples": _WITHOUT_EXAMPLES,
+    "demo": _LAUNCH + "build_demo().launch(**launch_options())",
+}
 
 
 def page_weight() -> dict[str, int]:
-    """{page: bytes as transferred}: of an empty page, of the demo without its example photos, and of the demo. Raises RuntimeError without Chromium."""
+    """{page: bytes transferred} of an empty page, the demo without its example photos, and the demo.
+
+    Raises RuntimeError without Chromium.
+    """
     if not Path(CHROMIUM).is_file():
-        raise RuntimeError(f"weighing pages needs {CHROMIUM}: apt-get install chromium")
+        raise RuntimeError(f"measuring pages needs {CHROMIUM}: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         try:
-            return {name: _weigh(browser, code) for name, code in PAGES.items()}
+            return {name: _transferred(browser, code) for name, code in PAGES.items()}
         finally:
             browser.close()
 
 
-def _weigh(browser: Any, code: str) -> int:
+def _transferred(browser: Any, code: str) -> int:
     with _served(code) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
         network = context.new_cdp_session(page)
         network.send("Network.enable")
-        taken: list[int] = []
-        network.on("Network.loadingFinished", lambda event: taken.append(int(event["encodedDataLength"])))
+        sizes: list[int] = []
+        network.on("Network.loadingFinished", lambda event: sizes.append(int(event["encodedDataLength"])))
         page.goto(url)
-        page.wait_for_timeout(STILL * 1000)
+        page.wait_for_timeout(SETTLE_SECONDS * 1000)
         context.close()
-    return sum(taken)
+    return sum(sizes)
 
 
 @contextmanager
@@ -90,7 +97,7 @@ def _served(code: str) -> Iterator[str]:
                 except OSError:
                     time.sleep(0.2)
             else:
-                raise RuntimeError("the page was not served within a minute; run it by hand and look")
+                raise RuntimeError("the page was not served within a minute; run its code in Python to see why")
             yield url
         finally:
             server.terminate()

@@ -1,4 +1,7 @@
-"""Environments of other projects: Python's by `venv` and pip, Node's by npm, each with exactly the packages its file of pins names."""
+"""Environments of peer projects: venv and pip for Python, npm for Node.
+
+Each gets exactly the packages in its file of pins.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +9,74 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PeerError", "call", "worker_command"]
+__all__ = ["PeerError", "call", "limited_cores", "worker_command"]
 
-SECONDS = 3600
+#: Most seconds that a command may take.
+TIMEOUT = 3600
 
 
 class PeerError(Exception):
-    """Why a peer has no figures."""
+    """Reason why a peer has no figures."""
 
 
-def worker_command(script: Path, pins: Path | None, place: Path) -> list[str]:
-    """The command that runs a worker, once the environment in `place` holds the pins; without pins it is this interpreter.
+def worker_command(script: Path, pins: Path | None, folder: Path) -> list[str]:
+    """The command that runs a worker, after its environment in `folder` was installed; without pins, this interpreter.
 
-    An environment is made once: it is made anew when the pins change, or when its making was cut short. Raises PeerError with the reason and, where a
-    program of the system is missing, the command that installs it.
+    An environment is installed again when the pins changed or an installation was interrupted. Raises PeerError
+    with the reason and, for a missing program, the command that installs it.
     """
-    node = script.suffix == ".js"
-    if node and not (shutil.which("node") and shutil.which("npm")):
-        raise PeerError("Node is missing: apt-get install -y nodejs npm, then run this again")
-    python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
-    stamp = place / "installed"
+    node = shutil.which("node") if script.suffix == ".js" else None
+    if script.suffix == ".js" and not (node and shutil.which("npm")):
+        raise PeerError("Node is missing: run apt-get install -y nodejs npm, then this command again")
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    stamp = folder / "installed"
     if pins is not None and not (stamp.is_file() and stamp.read_text() == pins.read_text()):
-        print(f"installing {pins.name} into {place} ...", flush=True)
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        print(f"installing {pins.name} into {folder} ...", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         if node:
-            shutil.copyfile(pins, place / "package.json")
-            call(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"], "npm install", cwd=place)
+            shutil.copyfile(pins, folder / "package.json")
+            call(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"], "npm install", cwd=folder)
         else:
-            call([sys.executable, "-m", "venv", str(place)], "python -m venv")
-            call(
-                [str(python), "-m", "pip", "install", "--no-deps", "-r", str(pins)], "pip install"
-            )  # the file names every package
+            call([sys.executable, "-m", "venv", str(folder)], "python -m venv")
+            # --no-deps: the file of pins names every package
+            call([str(python), "-m", "pip", "install", "--no-deps", "-r", str(pins)], "pip install")
         stamp.write_text(pins.read_text())
-    os.environ.setdefault(
-        "ORT_DISABLE_TELEMETRY", "1"
-    )  # workers inherit it; they import ONNX Runtime without emotion_hub
-    return [shutil.which("node") if node else str(python) if pins else sys.executable, str(script)]
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for workers, which import ONNX Runtime without emotion_hub
+    program = sys.executable
+    if node:
+        program = node
+    elif pins is not None:
+        program = str(python)
+    return [program, str(script)]
 
 
 def call(command: list[str], what: str, **options: Any) -> None:
-    """Run it, quietly; raises PeerError with what it complained of when it fails or takes more than an hour."""
+    """Run a command without output; raises PeerError with its error when it fails or takes more than an hour."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, **options)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, **options)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PeerError(f"{what}: {error}") from error
     if done.returncode:
-        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        complaints = [line for line in said if "error" in line.lower()] or said
-        raise PeerError(
-            f"{what} ended with {done.returncode}: {complaints[-1][:300] if complaints else 'it said nothing'}"
-        )
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        errors = [line for line in lines if "error" in line.lower()] or lines or ["no output"]
+        raise PeerError(f"{what} ended with {done.returncode}: {errors[-1][:300]}")
+
+
+@contextmanager
+def limited_cores(count: int) -> Iterator[int]:
+    """Context that limits this process and its children to `count` cores; yields their number."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield os.cpu_count() or 1
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(cores)[:count])
+    try:
+        yield len(os.sched_getaffinity(0))
+    finally:
+        os.sched_setaffinity(0, cores)

@@ -1,4 +1,9 @@
-"""All speed figures in one run: `python -m benchmarks.run --json` writes benchmarks/results/run.json, its drawing, and README's table."""
+"""Measure all speed figures in one run, and write README's tables.
+
+    python -m benchmarks.run --json
+
+writes benchmarks/results/run.json and its drawing; `--readme` also writes the tables.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +14,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import claims as seeds
-from benchmarks import limit, stages, startup
+from benchmarks import claims, limit, stages, startup
 from benchmarks.commands import commands
 from benchmarks.page import page_weight
 from benchmarks.table import draw, write_readme
-from benchmarks.timing import machine, write_json
+from benchmarks.timing import machine
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
 from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx.export import STORAGE, export_onnx
 from emotion_hub.onnx.files import onnx_file
+from training.data.files import write_json
 
 __all__ = ["PARTS", "main"]
 
@@ -38,26 +43,27 @@ def _photo(args: argparse.Namespace) -> dict[str, Any]:
 
 def _batches(args: argparse.Namespace) -> dict[str, Any]:
     peak = limit.matmul_peak()
-    found: dict[str, Any] = {"matmul_gflops": peak}
+    rows: dict[str, Any] = {"matmul_gflops": peak}
     for name in embedded_checkpoints():
         row = stages.batches(name)
-        found[name] = row | {
-            "limit": limit.share_of_peak(EmotionClassifier.from_pretrained(name), row["faces_per_second"]["bare"], peak)
-        }
-    return found
+        classifier, speed = EmotionClassifier.from_pretrained(name), row["faces_per_second"]["bare"]
+        rows[name] = row | {"limit": limit.share_of_peak(classifier, speed, peak)}
+    return rows
 
 
 def _storages(args: argparse.Namespace) -> dict[str, Any]:
-    found = {}
+    rows = {}
     for name in embedded_checkpoints():
         classifier, weights = EmotionClassifier.from_pretrained(name), resolve_file(name, WEIGHTS_FILE)
         with tempfile.TemporaryDirectory() as folder:
             paths = {
-                s: export_onnx(classifier, Path(folder) / f"{s}.onnx", storage=s, weights_file=weights).path
-                for s in STORAGE
+                storage: export_onnx(
+                    classifier, Path(folder) / f"{storage}.onnx", storage=storage, weights_file=weights
+                ).path
+                for storage in STORAGE
             }
-            found[name] = stages.storages({**paths, "int8": onnx_file(name, int8=True)})
-    return found
+            rows[name] = stages.storages({**paths, "int8": onnx_file(name, int8=True)})
+    return rows
 
 
 def _startup(args: argparse.Namespace) -> dict[str, Any]:
@@ -67,12 +73,12 @@ def _startup(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _seeds(args: argparse.Namespace) -> dict[str, Any]:
-    measured = seeds.compare()
-    return {**measured, "claims": seeds.claims(measured)}
+def _claims(args: argparse.Namespace) -> dict[str, Any]:
+    measured = claims.compare()
+    return {**measured, "claims": claims.claims(measured)}
 
 
-#: What can be measured, in this order; each part alone by `--only`.
+#: The parts of the report, in the order of measurement. "seeds" are the claims of the project's source reports.
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "faces": _faces,
     "photo": _photo,
@@ -81,12 +87,16 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "startup": _startup,
     "commands": lambda args: commands(),
     "page": lambda args: page_weight(),
-    "seeds": _seeds,
+    "seeds": _claims,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """The whole report. Parts that are not asked for keep the figures of the file that is there, when it comes from this processor."""
+    """The whole report.
+
+    Parts that are not selected with --only keep their figures in the existing file, if it is from the same
+    processor.
+    """
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--json",
@@ -101,19 +111,20 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--yunet", type=Path, metavar="FILE", default=MODEL_FILE, help="another YuNet file (default: the packaged one)"
     )
-    parser.add_argument("--readme", action="store_true", help="write README's table from the figures")
+    parser.add_argument("--readme", action="store_true", help="write README's tables from the figures")
     args = parser.parse_args(argv)
     here = machine(*PACKAGES)
     earlier = json.loads(args.json.read_text()) if args.json and args.json.is_file() else {}
     if args.only and earlier and earlier["machine"]["processor"] != here["processor"]:
         raise InputError(
-            f"{args.json} was measured on {earlier['machine']['processor']}, this is {here['processor']}: leave --only out and measure all of it"
+            f"{args.json} was measured on {earlier['machine']['processor']}, this is {here['processor']}: leave --only "
+            "out and measure all parts"
         )
     report = {"machine": here, **{name: part for name, part in earlier.items() if name in PARTS and args.only}}
     for name in args.only or PARTS:
         print(f"measuring {name} ...", flush=True)
         report[name] = PARTS[name](args)
-        if args.json:  # at once: what is measured is not lost to a failure of what follows
+        if args.json:  # after each part, so that a later failure loses nothing
             write_json(args.json, report)
     if args.json and set(PARTS) <= set(report):
         draw(report, args.json.with_name("stages.png"))

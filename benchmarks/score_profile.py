@@ -1,9 +1,12 @@
-"""Where the time of `score` on photos of 1 to 12 megapixels goes: `python -m benchmarks.score_profile --photos 300 --json out.json`.
+"""Profile of batch prediction on photos: time per stage, by decoding mode.
 
-Photos are composed from packaged example faces on drawn backgrounds: faces of 30, 14 and 5 % of the long side, and no face, at seven sizes each. These
-distinct files are linked under as many names as photos are asked for. `score` runs on them with reduced JPEG decoding and with full decoding in turns,
-with clocks around its stages. Stages are wall time and overlap, so they add up to the total only roughly; processor time is that of the whole run, which
-depends less on what else the machine does.
+    python -m benchmarks.score_profile --photos 300 --json out.json
+
+Photos of 1 to 12 megapixels are composed from packaged example faces on drawn backgrounds: faces of 30, 14 and 5
+% of the longer side, and no face, at seven sizes each. These distinct files are linked under as many names as
+photos are needed. `predict_many` runs on them with reduced and with full JPEG decoding, alternating, with clocks
+around its stages. Stages are wall time and overlap, so that they only roughly add up to the total. Processor time
+is that of the whole run, which depends less on other processes.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from benchmarks.timing import machine, write_json
+from benchmarks.timing import machine
 from emotion_hub.batch import BatchSummary, formats, photos, predict_many
 from emotion_hub.batch import worker as work
 from emotion_hub.batch.parts import Parts
@@ -34,6 +37,7 @@ from emotion_hub.detectors import YuNetDetector
 from emotion_hub.examples import example_path
 from emotion_hub.faces import find_faces
 from emotion_hub.images import load_image
+from training.data.files import write_json
 
 __all__ = ["draw_photos", "main", "measure"]
 
@@ -47,11 +51,11 @@ EXAMPLES = ("astronaut", "grace_hopper")
 
 
 def draw_photos(folder: Path, count: int) -> list[dict[str, Any]]:
-    """Write `count` JPEG files of quality 90, of which every 28 differ; return what each of those 28 is."""
+    """Write `count` JPEG files of quality 90, of which up to 28 are distinct; returns descriptions of these."""
     rng = np.random.default_rng(0)
     examples = [load_image(example_path(name)) for name in EXAMPLES]
     faces = [find_faces(example, YuNetDetector())[0].bbox for example in examples]
-    made = []
+    photos_made = []
     for number, (share, size) in enumerate(islice(product(SHARES, SIZES), count)):
         long = round((size * 1e6 * 4 / 3) ** 0.5)
         small = Image.fromarray(rng.integers(60, 200, (9, 12, 3), dtype=np.uint8))
@@ -59,29 +63,25 @@ def draw_photos(folder: Path, count: int) -> list[dict[str, Any]]:
         if share is not None:
             example, (left, top, right, bottom) = examples[number % len(examples)], faces[number % len(examples)]
             scale = share * long / (bottom - top)
-            larger = example.resize(
-                (round(example.width * scale), round(example.height * scale)), Image.Resampling.BICUBIC
-            )
-            photo.paste(
-                larger,
-                (
-                    round(photo.width / 2 - scale * (left + right) / 2),
-                    round(photo.height / 2 - scale * (top + bottom) / 2),
-                ),
-            )
-        pixels = np.asarray(photo, dtype=np.float32) + rng.normal(0, 3, (photo.height, photo.width, 1)).astype(
-            np.float32
-        )
+            size_in_photo = (round(example.width * scale), round(example.height * scale))
+            x = round(photo.width / 2 - scale * (left + right) / 2)
+            y = round(photo.height / 2 - scale * (top + bottom) / 2)
+            photo.paste(example.resize(size_in_photo, Image.Resampling.BICUBIC), (x, y))
+        noise = rng.normal(0, 3, (photo.height, photo.width, 1)).astype(np.float32)
+        pixels = np.asarray(photo, dtype=np.float32) + noise
         path = folder / f"{number:06d}.jpg"
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, "JPEG", quality=90)
-        made.append({"pixels": list(photo.size), "face_share": share, "bytes": path.stat().st_size})
-    for number, first in zip(range(len(made), count), cycle(range(len(made))), strict=False):
+        photos_made.append({"pixels": list(photo.size), "face_share": share, "bytes": path.stat().st_size})
+    for number, first in zip(range(len(photos_made), count), cycle(range(len(photos_made))), strict=False):
         os.link(folder / f"{first:06d}.jpg", folder / f"{number:06d}.jpg")
-    return made
+    return photos_made
 
 
 class Clocks:
-    """Seconds that functions took without the clocked ones they called, summed by name over all threads; `cpu` is the processor time of the whole run."""
+    """Seconds of functions, without the clocked functions they call, summed by name over all threads.
+
+    `cpu` is the processor time of the whole run.
+    """
 
     def __init__(self) -> None:
         self.cpu = 0.0
@@ -91,24 +91,26 @@ class Clocks:
         self._lock = threading.Lock()
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` with a clock."""
+
         def timed(*args: Any, **options: Any) -> Any:
             outer, self._inner.seconds = getattr(self._inner, "seconds", 0.0), 0.0
             started = time.perf_counter()
             try:
                 return function(*args, **options)
             finally:
-                took = time.perf_counter() - started
+                elapsed = time.perf_counter() - started
                 with self._lock:
-                    self.seconds[name] += took - self._inner.seconds
+                    self.seconds[name] += elapsed - self._inner.seconds
                     self.calls[name] += 1
-                self._inner.seconds = outer + took
+                self._inner.seconds = outer + elapsed
 
         return timed
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Clocks around the stages of `score` while the context lasts."""
-        places = [
+        """Context with clocks around the stages of `predict_many`."""
+        clocked = [
             (photos, "load_image", "decode"),
             (photos, "load_reduced", "decode"),
             (YuNetDetector, "detect", "detect"),
@@ -120,50 +122,63 @@ class Clocks:
             (Parts, "merge", "writing"),
         ]
         with ExitStack() as stack:
-            for owner, attribute, name in places:
+            for owner, attribute, name in clocked:
                 stack.enter_context(patch.object(owner, attribute, self.around(name, getattr(owner, attribute))))
             yield
 
     def stages(self, count: int) -> dict[str, float]:
-        """Milliseconds per photo."""
+        """Milliseconds per photo of each stage."""
         return {name: round(1000 * self.seconds[name] / count, 3) for name in STAGES}
 
 
 def measure(count: int, model: str = "native48", workers: int = 1, rounds: int = 1) -> dict[str, Any]:
-    """Seconds and stages of both ways of decoding, and how far their results differ."""
+    """Seconds and stages of both decoding modes, and the differences of their results."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "photos"
         folder.mkdir()
-        made = draw_photos(folder, count)
+        distinct = draw_photos(folder, count)
 
         def run(full_decode: bool, out: Path) -> tuple[BatchSummary, Clocks]:
             clocks, started = Clocks(), time.process_time()
             with clocks.running():
-                options = {"models": [model], "backend": "onnx", "workers": workers, "full_decode": full_decode}
-                summary = predict_many(folder, out, restart=True, progress=True, **options)
+                summary = predict_many(
+                    folder,
+                    out,
+                    models=[model],
+                    backend="onnx",
+                    workers=workers,
+                    full_decode=full_decode,
+                    restart=True,
+                    progress=True,
+                )
             clocks.cpu = time.process_time() - started
             return summary, clocks
 
-        ways = {"reduced": False, "full": True}
-        outs = {way: Path(name) / f"{way}.csv" for way in ways}
-        runs: dict[str, list[tuple[BatchSummary, Clocks]]] = {way: [] for way in ways}
+        modes = {"reduced": False, "full": True}
+        outs = {mode: Path(name) / f"{mode}.csv" for mode in modes}
+        runs: dict[str, list[tuple[BatchSummary, Clocks]]] = {mode: [] for mode in modes}
         for _ in range(rounds):
-            for way, full_decode in ways.items():
-                runs[way].append(run(full_decode, outs[way]))
+            for mode, full_decode in modes.items():
+                runs[mode].append(run(full_decode, outs[mode]))
         differences = _differences(outs["reduced"], outs["full"])
-    found = {way: _figures(of_way, count) for way, of_way in runs.items()}
+    figures = {mode: _figures(of_mode, count) for mode, of_mode in runs.items()}
+    full, reduced = figures["full"], figures["reduced"]
     gains = {
-        "speedup": round(found["full"]["seconds"] / found["reduced"]["seconds"], 3),
-        "cpu_speedup": round(
-            found["full"]["cpu_milliseconds_per_photo"] / found["reduced"]["cpu_milliseconds_per_photo"], 3
-        ),
+        "speedup": round(full["seconds"] / reduced["seconds"], 3),
+        "cpu_speedup": round(full["cpu_milliseconds_per_photo"] / reduced["cpu_milliseconds_per_photo"], 3),
     }
-    settings = {"model": model, "photos": count, "workers": workers, "rounds": rounds, "distinct": made}
-    return {**settings, "runs": found, **gains, "differences": differences, "machine": machine("onnxruntime", "pillow")}
+    settings = {"model": model, "photos": count, "workers": workers, "rounds": rounds, "distinct": distinct}
+    return {
+        **settings,
+        "runs": figures,
+        **gains,
+        "differences": differences,
+        "machine": machine("onnxruntime", "pillow"),
+    }
 
 
 def _figures(runs: list[tuple[BatchSummary, Clocks]], count: int) -> dict[str, Any]:
-    """Of the median run."""
+    """Figures of the median run."""
     summary, clocks = sorted(runs, key=lambda run: run[0].seconds)[(len(runs) - 1) // 2]
     return {
         "seconds": summary.seconds,
@@ -176,20 +191,18 @@ def _figures(runs: list[tuple[BatchSummary, Clocks]], count: int) -> dict[str, A
 
 
 def _differences(reduced: Path, full: Path) -> dict[str, Any]:
-    """Between two results: photos with another number of faces, and of the other photos' faces the changed labels and probabilities."""
+    """Differences of two results: photos with another number of faces; changes of labels and probabilities."""
     tables = []
     for path in (reduced, full):
         with path.open(newline="", encoding="utf-8") as file:
             tables.append({(row["picture"], row["face"]): row for row in csv.DictReader(file)})
     first, second = tables
-    counts = {(key[0], row["faces"]) for key, row in first.items()} ^ {
-        (key[0], row["faces"]) for key, row in second.items()
-    }
-    other = {picture for picture, _ in counts}
-    faces = [(first[key], second[key]) for key in first if key[0] not in other and first[key]["label"]]
+    counts = [{(key[0], row["faces"]) for key, row in table.items()} for table in tables]
+    changed = {picture for picture, _ in counts[0] ^ counts[1]}
+    faces = [(first[key], second[key]) for key in first if key[0] not in changed and first[key]["label"]]
     changes = [max(abs(float(a[name]) - float(b[name])) for name in a if name.startswith("prob_")) for a, b in faces]
     return {
-        "photos_with_another_face_count": len(other),
+        "photos_with_another_face_count": len(changed),
         "faces": len(faces),
         "labels_changed": sum(a["label"] != b["label"] for a, b in faces),
         "median_probability_change": round(statistics.median(changes), 4) if changes else None,
@@ -198,26 +211,29 @@ def _differences(reduced: Path, full: Path) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Measure, print, and write the figures to --json; returns them."""
     parser = argparse.ArgumentParser(prog="benchmarks.score_profile", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="native48", help="embedded name, folder or Hub id (default: native48)")
-    parser.add_argument("--photos", type=int, default=300, help="how many photos (default: 300)")
+    parser.add_argument("--photos", type=int, default=300, help="number of photos (default: 300)")
     parser.add_argument("--workers", type=int, default=1, help="threads that read photos (default: 1)")
-    parser.add_argument(
-        "--rounds", type=int, default=1, help="runs of each way, of which the median counts (default: 1)"
-    )
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each mode; the median counts (default: 1)")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args(argv)
-    found = measure(args.photos, args.model, args.workers, args.rounds)
-    for way, run in found["runs"].items():
+    figures = measure(args.photos, args.model, args.workers, args.rounds)
+    for mode, run in figures["runs"].items():
         stages = ", ".join(f"{name} {ms:.1f}" for name, ms in run["milliseconds_per_photo"].items())
-        speed = f"{run['photos_per_second']:.1f} photos/s, {run['cpu_milliseconds_per_photo']:.1f} ms of processor time per photo"
-        print(f"{way}: {speed}, {run['decoded_again']} of {found['photos']} decoded again; ms per photo: {stages}")
+        cpu = f"{run['cpu_milliseconds_per_photo']:.1f} ms of processor time per photo"
+        print(
+            f"{mode}: {run['photos_per_second']:.1f} photos/s, {cpu}, {run['decoded_again']} of {figures['photos']} "
+            f"decoded again; ms per photo: {stages}"
+        )
     print(
-        f"reduced decoding is {found['speedup']:.2f} times as fast, {found['cpu_speedup']:.2f} by processor time; differences: {found['differences']}"
+        f"speedup of reduced decoding: {figures['speedup']:.2f}, by processor time {figures['cpu_speedup']:.2f}; "
+        f"differences: {figures['differences']}"
     )
     if args.json:
-        write_json(args.json, found)
-    return found
+        write_json(args.json, figures)
+    return figures
 
 
 if __name__ == "__main__":

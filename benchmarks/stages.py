@@ -1,4 +1,4 @@
-"""What each stage of a prediction costs, for both pipelines, through torch and ONNX Runtime, one face at a time and in batches."""
+"""Time of each stage of a prediction, for single faces, batches and photos."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from benchmarks.timing import drawn_face, in_turn, median, png
 from emotion_hub.backend_names import BACKENDS
+from emotion_hub.backends import OnnxBackend
 from emotion_hub.detectors import YuNetDetector
 from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.examples import example_path
@@ -28,31 +29,31 @@ BATCH = 64
 
 
 def ready_face(name: str, rounds: int = 10, repeats: int = 20, threads: int | None = None) -> dict[str, Any]:
-    """A ready 48-pixel PNG, bytes to probabilities by each backend: milliseconds of the whole, of its stages, and of a bare call of the same network.
+    """Milliseconds for a 48-pixel PNG by each backend: total, stages, and a bare call of the network.
 
-    `threads` are ONNX Runtime's, by default the machine's cores.
+    `threads` are those of ONNX Runtime, by default all cores.
     """
-    content, face = png(drawn_face().convert("L")), drawn_face().convert("L")
-    found: dict[str, Any] = {}
+    face = drawn_face().convert("L")
+    content = png(face)
+    times: dict[str, Any] = {}
     for backend in BACKENDS:
         predictor = EmotionPredictor.from_pretrained(name, backend=backend, threads=threads)
         pixels = predictor.preprocessor(face)[None]
-        runs = {
-            "total": lambda p=predictor: p.predict(content, whole=True),
-            "decode": lambda: load_image(content),
-            "preprocess": lambda p=predictor: p.preprocessor(face),
-            "model": lambda p=predictor, x=pixels: p.backend.logits(x),
+        runs: dict[str, Callable[[], object]] = {
+            "total": partial(predictor.predict, content, whole=True),
+            "decode": partial(load_image, content),
+            "preprocess": partial(predictor.preprocessor, face),
+            "model": partial(predictor.backend.logits, pixels),
         }
-        if backend != "torch":
-            session = predictor.backend.session
-            runs["bare"] = lambda s=session, x=pixels: s.run([OUTPUT], {INPUT: x})
-        found[backend] = in_turn(runs, rounds, repeats)
-    found["total_over_bare"] = found["onnx"]["total"] / found["onnx"]["bare"]
-    return found
+        if isinstance(predictor.backend, OnnxBackend):
+            runs["bare"] = partial(predictor.backend.session.run, [OUTPUT], {INPUT: pixels})
+        times[backend] = in_turn(runs, rounds, repeats)
+    times["total_over_bare"] = times["onnx"]["total"] / times["onnx"]["bare"]
+    return times
 
 
 def photo_stages(names: list[str], yunet: Path = MODEL_FILE, repeats: int = 5) -> dict[str, Any]:
-    """A whole photo of 512 pixels: milliseconds to decode it, to find its face with YuNet, to cut it out, and each network's stages."""
+    """Milliseconds for a photo of 512 pixels: decoding, detection with YuNet, crop, and each network's stages."""
     content = example_path("astronaut").read_bytes()
     photo = load_image(content)
     detector = YuNetDetector(yunet)
@@ -62,9 +63,9 @@ def photo_stages(names: list[str], yunet: Path = MODEL_FILE, repeats: int = 5) -
         f"detect, {detector.name}": lambda: detector.detect(photo),
         "crop": lambda: photo.crop(face.bbox).load(),
     }
-    found = in_turn(runs, 3, repeats)
+    times = in_turn(runs, 3, repeats)
 
-    def opened(name: str) -> dict[str, Callable[[], object]]:
+    def load(name: str) -> dict[str, Callable[[], object]]:
         predictor = EmotionPredictor.from_pretrained(name, backend="onnx")
         pixels = predictor.preprocessor(face.image)[None]
         return {
@@ -72,65 +73,73 @@ def photo_stages(names: list[str], yunet: Path = MODEL_FILE, repeats: int = 5) -
             f"model, {name}": lambda: predictor.backend.logits(pixels),
         }
 
-    for stages in _alone({name: partial(opened, name) for name in names}, 3, 4 * repeats).values():
-        found |= stages
-    return {"pixels": list(photo.size), "milliseconds": found}
+    for stages in _one_at_a_time({name: partial(load, name) for name in names}, 3, 4 * repeats).values():
+        times |= stages
+    return {"pixels": list(photo.size), "milliseconds": times}
 
 
 def batches(name: str, rounds: int = 5, threads: int | None = None) -> dict[str, Any]:
-    """Faces a second in batches of 64: `predict_batch` on decoded faces, torch, and a bare ONNX Runtime loop on as many threads, alternating."""
-    made = faces(4 * BATCH)
+    """Faces per second in batches of 64: `predict_batch`, the same with torch, and a bare ONNX Runtime loop.
+
+    All use the same number of threads, and alternate.
+    """
+    images = faces(4 * BATCH)
     onnx, torch = (
         EmotionPredictor.from_pretrained(name, backend=backend, threads=threads) for backend in ("onnx", "torch")
     )
-    pixels = onnx.preprocessor.batch(made[:BATCH])
+    pixels = onnx.preprocessor.batch(images[:BATCH])
+    assert isinstance(onnx.backend, OnnxBackend)
     session = onnx.backend.session
 
     def bare() -> None:
-        for _ in range(len(made) // BATCH):
+        for _ in range(len(images) // BATCH):
             session.run([OUTPUT], {INPUT: pixels})
 
     runs = {
         "bare": bare,
-        "predict_batch": lambda: onnx.predict_batch(made, BATCH, whole=True),
-        "predict_batch, torch": lambda: torch.predict_batch(made, BATCH, whole=True),
+        "predict_batch": lambda: onnx.predict_batch(images, BATCH, whole=True),
+        "predict_batch, torch": lambda: torch.predict_batch(images, BATCH, whole=True),
     }
-    speeds = {run: 1000 * len(made) / ms for run, ms in in_turn(runs, rounds, 2).items()}
+    speeds = {run: 1000 * len(images) / ms for run, ms in in_turn(runs, rounds, 2).items()}
     return {"faces_per_second": speeds, "share_of_bare": speeds["predict_batch"] / speeds["bare"]}
 
 
 def storages(paths: Mapping[str, Path], rounds: int = 5) -> dict[str, Any]:
-    """Milliseconds of one face and faces a second in batches of 64 for the files of one network, by how they store its weights."""
-    made = faces(BATCH)
+    """Milliseconds per face and faces per second in batches of 64, for files of one network by number format."""
+    images = faces(BATCH)
 
-    def opened(path: Path) -> dict[str, Callable[[], object]]:
+    def load(path: Path) -> dict[str, Callable[[], object]]:
         predictor = EmotionPredictor.from_onnx(path)
-        one, many = predictor.preprocessor(made[0])[None], predictor.preprocessor.batch(made)
+        one, many = predictor.preprocessor(images[0])[None], predictor.preprocessor.batch(images)
         return {"one": lambda: predictor.backend.logits(one), "many": lambda: predictor.backend.logits(many)}
 
-    times = _alone({storage: partial(opened, path) for storage, path in paths.items()}, rounds, 10)
+    times = _one_at_a_time({storage: partial(load, path) for storage, path in paths.items()}, rounds, 10)
     return {
         s: {"milliseconds": t["one"], "faces_per_second": 1000 * BATCH / t["many"], "bytes": file_bytes(paths[s])}
         for s, t in times.items()
     }
 
 
-def _alone(
-    openers: Mapping[str, Callable[[], Mapping[str, Callable[[], object]]]], rounds: int, repeats: int
+def _one_at_a_time(
+    loaders: Mapping[str, Callable[[], Mapping[str, Callable[[], object]]]], rounds: int, repeats: int
 ) -> dict[str, dict[str, float]]:
-    """Median milliseconds of each one's runs, each opened for its turn and let go after it, since ONNX Runtime's threads spin on and slow the next session."""
-    medians: dict[str, list[dict[str, float]]] = {name: [] for name in openers}
+    """Median milliseconds of each loader's runs.
+
+    Each is loaded for its turn and released after it, since threads of an idle ONNX Runtime session keep spinning
+    and slow the next session.
+    """
+    medians: dict[str, list[dict[str, float]]] = {name: [] for name in loaders}
     for _ in range(rounds):
-        for name, opened in openers.items():
-            medians[name].append({stage: median(run, repeats) for stage, run in opened().items()})
+        for name, load in loaders.items():
+            medians[name].append({stage: median(run, repeats) for stage, run in load().items()})
     return {
-        name: {stage: statistics.median(turn[stage] for turn in turns) for stage in turns[0]}
-        for name, turns in medians.items()
+        name: {stage: statistics.median(row[stage] for row in rows) for stage in rows[0]}
+        for name, rows in medians.items()
     }
 
 
 def faces(count: int) -> list[Image.Image]:
-    """Decoded gray faces of 48 pixels: the drawn one, turned and mirrored, and lit differently."""
+    """Decoded gray faces of 48 pixels: one drawn face in different brightness."""
     face = drawn_face().convert("L")
     gains = np.linspace(0.6, 1.2, count)
     return [face.point(lambda v, g=gain: min(255, int(v * g))) for gain in gains]

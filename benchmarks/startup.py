@@ -1,4 +1,4 @@
-"""Cold starts in fresh processes: to the first ONNX prediction, and the app's first answer beside an empty Gradio app's."""
+"""Cold start: time to the first prediction in a new process, and of the app."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["app_start", "first_prediction"]
 ROOT = Path(__file__).parent.parent
 
 PREDICT = """
-import time; begun = time.perf_counter()
+import time; started = time.perf_counter()
 import emotion_hub, sys
 predictor = emotion_hub.EmotionPredictor.from_pretrained(sys.argv[1], backend="onnx")
 predictor.predict(sys.argv[2], whole=True)
-print(time.perf_counter() - begun, "torch" in sys.modules)
+print(time.perf_counter() - started, "torch" in sys.modules)
 """
 
 EMPTY = """
@@ -34,7 +34,7 @@ with gr.Blocks(analytics_enabled=False) as demo:
 demo.launch(ssr_mode=False, share=False, quiet=True)
 """
 
-#: The first answer counts, not the first page: what is loaded lazily is in it.
+#: The client waits for the first prediction, not for the first page, so that lazy loading is included.
 ASK = """
 import sys, time
 from gradio_client import Client, handle_file
@@ -56,13 +56,16 @@ print("answered", flush=True)
 
 
 def first_prediction(name: str, rounds: int = 5) -> dict[str, Any]:
-    """Seconds from the start of `import emotion_hub` to the first ONNX prediction, and of the whole process; medians, and whether torch was loaded."""
+    """Seconds from `import emotion_hub` to the first ONNX prediction, and of the process; whether torch was loaded.
+
+    Medians; the first round is not counted.
+    """
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "face.png"
         picture.write_bytes(png(drawn_face()))
-        inside, whole, torch = [], [], set()
+        to_prediction, whole, torch = [], [], set()
         for _ in range(rounds + 1):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, "-c", PREDICT, name, str(picture)],
                 capture_output=True,
@@ -70,47 +73,50 @@ def first_prediction(name: str, rounds: int = 5) -> dict[str, Any]:
                 check=True,
                 cwd=ROOT,
             )
-            whole.append(time.perf_counter() - begun)
+            whole.append(time.perf_counter() - started)
             seconds, loaded = done.stdout.split()
-            inside.append(float(seconds))
+            to_prediction.append(float(seconds))
             torch.add(loaded == "True")
     return {
-        "import_to_answer": statistics.median(inside[1:]),
+        "import_to_answer": statistics.median(to_prediction[1:]),
         "process": statistics.median(whole[1:]),
         "torch_loaded": True in torch,
     }
 
 
 def app_start(name: str, rounds: int = 3) -> dict[str, Any]:
-    """Seconds from starting `python app.py` to its first prediction, of an empty Gradio app to its first answer, alternating, and their ratio."""
+    """Seconds from `python app.py` to its first prediction, those of an empty Gradio app, and their ratio.
+
+    The two alternate.
+    """
     with tempfile.TemporaryDirectory() as folder:
         picture, empty = Path(folder) / "face.png", Path(folder) / "empty.py"
         picture.write_bytes(png(drawn_face()))
         empty.write_text(EMPTY)
         times: dict[str, list[float]] = {"empty": [], "app": []}
-        for turn in range(rounds + 1):  # the first round fills the disk's cache
-            for which, command, what in (
+        for turn in range(rounds + 1):  # the first round fills the disk cache and is not counted
+            for app, command, request in (
                 ("empty", [str(empty)], ["ping"]),
                 ("app", [str(ROOT / "app.py")], [str(picture), name]),
             ):
-                seconds = _until_answered(command, what)
+                seconds = _until_answered(command, request)
                 if turn:
-                    times[which].append(seconds)
-    medians = {which: statistics.median(values) for which, values in times.items()}
+                    times[app].append(seconds)
+    medians = {app: statistics.median(values) for app, values in times.items()}
     return {**medians, "ratio": medians["app"] / medians["empty"]}
 
 
-def _until_answered(command: list[str], what: list[str]) -> float:
-    """From the server's start to the client's answer; the client is imported and waiting by then."""
+def _until_answered(command: list[str], request: list[str]) -> float:
+    """Seconds from the start of the server to the client's response; the client is already imported and waiting."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    asking = subprocess.Popen(
-        [sys.executable, "-c", ASK, address, *what], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    client = subprocess.Popen(
+        [sys.executable, "-c", ASK, address, *request], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    time.sleep(4)  # its imports
-    begun = time.perf_counter()
+    time.sleep(4)  # time for its imports
+    started = time.perf_counter()
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
@@ -121,12 +127,13 @@ def _until_answered(command: list[str], what: list[str]) -> float:
         [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        said = [asking.stdout.readline().strip() for _ in range(2)]
-        seconds = time.perf_counter() - begun
-        if said != ["ready", "answered"]:
-            raise RuntimeError(f"{command[0]} gave no answer: the client said {said}; run it by hand and look")
+        assert client.stdout is not None  # it is a pipe
+        output = [client.stdout.readline().strip() for _ in range(2)]
+        seconds = time.perf_counter() - started
+        if output != ["ready", "answered"]:
+            raise RuntimeError(f"{command[0]} did not answer: the client printed {output}; run it to see why")
         return seconds
     finally:
-        for process in (server, asking):
+        for process in (server, client):
             process.terminate()
             process.wait()

@@ -1,1 +1,4 @@
-"""Scripts and recipes that make the checkpoints. Imports emotion_hub; nothing there imports this."""
+"""Training scripts and recipes of the checkpoints.
+
+They import emotion_hub, which never imports them.
+"""

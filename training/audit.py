@@ -1,4 +1,7 @@
-"""Look for faults of a data set before anything is trained on it: `python -m training.audit --data D [--json FILE|-]`."""
+"""Audit a data set: copies, conflicting labels, unusual images.
+
+python -m training.audit --data D [--json FILE|-]
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,23 @@ from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LABEL_SETS
 from training.data.audit_text import render
 from training.data.duplicates import THRESHOLD
-from training.data.faces import load_splits, near_threshold
+from training.data.faces import load_splits
 from training.data.quality import quality_report
+from training.data.selection import near_threshold
 
 __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Print the audit, as text or JSON, and return it."""
     parser = argparse.ArgumentParser(prog="training.audit", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--data",
         required=True,
-        help="what training.data.faces reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv",
+        help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
     )
     parser.add_argument(
-        "--root", type=Path, help="what the paths of manifests are relative to; default: the manifests' folder"
+        "--root", type=Path, help="folder that the paths of manifests are relative to (default: the manifests' folder)"
     )
     parser.add_argument(
         "--labels",
@@ -39,16 +44,17 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         type=float,
         default=THRESHOLD,
         metavar="CORRELATION",
-        help="from which two images count as near copies; 0 does not look for any",
+        help=f"correlation from which two images count as near copies (default {THRESHOLD:g}); 0: off",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the report there; - prints it instead of the text")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also write the report to this file; - prints it instead of the text"
+    )
     args = parser.parse_args(argv)
     near = near_threshold(args.near)
     splits = load_splits(args.data, LABEL_SETS[args.labels], args.root)
     if not any(len(split) for split in splits.values()):
-        raise InputError(
-            f"no image of {args.data} can be read; the first fault is {next((e for s in splits.values() for e in s.unreadable), 'that it has no rows')}"
-        )
+        fault = next((row for split in splits.values() for row in split.unreadable), "the data has no rows")
+        raise InputError(f"no image of {args.data} can be read. The first fault: {fault}")
     report = {"data": Path(args.data).name, **quality_report(splits, near)}
     text = json.dumps(report, indent=2)
     if args.json and args.json != "-":

@@ -1,4 +1,7 @@
-"""Write the model cards and README's figures from the reports: `python -m training.card` (`--check` only compares)."""
+"""Write the model cards, and README's figures and file tree.
+
+python -m training.card
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.errors import CheckpointError
 from training.publishing.cards import embedded_card, figures_table, overview
+from training.publishing.module_tree import with_module_tree
 
 __all__ = ["main"]
 
@@ -17,16 +21,21 @@ BEGIN, END = "<!-- figures: written by python -m training.card -->", "<!-- end o
 
 
 def readme() -> str:
-    """README.md with its figures replaced."""
+    """README.md with its figures and its file tree replaced.
+
+    Raises CheckpointError when the lines around them are missing.
+    """
     text = (ROOT / "README.md").read_text()
     if BEGIN not in text or END not in text:
-        raise CheckpointError(f"README.md lacks the lines {BEGIN!r} and {END!r} between which the figures stand")
+        raise CheckpointError(
+            f"README.md lacks the lines {BEGIN!r} and {END!r}, between which the figures are written; add them"
+        )
     before, rest = text.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{figures_table()}\n{END}{rest.split(END, 1)[1]}"
+    return with_module_tree(f"{before}{BEGIN}\n{figures_table()}\n{END}{rest.split(END, 1)[1]}", ROOT)
 
 
 def main(argv: list[str] | None = None) -> list[Path]:
-    """The files that were out of date."""
+    """Write the files that are out of date, and return them."""
     parser = argparse.ArgumentParser(prog="training.card", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is out of date")
     args = parser.parse_args(argv)

@@ -1,23 +1,25 @@
-"""The curves of a run as one SVG: `python -m training.curves --run RUN [--run ...] --out curves.svg`."""
+"""Draw the learning curves of runs as one SVG.
+
+python -m training.curves --run RUN [--run ...] --out curves.svg
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from emotion_hub.errors import CheckpointError
-from training.fit.run_folder import HISTORY_FILE
+from training.fit.record_types import RunHistory
+from training.fit.run_folder import load_history
 
 __all__ = ["curves", "main"]
 
 
-def curves(histories: list[dict[str, Any]]) -> Figure:
-    """Loss, accuracy, macro F1, learning rate and the norms of weights and gradients over the epochs; a colour a run."""
+def curves(histories: Sequence[RunHistory]) -> Figure:
+    """Loss, accuracy, macro F1, learning rate, and norms of weights and gradients by epoch; one colour per run."""
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     (loss, accuracy, macro_f1), (rate, weights, gradients) = figure.subplots(2, 3)
     for number, history in enumerate(histories):
@@ -44,7 +46,7 @@ def curves(histories: list[dict[str, Any]]) -> Figure:
         (rate, "learning rate"),
     ):
         axes.set_title(title)
-    weights.set_title("weight norms (head: full colour)")
+    weights.set_title("weight norms (head: opaque)")
     gradients.set_title("gradient norms, after clipping")
     for axes in figure.axes:
         axes.set_xlabel("epoch")
@@ -54,19 +56,14 @@ def curves(histories: list[dict[str, Any]]) -> Figure:
 
 
 def main(argv: list[str] | None = None) -> Path:
+    """Write the drawing and return its path."""
     parser = argparse.ArgumentParser(prog="training.curves", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--run", required=True, action="append", type=Path, help="the --out folder of training.train; may be repeated"
     )
     parser.add_argument("--out", required=True, type=Path, help="the .svg file")
     args = parser.parse_args(argv)
-    histories = []
-    for folder in args.run:
-        if not (folder / HISTORY_FILE).is_file():
-            raise CheckpointError(
-                f"{folder} has no {HISTORY_FILE}; give the --out folder of a run with a finished epoch"
-            )
-        histories.append(json.loads((folder / HISTORY_FILE).read_text()))
+    histories = [load_history(folder) for folder in args.run]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "emotion_hub", "svg.fonttype": "none"}):
         curves(histories).savefig(args.out, metadata={"Date": None})

@@ -1,4 +1,7 @@
-"""Average neutral faces, SHAP's background in the package: `python -m training.neutral_faces --data D`."""
+"""Write the average neutral faces that the package uses as SHAP's background.
+
+python -m training.neutral_faces --data D
+"""
 
 from __future__ import annotations
 
@@ -17,40 +20,38 @@ from training.data.faces import FaceSplit, load_split
 
 __all__ = ["average_faces", "main"]
 
-#: No average is made of fewer faces: it would come near to showing one of them.
+#: Fewest faces of an average: with fewer, a single face might be recognised.
 SMALLEST = 40
 
 
 def average_faces(split: FaceSplit, count: int = 24, seed: int = 0) -> np.ndarray:
-    """uint8, (count, GRID, GRID): the means of `count` clusters of the split's neutral faces, in an order that keeps the first ones far apart.
+    """uint8, (count, GRID, GRID): the means of `count` clusters of the split's neutral faces.
 
-    Clusters come from k-means on faces of 16 pixels; those of fewer than `SMALLEST` faces are left out. Raises InputError when too few are left.
+    Clusters come from k-means on faces of 16 pixels; those of fewer than `SMALLEST` faces are left out. The order
+    keeps the first averages far apart. Raises InputError when too few clusters are left.
     """
     faces = [split.faces[i].convert("L") for i in np.flatnonzero(split.labels == split.label_set.index("neutral"))]
     if len(faces) < count * SMALLEST:
         raise InputError(
-            f"{len(faces)} neutral faces: {count} averages of at least {SMALLEST} need {count * SMALLEST}; ask for fewer with --count"
+            f"{len(faces)} neutral faces: {count} averages of at least {SMALLEST} need {count * SMALLEST}; "
+            "choose fewer "
+            "with --count"
         )
     small = np.stack([np.asarray(f.resize((16, 16), Image.Resampling.BOX), dtype=np.float32).ravel() for f in faces])
-    pixels = np.stack(
-        [
-            np.asarray(
-                f.resize((GRID, GRID), Image.Resampling.LANCZOS) if f.size != (GRID, GRID) else f, dtype=np.float64
-            )
-            for f in faces
-        ]
-    )
+    resized = [f if f.size == (GRID, GRID) else f.resize((GRID, GRID), Image.Resampling.LANCZOS) for f in faces]
+    pixels = np.stack([np.asarray(f, dtype=np.float64) for f in resized])
     groups = KMeans(count + 6, n_init=4, random_state=seed).fit_predict(small)
     means = [pixels[groups == g].mean(axis=0) for g in range(count + 6) if (groups == g).sum() >= SMALLEST]
     if len(means) < count:
         raise InputError(
-            f"only {len(means)} clusters have {SMALLEST} faces, {count} averages were asked for; ask for fewer with --count"
+            f"only {len(means)} clusters have {SMALLEST} faces, {count} averages need as many; choose fewer with "
+            "--count"
         )
     return np.stack([means[i] for i in _spread(np.stack(means), count)]).round().astype(np.uint8)
 
 
 def _spread(means: np.ndarray, count: int) -> list[int]:
-    """Farthest-point order, from the mean nearest to all others' mean."""
+    """Farthest-point order, starting with the mean closest to the mean of all."""
     flat = means.reshape(len(means), -1)
     order = [int(np.linalg.norm(flat - flat.mean(axis=0), axis=1).argmin())]
     distance = np.linalg.norm(flat - flat[order[0]], axis=1)
@@ -62,14 +63,16 @@ def _spread(means: np.ndarray, count: int) -> list[int]:
 
 def main(argv: Sequence[str] | None = None) -> Path:
     """Write the averages side by side as one gray PNG; returns its path."""
-    parser = argparse.ArgumentParser(prog="python -m training.neutral_faces", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.neutral_faces", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--data",
         required=True,
-        help="what training.audit reads: a Hub id, a parquet or image folder, fer2013.csv, manifests",
+        help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
     )
-    parser.add_argument("--count", type=int, default=24, help="how many averages (default: 24)")
-    parser.add_argument("--out", type=Path, default=BACKGROUND_FILE, help="the PNG (default: the package's own)")
+    parser.add_argument("--count", type=int, default=24, help="number of averages (default: 24)")
+    parser.add_argument(
+        "--out", type=Path, default=BACKGROUND_FILE, help="the PNG file to write (default: that of the package)"
+    )
     args = parser.parse_args(argv)
     faces = average_faces(load_split(args.data, "train"), args.count)
     Image.fromarray(np.concatenate(list(faces), axis=1)).save(args.out, optimize=True)

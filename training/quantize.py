@@ -1,4 +1,9 @@
-"""Write a checkpoint folder's `model_int8.onnx`: `python -m training.quantize --checkpoint FOLDER --data D`; `training.package --data D` does it too."""
+"""Write the 8-bit ONNX file of a checkpoint folder.
+
+    python -m training.quantize --checkpoint FOLDER --data D
+
+`training.package --data D` writes it too.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,14 @@ __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> Quantized:
+    """Write model_int8.onnx beside the weights; returns its path, size and number of calibration faces."""
     parser = argparse.ArgumentParser(prog="training.quantize", description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", required=True, type=Path, help="the checkpoint's folder")
     parser.add_argument("--data", required=True, help="the data set it was trained on")
     args = parser.parse_args(argv)
-    made = write_int8(args.checkpoint, args.data)
-    print(f"wrote {made.path}: {made.bytes / 2**20:.2f} MB, calibrated on {made.faces} training faces")
-    return made
+    result = write_int8(args.checkpoint, args.data)
+    print(f"wrote {result.path}: {result.bytes / 2**20:.2f} MB, calibrated on {result.faces} training faces")
+    return result
 
 
 if __name__ == "__main__":

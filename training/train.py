@@ -1,8 +1,10 @@
-"""Train one network as a recipe says: `python -m training.train --recipe R.toml --data D --out O`.
+"""Train one network by a recipe.
 
-The state after every epoch is saved, so a run that was stopped or killed goes on where it was when the same command is
-given again. The epoch to keep is chosen on `validation` without the images it shares with `test`. Several processes, GPUs or machines are the launcher's
-part: `accelerate launch --num_processes 2 -m training.train ...`.
+    python -m training.train --recipe R.toml --data D --out O
+
+The state is saved after every epoch; the same command resumes a run that was stopped or killed. The epoch to keep
+is chosen on `validation` without the images it shares with `test`. For several processes, GPUs or machines, use
+the launcher: `accelerate launch --num_processes 2 -m training.train ...`.
 """
 
 from __future__ import annotations
@@ -10,43 +12,44 @@ from __future__ import annotations
 import argparse
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
 
 from emotion_hub.errors import MissingDependencyError
 from training.fit.recipe import load_recipe
+from training.fit.record_types import RunHistory
 from training.fit.session import load_run_data, run
 
 __all__ = ["main"]
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
+def main(argv: list[str] | None = None) -> RunHistory:
+    """Train, and return the history of the run."""
     parser = argparse.ArgumentParser(prog="training.train", description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", required=True, help="a .toml file of training/runs/")
     parser.add_argument(
         "--data",
         required=True,
-        help="what training.data.faces reads: a Hub id, a folder of parquet files, images or manifests, fer2013.csv",
+        help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the run's state and results")
-    parser.add_argument("--init", type=Path, help="starting weights, where the recipe wants some")
+    parser.add_argument("--init", type=Path, help="starting weights, if the recipe needs a file")
     parser.add_argument(
         "--teacher", action="append", default=[], help="a checkpoint to learn from (recipe: distill); may be repeated"
     )
     parser.add_argument("--threads", type=int, help="CPU threads for torch")
     parser.add_argument(
-        "--workers", type=int, default=0, help="processes that prepare batches; 0 prepares them between the steps"
+        "--workers", type=int, default=0, help="processes that prepare batches; 0 prepares them in the main process"
     )
     parser.add_argument(
         "--log",
         choices=("none", "tensorboard", "trackio"),
         default="none",
-        help="where the curves go beside history.json",
+        help="where to log curves, in addition to history.json",
     )
     parser.add_argument(
-        "--stop-after", type=float, metavar="SECONDS", help="save and stop there; the same command goes on"
+        "--stop-after", type=float, metavar="SECONDS", help="save and stop after this time; the same command resumes"
     )
     args = parser.parse_args(argv)
     if args.log != "none" and find_spec(args.log) is None:

@@ -1,7 +1,10 @@
-"""Write the face detector's file that ships in the package: `python -m training.yunet --source face_detection_yunet_2023mar.onnx`.
+"""Write the YuNet face detector that ships in the package.
 
-The source is the file of `opencv/face_detection_yunet` on the Hub (MIT), fixed at 640x640 pixels. Here its input height and width become symbolic and the
-shapes noted for that one size are dropped. Weights and operators stay as they are.
+    python -m training.yunet --source face_detection_yunet_2023mar.onnx
+
+The source is the file of `opencv/face_detection_yunet` on the Hub (MIT), whose input is fixed at 640x640 pixels.
+The input height and width become symbolic, and shapes recorded for that size are removed. Weights and operators
+stay.
 """
 
 from __future__ import annotations
@@ -15,19 +18,21 @@ from emotion_hub.errors import CheckpointError
 
 __all__ = ["SOURCE_SHA256", "main"]
 
-#: What the published file hashes to.
+#: SHA-256 of the published file.
 SOURCE_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 
 def main(argv: list[str] | None = None) -> Path:
+    """Write the file and return its path."""
     parser = argparse.ArgumentParser(prog="training.yunet", description=__doc__.splitlines()[0])
     parser.add_argument("--source", required=True, type=Path, help="face_detection_yunet_2023mar.onnx")
-    parser.add_argument("--out", type=Path, default=MODEL_FILE, help="where to write it (default: into the package)")
+    parser.add_argument("--out", type=Path, default=MODEL_FILE, help="the file to write (default: that of the package)")
     args = parser.parse_args(argv)
     data = args.source.read_bytes()
-    if (found := hashlib.sha256(data).hexdigest()) != SOURCE_SHA256:
+    if (digest := hashlib.sha256(data).hexdigest()) != SOURCE_SHA256:
         raise CheckpointError(
-            f"{args.source.name!r} has the SHA-256 {found[:12]}…, the published file {SOURCE_SHA256[:12]}…; get that one"
+            f"{args.source.name!r} has the SHA-256 {digest[:12]}…, the published file {SOURCE_SHA256[:12]}…; download "
+            "the published file"
         )
     import onnx
 

@@ -1,4 +1,7 @@
-"""The part that all Python workers share: read the task, let each variant answer every face, write labels and times. Standard library alone."""
+"""Shared part of the Python workers: read the task, measure, write results.
+
+Only the standard library is used. Each variant predicts every face.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +20,30 @@ Variants = dict[str, Callable[[bytes], str]]
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(prepare: Callable[[dict[str, Any]], Variants], packages: tuple[str, ...], threads: str) -> None:
-    """Answer the task of the command line's first argument into the file of its second.
+    """Execute the task file of the first command-line argument, and write the results to the file of the second.
 
-    `prepare(task)` returns {variant: its function from a PNG's bytes to a label}. Each variant answers `task["warm"]` faces that are not counted.
+    `prepare(task)` returns {variant: function from the bytes of a PNG to a label}. The first `task["warm"]`
+    predictions of each variant are not counted.
     """
     task = json.loads(Path(sys.argv[1]).read_text())
     faces = [path.read_bytes() for path in sorted(Path(task["faces"]).iterdir())][: task["limit"]]
-    answers = {name: _answer(label, faces, task["warm"]) for name, label in prepare(task).items()}
+    answers = {name: _measure(predict, faces, task["warm"]) for name, predict in prepare(task).items()}
     versions = {name: version(name) for name in packages}
     Path(sys.argv[2]).write_text(json.dumps({"variants": answers, "versions": versions, "threads": threads}))
 
 
-def _answer(label: Callable[[bytes], str], faces: list[bytes], warm: int) -> dict[str, list[Any]]:
+def _measure(predict: Callable[[bytes], str], faces: list[bytes], warm: int) -> dict[str, list[Any]]:
     for i in range(warm):
-        label(faces[i % len(faces)])
+        predict(faces[i % len(faces)])
     labels, milliseconds = [], []
     for face in faces:
-        begun = time.perf_counter()
-        found = label(face)
-        milliseconds.append((time.perf_counter() - begun) * 1000)
-        labels.append(found)
+        started = time.perf_counter()
+        label = predict(face)
+        milliseconds.append((time.perf_counter() - started) * 1000)
+        labels.append(label)
     return {"labels": labels, "milliseconds": milliseconds}

@@ -1,5 +1,6 @@
-// face-api's expression network on PNG faces; run by benchmarks/peers.py in a Node project of its own: node face_api.js TASK.json ANSWER.json
-// The library prepares the face itself: 112×112 RGB, its mean subtracted, divided by 255 (FaceFeatureExtractor).
+// Worker for face-api's expression network on PNG faces, run by benchmarks/peers.py in its own Node project:
+// node face_api.js TASK.json ANSWER.json
+// The library prepares the face: 112×112 RGB, mean subtracted, divided by 255 (FaceFeatureExtractor).
 "use strict";
 
 const fs = require("fs");
@@ -39,9 +40,9 @@ async function main() {
   const labels = [];
   const milliseconds = [];
   for (const bytes of faces) {
-    const begun = process.hrtime.bigint();
+    const started = process.hrtime.bigint();
     const label = await expression(bytes);
-    milliseconds.push(Number(process.hrtime.bigint() - begun) / 1e6);
+    milliseconds.push(Number(process.hrtime.bigint() - started) / 1e6);
     labels.push(label);
   }
   const versions = { node: process.versions.node, tfjs: tf.version_core, "face-api": String(faceapi.version) };

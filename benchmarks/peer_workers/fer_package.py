@@ -1,7 +1,8 @@
-"""The `fer` package on ready faces: the whole picture is given as the face's rectangle, so nothing is detected; run by benchmarks/peers.py.
+"""Worker for the `fer` package on faces that need no detection.
 
-By default the package widens every face by 10 pixels on each side, which on a picture that is nothing but a face adds a flat border:
-`offsets=(0, 0)` is its better case here, and both are measured.
+The whole picture is given as the face's rectangle. By default the package extends every face by 10 pixels on each
+side, which adds a flat border to a picture that is only a face. `offsets=(0, 0)` is the better setting here; both
+are measured. Run by benchmarks/peers.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fer.fer import FER
 
 
 def prepare(task: dict[str, Any]) -> dict[str, Callable[[bytes], str]]:
-    """As the package ships, without the margin, and without it through Keras."""
+    """The package's default, and without the margin through TFLite and through Keras."""
     return {
         "fer as it ships (TFLite, margin 10)": _labeller(FER()),
         "fer without margin (TFLite)": _labeller(FER(offsets=(0, 0))),

@@ -1,7 +1,8 @@
-"""oarriaga's mini-Xception on ready faces: gray, 64×64 (bilinear), (x/255 - .5)·2, as its repository's demo prepares them; run by benchmarks/peers.py.
+"""Worker for oarriaga's mini-Xception on faces that need no detection.
 
-`predict` is what that demo calls; the compiled graph and ONNX Runtime are the same weights in faster hands, the network's best case.
-Through TFLite it stands in the fer package.
+Faces are prepared as in its repository's demo: gray, 64×64 (bilinear), (x/255 - .5)·2. The demo calls `predict`;
+the compiled graph and ONNX Runtime run the same weights faster. The fer package has the TFLite version. Run by
+benchmarks/peers.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
 def prepare(task: dict[str, Any]) -> dict[str, Callable[[bytes], str]]:
-    """One variant a runtime."""
+    """One variant per runtime."""
     model = tf.keras.models.load_model(Path(task["weights"]) / WEIGHTS, compile=False)
     graph = tf.function(
         lambda batch: model(batch, training=False), input_signature=[tf.TensorSpec((1, 64, 64, 1), tf.float32)]

@@ -1,4 +1,7 @@
-"""The embedded checkpoints through ONNX Runtime, from a PNG's bytes to probabilities; run by benchmarks/peers.py."""
+"""Worker for the embedded checkpoints with ONNX Runtime.
+
+It measures from the bytes of a PNG to probabilities. Run by benchmarks/peers.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from emotion_hub.predictor import EmotionPredictor
 
 
 def prepare(task: dict[str, Any]) -> dict[str, Callable[[bytes], str]]:
-    """Two variants a checkpoint, named after it, its network and its bits."""
+    """Two variants per checkpoint, named after it, its network and its number format."""
     bits = {"onnx": "float", "onnx-int8": "int8"}
     names = {name: checkpoint_summary(name)["model"] for name in embedded_checkpoints()}
     return {

@@ -1,4 +1,4 @@
-"""The benchmarks run and say what they measured."""
+"""The benchmark scripts run and report what they measured."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from training.data.batches import PlaneDataset
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_feeding_compares_real_batches_with_ready_ones(tmp_path, monkeypatch):
+def test_feeding_compares_augmented_batches_with_random_tensors(tmp_path, monkeypatch):
     fed: list[int] = []
     make = PlaneDataset.__getitems__
 
@@ -64,7 +64,7 @@ def test_a_cam_costs_at_most_four_forward_passes_and_threads_change_no_map(tmp_p
         assert set(row["methods"]) == {"gradcam", "gradcam++", "lime", "shap"}
         assert row["methods"]["gradcam"]["forward_passes"] <= 4, name
     assert result["sheet_seconds"] * 1000 < 4000 * result["checkpoints"]["upscale224"]["forward_ms"], (
-        "a minute where a pass takes 15 ms"
+        "a slow phase in which a pass takes 15 ms"
     )
     assert all(all(agreed.values()) for agreed in result["threads"].values())
 
@@ -72,7 +72,7 @@ def test_a_cam_costs_at_most_four_forward_passes_and_threads_change_no_map(tmp_p
 # all speed figures in one run
 
 
-def test_medians_alternate_between_what_is_compared():
+def test_rounds_alternate_between_the_runs():
     order: list[str] = []
     times = timing.in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2, repeats=3)
     assert "".join(order) == "ab" + "aaabbb" * 2, "one run each to warm up, then in turn"
@@ -80,16 +80,16 @@ def test_medians_alternate_between_what_is_compared():
     assert 0 < times["a"] < 50
 
 
-def test_the_machine_is_named_with_its_load_and_versions():
-    said = timing.machine("numpy")
-    assert said["cores"] >= 1
-    assert said["processor"]
-    assert set(said["versions"]) == {"numpy"}
-    assert said["load"] >= 0
+def test_the_machine_record_has_load_and_versions():
+    record = timing.machine("numpy")
+    assert record["cores"] >= 1
+    assert record["processor"]
+    assert set(record["versions"]) == {"numpy"}
+    assert record["load"] >= 0
 
 
 def test_flops_are_counted_from_the_layers():
-    # 3x3 convolutions of padding 1 after each of three pools, then 6*6*256... as the seed has it: 67.4 MFLOP
+    # 3x3 convolutions of padding 1 after each of three pools, then 6*6*256... as in the source report: 67.4 MFLOP
     assert limit.flops(EmotionClassifier("emotion_cnn").eval()) / 1e6 == pytest.approx(67.4, abs=0.1)
 
 
@@ -123,7 +123,7 @@ def _seed_figures() -> dict[str, Any]:
     return {"networks": networks, "prepare_ms": {"native48": 0.02, "rgb48": 0.03, "upscale224": 1.0}}
 
 
-def test_claims_are_said_to_hold_only_where_they_do():
+def test_claims_hold_only_when_measured():
     found = {row["claim"]: row for row in seeds.claims(_seed_figures())}
     assert found["parameters, VGG16 at 48 against 224"] == {
         "claim": "parameters, VGG16 at 48 against 224",
@@ -131,8 +131,8 @@ def test_claims_are_said_to_hold_only_where_they_do():
         "measured": "14.5×",
         "holds": False,
     }
-    assert found["memory an input, 48 against 224, three channels each"]["measured"] == "21.8×"
-    assert found["memory an input, 48 against 224, three channels each"]["holds"], "22 is 21.8, rounded"
+    assert found["memory per input, 48 against 224, three channels each"]["measured"] == "21.8×"
+    assert found["memory per input, 48 against 224, three channels each"]["holds"], "22 is 21.8, rounded"
     assert (
         found["inference, VGG16 at 48 against 224"]["measured"],
         found["inference, VGG16 at 48 against 224"]["holds"],
@@ -142,7 +142,7 @@ def test_claims_are_said_to_hold_only_where_they_do():
     assert [(row["measured"], row["holds"]) for row in savings] == [("94.5%", False), ("93.3%", True), ("95.0%", True)]
 
 
-def test_every_parameter_of_the_networks_compared_is_used():
+def test_every_parameter_of_the_compared_networks_is_used():
     classifier = EmotionClassifier("emotion_cnn").eval()
     assert seeds._used_parameters(classifier) == classifier.num_parameters
 
@@ -155,7 +155,7 @@ def hasty(monkeypatch) -> None:
 
 @pytest.fixture
 def report(hasty, tmp_path) -> Path:
-    """A report of one part, and figures of the others."""
+    """A report with one measured part and made-up figures of the others."""
     path = tmp_path / "run.json"
     benchmarks.run.main(["--json", str(path), "--only", "faces"])
     measured = json.loads(path.read_text())
@@ -196,12 +196,12 @@ def test_a_photo_is_measured_stage_by_stage():
     assert all(ms > 0 for ms in found["milliseconds"].values())
 
 
-def test_files_of_one_network_are_measured_each_alone(monkeypatch):
+def test_files_of_one_network_are_measured_one_at_a_time(monkeypatch):
     alive = weakref.WeakSet()
     opened = EmotionPredictor.from_onnx
 
     def watched(path):
-        assert not alive, "the one before is still there"
+        assert not alive, "the earlier figure is kept"
         predictor = opened(path)
         alive.add(predictor)
         return predictor
@@ -215,7 +215,7 @@ def test_files_of_one_network_are_measured_each_alone(monkeypatch):
     assert found["int8"]["bytes"] < 0.55 * found["float16"]["bytes"]
 
 
-def test_a_part_measured_anew_leaves_the_others_as_they_are(report, tmp_path):
+def test_measuring_one_part_keeps_the_others(report, tmp_path):
     before = json.loads(report.read_text())
     after = benchmarks.run.main(["--json", str(report), "--only", "faces"])
     assert {name: part for name, part in after.items() if name not in ("faces", "machine")} == {
@@ -229,7 +229,7 @@ def test_a_part_measured_anew_leaves_the_others_as_they_are(report, tmp_path):
         benchmarks.run.main(["--json", str(other), "--only", "faces"])
 
 
-def test_readme_gets_the_measured_tables_between_its_marks(report, tmp_path):
+def test_readme_tables_are_written_between_their_marks(report, tmp_path):
     figures = json.loads(report.read_text())
     page = tmp_path / "README.md"
     page.write_text(f"before\n{table.BEGIN}\nearlier figures\n{table.END}\nafter\n")
@@ -259,7 +259,7 @@ def test_readme_agrees_with_the_benchmarks_file():
     assert shown == table.markdown(json.loads(committed.read_text()))
 
 
-def test_a_command_is_measured_beside_its_bare_process(monkeypatch):
+def test_a_command_is_measured_relative_to_its_bare_process(monkeypatch):
     taken = []
     figures = {
         "pass": (0.1, 10.0),
@@ -284,7 +284,7 @@ def test_a_command_is_measured_beside_its_bare_process(monkeypatch):
     assert rows["emotion-hub predict photo.jpg"]["ratio"] == pytest.approx(2)
 
 
-def test_a_process_is_measured_with_its_memory_and_a_failure_is_told():
+def test_run_once_measures_memory_and_raises_on_failure():
     seconds, megabytes = commands_module.run_once(["-c", "x = bytearray(60_000_000)"])
     assert 0 < seconds < 30
     assert 60 < megabytes < 200
@@ -296,7 +296,9 @@ def test_sizes_count_what_an_extra_adds_to_the_base():
     found = benchmarks.sizes.sizes()
     assert set(found) == {"package", "base", *benchmarks.sizes.PURPOSES}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(benchmarks.sizes.PURPOSES) == set(extras) - {"dev", "yunet"}, "README names every extra"
+    assert set(benchmarks.sizes.PURPOSES) == set(extras) - {"dev", "yunet", "score"}, (
+        "README names every extra but old names"
+    )
     assert 10e6 < found["package"] <= 110e6
     assert 50e6 < found["base"] <= 220e6
     assert 0 < found["serve"] <= 300e6 - found["base"]

@@ -1,4 +1,7 @@
-"""The comparison with peers: same faces for all, answers counted here, and a reason where there are no figures. The peers themselves are not run."""
+"""The comparison with other packages: same faces, counts, failures.
+
+The peers themselves are not run.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from emotion_hub.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("datasets_cache")
 
-#: A brightness a label, so that a worker which sees pixels alone can be right.
+#: One brightness per label, so that a worker can infer the label from the pixels.
 FACES = {"angry": 10, "fear": 60, "happy": 110, "neutral": 160}
 
 WORKER = """
@@ -41,7 +44,7 @@ KNOWN = {"10": "angry", "60": "Fearful", "110": "happiness", "160": "neutral"}
 
 @pytest.fixture
 def data(tmp_path):
-    """FER2013's shape in little: four faces, test split."""
+    """A data set with FER2013's structure: four faces in the test split."""
     for label, brightness in FACES.items():
         (tmp_path / "data" / "test" / label).mkdir(parents=True)
         Image.new("L", (48, 48), brightness).save(tmp_path / "data" / "test" / label / "face.png")
@@ -50,7 +53,10 @@ def data(tmp_path):
 
 @pytest.fixture
 def bench(data, tmp_path, monkeypatch):
-    """Runs the benchmark with stand-ins for ours, always right, and for one peer, wrong on one face; `bench.worker(name, ...)` writes others."""
+    """Runs the benchmark with stand-ins: emotion_hub, always correct, and one peer, wrong on one face.
+
+    `bench.worker(name, ...)` writes further workers.
+    """
 
     def worker(name: str, names: dict[str, str] = KNOWN, code: str | None = None) -> Peer:
         path = tmp_path / f"{name}.py"
@@ -79,7 +85,7 @@ def bench(data, tmp_path, monkeypatch):
     return run
 
 
-def test_labels_are_matched_by_name_in_any_spelling_and_counted_against_the_truth():
+def test_labels_are_matched_by_name_and_counted():
     assert count_correct(["Fearful", "happiness", "SAD", "neutral"], [2, 3, 4, 0]) == 3
     with pytest.raises(PeerError, match="bored"):
         count_correct(["bored"], [0])
@@ -87,7 +93,7 @@ def test_labels_are_matched_by_name_in_any_spelling_and_counted_against_the_trut
         count_correct(["happy"], [3, 3])
 
 
-def test_every_peer_answers_the_same_faces_and_ours_are_set_against_it(bench, tmp_path, capsys):
+def test_every_peer_gets_the_same_faces_and_is_compared(bench, tmp_path, capsys):
     report = bench("--rounds", "2", "--timed", "3", "--json", str(tmp_path / "out" / "peers.json"))
     assert json.loads((tmp_path / "out" / "peers.json").read_text()) == report
     ours, rival = report["peers"][OURS]["rows"]["ours"], report["peers"]["rival"]["rows"]["rival"]
@@ -102,7 +108,7 @@ def test_every_peer_answers_the_same_faces_and_ours_are_set_against_it(bench, tm
     table = (tmp_path / "out" / "peers.md").read_text()
     assert table.strip() in capsys.readouterr().out
     assert f"| rival | {rival['milliseconds']:.2f} | 75.0% |" in table
-    assert not [path for path in tmp_path.rglob("*.png") if "data" not in path.parts], "no copy of a face stays behind"
+    assert not [path for path in tmp_path.rglob("*.png") if "data" not in path.parts], "copies of faces are deleted"
 
 
 def test_ahead_means_faster_and_more_accurate_at_once():
@@ -131,41 +137,42 @@ def test_a_peer_that_fails_is_a_row_with_the_reason(bench, monkeypatch):
     report = bench()
     reasons = {name: report["peers"][name]["unavailable"] for name in broken}
     assert "no such model" in reasons["crashes"]
-    assert "no readable answer" in reasons["silent"]
+    assert "no readable result" in reasons["silent"]
     assert "bored" in reasons["foreign"]
     assert "rival.hdf5" in reasons["weightless"]
     assert "apt-get install -y nodejs npm" in reasons["node"]
-    assert report["peers"][OURS]["rows"]["ours"]["correct"] == 4, "ours are measured all the same"
+    assert report["peers"][OURS]["rows"]["ours"]["correct"] == 4, "emotion_hub is measured anyway"
     assert report["ahead"] == []
     assert all(f"| {name} | not measured: " in peers.markdown(report) for name in broken)
 
 
-def test_one_peer_is_measured_again_and_the_others_stand_from_the_last_run(bench, monkeypatch):
+def test_one_peer_is_measured_again_and_the_others_are_kept(bench, monkeypatch):
     monkeypatch.setattr(peers, "PEERS", {**peers.PEERS, "third": bench.worker("third")})
     before = bench()
     after = bench("--peer", "third")
-    assert [len(bench.calls(name)) for name in ("ours", "rival", "third")] == [2, 1, 2], "ours are in every run"
+    assert [len(bench.calls(name)) for name in ("ours", "rival", "third")] == [2, 1, 2], "emotion_hub is in every run"
     assert after["peers"]["rival"]["rows"] == before["peers"]["rival"]["rows"]
     assert after["peers"]["rival"]["earlier"]
     assert "earlier" not in after["peers"]["third"]
     assert "Measured earlier" in peers.markdown(after)
     fewer = bench("--peer", "third", "--faces", "2")
-    assert "not asked for" in fewer["peers"]["rival"]["unavailable"], "figures of other faces are not set beside these"
+    assert "not selected" in fewer["peers"]["rival"]["unavailable"], "figures of other faces are not reused"
     bench.worker("rival", {**KNOWN, "10": "fear"})
-    assert "not asked for" in bench("--peer", "third")["peers"]["rival"]["unavailable"], "nor those of another worker"
+    assert "not selected" in bench("--peer", "third")["peers"]["rival"]["unavailable"], (
+        "nor those of another worker's code"
+    )
 
 
-def test_everybody_is_held_to_the_same_two_cores(monkeypatch):
+def test_the_number_of_cores_is_limited_and_restored():
     if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("this system does not hold processes to cores")
+        pytest.skip("this system cannot limit processes to cores")
     before = os.sched_getaffinity(0)
-    monkeypatch.setattr(peers, "CORES", 1)
-    with peers._held_to_cores() as cores:
+    with peer_environments.limited_cores(1) as cores:
         assert (cores, len(os.sched_getaffinity(0))) == (1, 1)
     assert os.sched_getaffinity(0) == before
 
 
-def test_an_environment_is_made_once_and_again_when_its_pins_change_or_its_making_was_cut_short(tmp_path, monkeypatch):
+def test_an_environment_is_installed_once_per_set_of_pins(tmp_path, monkeypatch):
     calls, pins, place = [], tmp_path / "pins.txt", tmp_path / "work" / "env"
 
     def call(command: list[str], what: str, **options: object) -> None:
@@ -194,7 +201,7 @@ def test_an_environment_is_made_once_and_again_when_its_pins_change_or_its_makin
     assert not (place / "left over").exists()
 
 
-def test_a_failed_command_says_what_it_complained_of():
+def test_a_failed_command_raises_its_error_output():
     with pytest.raises(PeerError, match=r"^pip install ended with 3: ERROR: no wheel$"):
         peer_environments.call(
             [sys.executable, "-c", "import sys; sys.stderr.write('ERROR: no wheel\\nnote\\n'); sys.exit(3)"],
@@ -205,13 +212,13 @@ def test_a_failed_command_says_what_it_complained_of():
 
 
 @pytest.mark.parametrize("option", ["--faces", "--rounds", "--timed"])
-def test_a_count_below_one_is_refused(bench, option):
+def test_a_count_below_one_is_rejected(bench, option):
     with pytest.raises(InputError, match=f"{option} 0"):
         bench(option, "0")
 
 
 @pytest.mark.parametrize("peer", peers.PEERS.values(), ids=peers.PEERS)
-def test_every_peer_has_its_worker_and_names_exact_versions(peer):
+def test_every_peer_has_a_worker_and_exact_versions(peer):
     assert (WORKERS / peer.worker).is_file()
     if peer.pins is None:
         return
@@ -222,4 +229,4 @@ def test_every_peer_has_its_worker_and_names_exact_versions(peer):
         else [line.split("==")[1] for line in text.splitlines()]
     )
     assert versions
-    assert all(version[0].isdigit() for version in versions), f"{peer.pins} leaves a version open"
+    assert all(version[0].isdigit() for version in versions), f"{peer.pins} has a version that is not pinned"

@@ -1,4 +1,4 @@
-"""The profile of `score` on photos: what it draws and what it reports."""
+"""The profile of batch prediction: drawn photos and reported stages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks import score_profile
 
 
-def test_the_profile_reports_stages_of_both_ways_of_decoding_and_their_differences(tmp_path, monkeypatch):
+def test_the_profile_has_stages_of_both_decoding_modes_and_differences(tmp_path, monkeypatch):
     monkeypatch.setattr(score_profile, "SIZES", (1, 8))
     monkeypatch.setattr(score_profile, "SHARES", (0.3, None))
     found = score_profile.main(["--photos", "6", "--json", str(tmp_path / "profile.json")])
@@ -29,7 +29,7 @@ def test_the_profile_reports_stages_of_both_ways_of_decoding_and_their_differenc
     assert found["differences"]["largest_probability_change"] < 0.2
 
 
-def test_photos_beyond_the_distinct_ones_are_links_to_them(tmp_path: Path, monkeypatch):
+def test_further_photos_are_links_to_distinct_ones(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(score_profile, "SIZES", (1,))
     made = score_profile.draw_photos(tmp_path, 9)
     files = sorted(tmp_path.iterdir())

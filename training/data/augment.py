@@ -1,4 +1,4 @@
-"""Augmentation of prepared faces: twelve steps, from flips to noise, each off until a recipe sets its strength."""
+"""Augmentation of prepared faces: geometry, light, blur, noise, erasing."""
 
 from __future__ import annotations
 
@@ -17,26 +17,31 @@ __all__ = ["Augmentation", "augment_image", "augment_tensor"]
 _PROBABILITIES = ("flip", "vertical_flip", "clahe", "blur", "erase")
 _RANGES = ("rotate", "shift", "scale", "shear", "perspective", "brightness", "contrast", "sharpness", "soften", "noise")
 
-#: Side of the face that `soften` and `noise` are measured on: what a camera does to a face happens before the upscaling.
+#: Side of the face in whose pixels `soften` and `noise` are measured: a camera degrades a face before it is upscaled.
 _FACE = 48
 
-#: The smoothing that Pillow's `ImageEnhance.Sharpness` blends with.
+#: The smoothing kernel of Pillow's `ImageEnhance.Sharpness`.
 _SMOOTH = torch.tensor([[1.0, 1.0, 1.0], [1.0, 5.0, 1.0], [1.0, 1.0, 1.0]]) / 13
 
-#: A five-pixel Gaussian of standard deviation 1, for upscaling's softness.
+#: A five-pixel Gaussian kernel of standard deviation 1.
 _GAUSS = torch.tensor([0.0545, 0.2442, 0.4026, 0.2442, 0.0545])
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths; all zero is the identity.
+    """Strengths of the augmentation steps; all zero changes nothing.
 
-    Probabilities: `flip`, `vertical_flip` (off: it does not happen to faces), `clahe`, `blur`, `erase`. Ranges around the original:
-    `rotate` and `shear` in degrees, `shift`, `scale` and `perspective` (how far a corner moves) as shares of the side, `brightness` in normalised units,
-    `contrast` and `sharpness` as factors 1 ± range; `soften` is the largest standard deviation of a Gaussian blur in pixels of the 48-pixel face, drawn
-    for every second image; `noise` is the largest standard deviation in normalised units, of grain on the 48-pixel face. `fill` is what
-    geometry uncovers: "border" repeats the edge, a number is a gray level of 0..255.
-    `ramp_epochs` above 0 lets every strength grow linearly from `ramp_start` times itself to all of it.
+    Probabilities: `flip`, `vertical_flip` (off by default, as faces are upright), `clahe`, `blur`, `erase`.
+
+    Ranges around the original: `rotate` and `shear` in degrees; `shift`, `scale` and `perspective` (movement of a
+    corner) as shares of the side; `brightness` in normalised units; `contrast` and `sharpness` as factors 1 ±
+    range. `soften` is the largest standard deviation of a Gaussian blur in pixels of the 48-pixel face, applied
+    to every second image. `noise` is the largest standard deviation of Gaussian noise on the 48-pixel face, in
+    normalised units.
+
+    `fill` is the colour of areas that geometry uncovers: "border" repeats the edge, a number is a gray level of
+    0..255. With `ramp_epochs` above 0, all strengths grow linearly from `ramp_start` times their value to their
+    value.
     """
 
     flip: float = 0.0
@@ -63,22 +68,23 @@ class Augmentation:
         object.__setattr__(self, "erase_area", tuple(self.erase_area))
         for name in (*_PROBABILITIES, "ramp_start"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}={getattr(self, name)!r} is a share from 0 to 1")
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r} is no probability or share; give a number from 0 to 1"
+                )
         for name in (*_RANGES, "ramp_epochs"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(
-                    f"{name}={getattr(self, name)!r} is a range around the original: finite and not negative"
-                )
+                raise ConfigError(f"{name}={getattr(self, name)!r} is no range; give a finite number of at least 0")
         if self.scale >= 1:
-            raise ConfigError(f"scale={self.scale!r} would shrink a face to nothing; stay below 1")
+            raise ConfigError(f"scale={self.scale!r} would shrink a face to nothing; give a number below 1")
         if self.perspective >= 0.5:
-            raise ConfigError(f"perspective={self.perspective!r} could fold a face onto itself; stay below .5")
+            raise ConfigError(f"perspective={self.perspective!r} could fold a face onto itself; give a number below .5")
         if len(self.erase_area) != 2 or not 0 < self.erase_area[0] <= self.erase_area[1] <= 1:
             raise ConfigError(
-                f"erase_area={self.erase_area!r}: give the smallest and the largest share of the image, above 0 and at most 1"
+                f"erase_area={self.erase_area!r}: give the smallest and the largest share of the image, above 0 and at "
+                "most 1"
             )
         if self.fill != "border" and (isinstance(self.fill, str) or not 0 <= self.fill <= 255):
-            raise ConfigError(f"fill={self.fill!r}: 'border' or a gray level from 0 to 255")
+            raise ConfigError(f"fill={self.fill!r}: give 'border' or a gray level from 0 to 255")
 
     @property
     def moves(self) -> bool:
@@ -86,7 +92,7 @@ class Augmentation:
         return any((self.flip, self.vertical_flip, self.rotate, self.shift, self.scale, self.shear, self.perspective))
 
     def at_epoch(self, epoch: float) -> Augmentation:
-        """The strengths of this epoch, counted from 0; the same object when nothing ramps or the ramp is over."""
+        """The strengths in this epoch, counted from 0; the same object without a ramp and after it."""
         if epoch >= self.ramp_epochs:
             return self
         share = self.ramp_start + (1 - self.ramp_start) * epoch / self.ramp_epochs
@@ -94,14 +100,15 @@ class Augmentation:
         return Augmentation(**{k: v * share if k in _PROBABILITIES + _RANGES else v for k, v in values.items()})
 
 
-def augment_image(planes: np.ndarray, how: Augmentation, generator: torch.Generator) -> np.ndarray:
-    """uint8, (N, S, S), with the step that needs 8-bit levels: contrast-limited adaptive histogram equalisation.
+def augment_image(planes: np.ndarray, strengths: Augmentation, generator: torch.Generator) -> np.ndarray:
+    """uint8, (N, S, S), after contrast-limited adaptive histogram equalisation, the step that needs 8-bit levels.
 
-    OpenCV's CLAHE, clip limit 2, tiles of a quarter of the side. The same array when the step is off.
+    OpenCV's CLAHE with clip limit 2 and tiles of a quarter of the side. Returns the same array when the step is
+    off.
     """
-    if not how.clahe:
+    if not strengths.clahe:
         return planes
-    chosen = torch.rand(len(planes), generator=generator) < how.clahe
+    chosen = torch.rand(len(planes), generator=generator) < strengths.clahe
     equaliser = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4))
     return np.stack(
         [equaliser.apply(plane) if on else plane for plane, on in zip(planes, chosen.tolist(), strict=True)]
@@ -110,71 +117,76 @@ def augment_image(planes: np.ndarray, how: Augmentation, generator: torch.Genera
 
 def augment_tensor(
     batch: torch.Tensor,
-    how: Augmentation,
+    strengths: Augmentation,
     generator: torch.Generator,
     size: int | None = None,
     gray: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """float32, (N, C, H, W), normalised, augmented image by image; the same tensor when every strength is zero.
+    """float32, (N, C, H, W), normalised: the augmented batch; the same tensor when all strengths are zero.
 
-    `size` asks for another side (progressive resizing). `gray` is the normalised value of each gray level, float32 (C, 256), needed
-    where `fill` is a level; ConfigError without it.
+    Every image is augmented differently. `size` is another side of the result (progressive resizing). `gray` is
+    the normalised value of each gray level, float32 (C, 256); raises ConfigError when `fill` is a gray level and
+    `gray` is missing.
     """
     count, side = batch.shape[0], size or batch.shape[-1]
 
     def uniform(spread: float, around: float = 0.0) -> torch.Tensor:
         return around + spread * (2 * torch.rand(count, generator=generator) - 1)
 
-    if how.moves:
-        batch = _move(batch, how, generator, side, gray)
+    if strengths.moves:
+        batch = _move(batch, strengths, generator, side, gray)
     elif side != batch.shape[-1]:
         batch = F.interpolate(batch, (side, side), mode="bilinear", align_corners=False, antialias=True)
-    if how.contrast:
+    if strengths.contrast:
         mean = batch.mean(dim=(1, 2, 3), keepdim=True)
-        batch = mean + (batch - mean) * uniform(how.contrast, 1.0).view(-1, 1, 1, 1)
-    if how.brightness:
-        batch = batch + uniform(how.brightness).view(-1, 1, 1, 1)
-    if how.sharpness:
+        batch = mean + (batch - mean) * uniform(strengths.contrast, 1.0).view(-1, 1, 1, 1)
+    if strengths.brightness:
+        batch = batch + uniform(strengths.brightness).view(-1, 1, 1, 1)
+    if strengths.sharpness:
         soft = _filter(batch, _SMOOTH)
-        batch = soft + (batch - soft) * uniform(how.sharpness, 1.0).view(-1, 1, 1, 1)
-    if how.blur:
+        batch = soft + (batch - soft) * uniform(strengths.sharpness, 1.0).view(-1, 1, 1, 1)
+    if strengths.blur:
         soft = _filter(batch, _GAUSS[:, None] * _GAUSS[None])
-        batch = torch.where((torch.rand(count, generator=generator) < how.blur).view(-1, 1, 1, 1), soft, batch)
-    if how.soften:
-        batch = _soften(batch, how.soften * side / _FACE, generator)
-    if how.noise:
-        sigma = how.noise * torch.rand(count, generator=generator).view(-1, 1, 1, 1)
-        grain = torch.randn((count, 1, *[min(side, _FACE)] * 2), generator=generator)  # the channels are one gray plane
+        batch = torch.where((torch.rand(count, generator=generator) < strengths.blur).view(-1, 1, 1, 1), soft, batch)
+    if strengths.soften:
+        batch = _soften(batch, strengths.soften * side / _FACE, generator)
+    if strengths.noise:
+        sigma = strengths.noise * torch.rand(count, generator=generator).view(-1, 1, 1, 1)
+        grain = torch.randn(
+            (count, 1, *[min(side, _FACE)] * 2), generator=generator
+        )  # all channels have the same gray plane
         if side > _FACE:
             grain = F.interpolate(grain, (side, side), mode="bicubic", align_corners=False)
         batch = batch + sigma * grain
-    if how.erase:
-        batch = _erase(batch, how, generator)
+    if strengths.erase:
+        batch = _erase(batch, strengths, generator)
     return batch
 
 
 def _move(
-    batch: torch.Tensor, how: Augmentation, generator: torch.Generator, side: int, gray: torch.Tensor | None
+    batch: torch.Tensor, strengths: Augmentation, generator: torch.Generator, side: int, gray: torch.Tensor | None
 ) -> torch.Tensor:
-    """Flip, rotation, shift, scale, shear and perspective as one homography an image, so that pixels are resampled once."""
+    """Flips, rotation, shift, scale, shear and perspective as one homography per image, resampled once."""
     count = batch.shape[0]
 
     def uniform(spread: float, around: float = 0.0) -> torch.Tensor:
         return around + spread * (2 * torch.rand(count, generator=generator) - 1)
 
-    angle = uniform(math.radians(how.rotate))
-    zoom = 1 / uniform(how.scale, 1.0)
-    mirror = torch.where(torch.rand(count, generator=generator) < how.flip, -1.0, 1.0)
+    angle = uniform(math.radians(strengths.rotate))
+    zoom = 1 / uniform(strengths.scale, 1.0)
+    mirror = torch.where(torch.rand(count, generator=generator) < strengths.flip, -1.0, 1.0)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    across, down = uniform(2 * how.shift), uniform(2 * how.shift)
+    across, down = uniform(2 * strengths.shift), uniform(2 * strengths.shift)
     ones, zeros = torch.ones(count), torch.zeros(count)
-    lean = torch.tan(uniform(math.radians(how.shear))) if how.shear else zeros
+    lean = torch.tan(uniform(math.radians(strengths.shear))) if strengths.shear else zeros
     upside = (
-        torch.where(torch.rand(count, generator=generator) < how.vertical_flip, -1.0, 1.0)
-        if how.vertical_flip
+        torch.where(torch.rand(count, generator=generator) < strengths.vertical_flip, -1.0, 1.0)
+        if strengths.vertical_flip
         else ones
     )
-    tilt_x, tilt_y = (uniform(how.perspective), uniform(how.perspective)) if how.perspective else (zeros, zeros)
+    tilt_x, tilt_y = (
+        (uniform(strengths.perspective), uniform(strengths.perspective)) if strengths.perspective else (zeros, zeros)
+    )
     rows = [
         torch.stack([cos * mirror, lean - sin * upside, across], dim=1),
         torch.stack([sin * mirror, cos * upside, down], dim=1),
@@ -186,23 +198,25 @@ def _move(
     points = torch.stack([x.flatten(), y.flatten(), torch.ones(side * side)])
     mapped = matrix @ points
     grid = (mapped[:, :2] / mapped[:, 2:]).transpose(1, 2).reshape(count, side, side, 2)
-    if how.fill == "border":
+    if strengths.fill == "border":
         return F.grid_sample(batch, grid, padding_mode="border", align_corners=False)
     if gray is None:
-        raise ConfigError(f"fill={how.fill!r} is a gray level; give the normalised levels, or use fill='border'")
-    level = gray[:, round(float(how.fill))].view(1, -1, 1, 1)
+        raise ConfigError(
+            f"fill={strengths.fill!r} is a gray level, which needs the argument `gray`; pass it, or use fill='border'"
+        )
+    level = gray[:, round(float(strengths.fill))].view(1, -1, 1, 1)
     return F.grid_sample(batch - level, grid, padding_mode="zeros", align_corners=False) + level
 
 
 def _filter(batch: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """The batch under one symmetric kernel, edges repeated."""
+    """The batch filtered with a symmetric kernel; edges are repeated."""
     pad = kernel.shape[0] // 2
     planes = F.pad(batch.flatten(0, 1).unsqueeze(1), [pad] * 4, mode="replicate")
     return F.conv2d(planes, kernel[None, None]).reshape(batch.shape)
 
 
 def _soften(batch: torch.Tensor, largest: float, generator: torch.Generator) -> torch.Tensor:
-    """Every second image under a Gaussian blur of its own standard deviation, uniform up to `largest` pixels of the batch; edges repeated."""
+    """Every second image blurred by a Gaussian of its own standard deviation, uniform up to `largest` pixels."""
     count, channels, height, width = batch.shape
     sigma = largest * torch.rand(count, generator=generator).clamp(min=1e-3)
     chosen = torch.nonzero(torch.rand(count, generator=generator) < 0.5).flatten()
@@ -218,16 +232,16 @@ def _soften(batch: torch.Tensor, largest: float, generator: torch.Generator) -> 
     return batch.index_copy(0, chosen, planes.reshape(-1, channels, height, width))
 
 
-def _erase(batch: torch.Tensor, how: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """One box an image set to the image's mean (Zhong et al. 2020, arXiv:1708.04896, with a constant fill)."""
+def _erase(batch: torch.Tensor, strengths: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """One box per image set to the image's mean (Zhong et al. 2020, arXiv:1708.04896, with a constant fill)."""
     count, _, height, width = batch.shape
     draw = torch.rand(5, count, generator=generator)
-    low, high = how.erase_area
+    low, high = strengths.erase_area
     area, aspect = low + (high - low) * draw[0], torch.exp((2 * draw[1] - 1) * math.log(2.5))
     box_h, box_w = torch.sqrt(area * aspect).clamp(max=0.9), torch.sqrt(area / aspect).clamp(max=0.9)
     top, left = draw[2] * (1 - box_h), draw[3] * (1 - box_w)
     y, x = torch.arange(height)[None] / height, torch.arange(width)[None] / width
     rows = (y >= top[:, None]) & (y < (top + box_h)[:, None])
     cols = (x >= left[:, None]) & (x < (left + box_w)[:, None])
-    mask = (rows[:, :, None] & cols[:, None, :] & (draw[4] < how.erase)[:, None, None]).unsqueeze(1)
+    mask = (rows[:, :, None] & cols[:, None, :] & (draw[4] < strengths.erase)[:, None, None]).unsqueeze(1)
     return torch.where(mask, batch.mean(dim=(1, 2, 3), keepdim=True), batch)

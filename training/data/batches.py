@@ -1,4 +1,4 @@
-"""Prepared faces as a dataset of whole, augmented batches, the same on every machine, worker and resumed run."""
+"""PlaneDataset: augmented batches of prepared faces, reproducible."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ __all__ = ["PlaneDataset"]
 
 
 class PlaneDataset(Dataset):
-    """Batches {"pixel_values": float32 (N, C, S, S), normalised, "labels": float32 (N, classes) or int64 (N,)} of uint8 (S, S) planes.
+    """Batches of uint8 (S, S) planes: {"pixel_values": float32 (N, C, S, S), normalised, "labels": targets}.
 
-    The chances of a batch follow from the seed, the epoch and its images alone, so neither the number of workers nor a restart changes
-    them. `sides` gives the side of each epoch, `augmentation` None passes the faces unchanged.
+    Targets are float32 (N, classes) or int64 (N,). The random numbers of a batch depend on the seed, the epoch
+    and its images only, so that neither the number of workers nor a restart changes them. `sides` holds the side
+    of each epoch in pixels. Without `augmentation`, faces are only normalised.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class PlaneDataset(Dataset):
     ) -> None:
         self.planes, self.targets, self.preprocessor = planes, torch.from_numpy(targets), preprocessor
         self.augmentation, self.sides, self.seed = augmentation, sides, seed
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # loader workers see it change
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # shared with the loader's worker processes
         levels = np.arange(256, dtype=np.uint8)[None]
         self._gray = torch.from_numpy(preprocessor.normalise(levels)[:, 0])
 
@@ -38,7 +39,7 @@ class PlaneDataset(Dataset):
         return len(self.planes)
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next, counted from 0: its chances, strengths and side."""
+        """Set the epoch, counted from 0, which determines random numbers, strengths and side."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
@@ -54,12 +55,12 @@ class PlaneDataset(Dataset):
             np.random.SeedSequence([self.seed, epoch, *chosen[:4].tolist()]).generate_state(1, np.uint64)[0] >> 1
         )
         generator = torch.Generator().manual_seed(seed)
-        how = self.augmentation.at_epoch(epoch)
-        pixels = torch.from_numpy(self.preprocessor.normalise(augment_image(planes, how, generator)))
+        strengths = self.augmentation.at_epoch(epoch)
+        pixels = torch.from_numpy(self.preprocessor.normalise(augment_image(planes, strengths, generator)))
         size = self.sides[min(epoch, len(self.sides) - 1)] if self.sides else None
-        return {"pixel_values": augment_tensor(pixels, how, generator, size, self._gray), "labels": targets}
+        return {"pixel_values": augment_tensor(pixels, strengths, generator, size, self._gray), "labels": targets}
 
     @staticmethod
     def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The batch as `__getitems__` made it."""
+        """The batch as `__getitems__` returned it."""
         return batch

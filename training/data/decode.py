@@ -1,4 +1,4 @@
-"""From the rows of a source to faces, hashes and label ids."""
+"""Decode the rows of a source: faces, pixel hashes, label ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from emotion_hub.errors import ImageError, LabelError, ManifestError
 from emotion_hub.images import load_image
-from emotion_hub.labels import FOREIGN, LabelSet, canonical
+from emotion_hub.labels import UNSUPPORTED_LABELS, LabelSet, canonical
 from training.data.manifests import check_apart
 from training.data.sources import Source, open_manifests
 
@@ -25,52 +25,58 @@ log = logging.getLogger(__name__)
 
 
 def decode_face(data: bytes | Image.Image) -> tuple[Image.Image, str]:
-    """The upright face, mode L where it was stored so and RGB otherwise, and the stored format and mode; raises ImageError."""
+    """The upright face, mode L if stored as L and RGB otherwise, and its stored format and mode; raises ImageError."""
     if isinstance(data, Image.Image):
         return data, f"pixels {data.mode}"
-    upright = load_image(data)  # checks the file, turns it upright, flattens transparency
+    upright = load_image(data)  # checks the file, applies the EXIF orientation, flattens transparency
     with Image.open(io.BytesIO(data)) as header:
         return (upright.convert("L") if header.mode == "L" else upright), f"{header.format} {header.mode}"
 
 
 def pixel_hash(face: Image.Image) -> str:
-    """SHA-1 of the size and the gray pixels, so that a copy saved in colour is still a copy."""
+    """SHA-1 of the size and the gray pixels, so that a copy saved in colour has the same hash."""
     gray = face if face.mode == "L" else face.convert("L")
     return hashlib.sha1(f"{gray.mode}{gray.size}".encode() + gray.tobytes()).hexdigest()
 
 
 def label_ids(source: Source, label_set: LabelSet) -> tuple[np.ndarray, dict[str, int]]:
-    """int64 (N,), -1 for labels that the set lacks, and how many of those there are by name; raises LabelError for an unknown one."""
+    """int64 (N,), -1 for labels that `label_set` lacks, and counts of these by name.
+
+    Raises LabelError for a label that no label set knows.
+    """
     known: dict[str, int] = {}
     for i, name in enumerate(source.labels):
         if name in known:
             continue
-        spelt = name.strip().lower()
+        label = name.strip().lower()
         try:
-            spelt = canonical(name)
+            label = canonical(name)
         except LabelError as error:
-            if spelt not in (*FOREIGN, *label_set.labels):
+            if label not in (*UNSUPPORTED_LABELS, *label_set.labels):
                 raise LabelError(f"{source.where(i)}: {error}. Correct the label, or leave its rows out") from error
-        known[name] = label_set.index(spelt) if label_set.has(spelt) else -1
+        known[name] = label_set.index(label) if label_set.has(label) else -1
     ids = np.asarray([known[name] for name in source.labels], dtype=np.int64)
     dropped = dict(Counter(name.strip().lower() for name in source.labels if known[name] < 0))
     if dropped:
-        log.warning("%s: left out, their labels are not in %s: %s", source.name, label_set.name, dropped)
+        log.warning("%s: rows left out, since their labels are not in %s: %s", source.name, label_set.name, dropped)
     return ids, dropped
 
 
 @lru_cache(maxsize=4)
 def check_pixels_apart(folder: Path, root: Path | None, stamp: tuple) -> None:
-    """Raises ManifestError when two manifests of a folder list the same pixels; `stamp` (files and times) is the cache's key."""
+    """Raises ManifestError when two manifests of a folder list the same pixels.
+
+    Results are cached by `stamp`, the files and their modification times.
+    """
     manifests = open_manifests(folder, root)
-    marks: dict[str, list[str]] = {}
+    hashes: dict[str, list[str]] = {}
     for split, manifest in manifests.items():
-        marks[split] = []
+        hashes[split] = []
         for i, file in enumerate(tqdm(manifest.files, desc=f"check {split}", disable=None)):
             try:
-                marks[split].append(pixel_hash(decode_face(file.read_bytes())[0]))
+                hashes[split].append(pixel_hash(decode_face(file.read_bytes())[0]))
             except (ImageError, OSError) as error:
                 raise ManifestError(
                     f"{manifest.where(i)} cannot be read: {error}. Replace the image or leave its row out"
                 ) from error
-    check_apart(manifests, marks, "pixels")
+    check_apart(manifests, hashes, "pixels")

@@ -1,21 +1,48 @@
-"""The figures of an exploratory analysis: brightness and contrast by class, FER+ agreement, labels against votes, mean faces."""
+"""Figures of the exploratory analysis: light, FER+ agreement, mean faces."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from emotion_hub.errors import InputError
 from emotion_hub.labels import FERPLUS_VOTES, LabelSet
 from emotion_hub.preprocess import NATIVE48, Preprocessor
-from training.data.faces import FaceSplit, prepare_planes
+from training.data.duplicates import THRESHOLD
+from training.data.faces import FaceSplit, join_splits, prepare_planes
+from training.data.quality import quality_report
 
-__all__ = ["MIN_FACES", "label_vote_table", "light_by_class", "mean_faces", "planes_of", "spread", "vote_statistics"]
+__all__ = [
+    "MIN_FACES",
+    "explore",
+    "label_vote_table",
+    "light_by_class",
+    "mean_faces",
+    "planes_of",
+    "spread",
+    "vote_statistics",
+]
 
-#: A mean face needs this many images: below it, a single face could be made out.
+#: Fewest images of a mean face: with fewer, a single face might be recognised.
 MIN_FACES = 50
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def explore(splits: Mapping[str, FaceSplit], near: float | None = THRESHOLD) -> dict[str, Any]:
+    """All figures of the analysis; `near` None leaves out the near copies, whose search takes minutes."""
+    pool = join_splits(list(splits.values()))
+    planes, votes = planes_of(pool), vote_statistics(pool)
+    return {
+        "labels": pool.label_set.labels,
+        "quality": quality_report(splits, near),
+        "light": light_by_class(planes, pool.labels, pool.label_set),
+        "votes": votes,
+        "label_votes": label_vote_table(pool) if votes else None,
+        "mean_faces": mean_faces(planes, pool.labels, pool.label_set),
+    }
 
 
 def spread(values: np.ndarray) -> dict[str, float]:
@@ -32,7 +59,10 @@ def spread(values: np.ndarray) -> dict[str, float]:
 def light_by_class(
     planes: np.ndarray, labels: np.ndarray, label_set: LabelSet
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """{"brightness" | "contrast": {label: spread}}: mean and standard deviation of each image's gray levels, 0..255; planes uint8 (N, S, S)."""
+    """{"brightness" | "contrast": {label: spread}}: mean and standard deviation of each image's gray levels, 0..255.
+
+    `planes` are uint8 (N, S, S).
+    """
     pixels = planes.reshape(len(planes), -1)
     values = {"brightness": pixels.mean(axis=1), "contrast": pixels.std(axis=1)}
     return {
@@ -42,7 +72,10 @@ def light_by_class(
 
 
 def mean_faces(planes: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> dict[str, np.ndarray | None]:
-    """{label: uint8 (S, S)}: the mean of a class's prepared faces, stretched to the full range; None below MIN_FACES distinct images."""
+    """{label: uint8 (S, S)}: the mean of a class's prepared faces, stretched to 0..255.
+
+    It is None for a class with fewer than MIN_FACES distinct images.
+    """
     faces: dict[str, np.ndarray | None] = {}
     for i, label in enumerate(label_set.labels):
         chosen = planes[labels == i]
@@ -54,10 +87,11 @@ def mean_faces(planes: np.ndarray, labels: np.ndarray, label_set: LabelSet) -> d
 
 
 def vote_statistics(split: FaceSplit) -> dict[str, Any] | None:
-    """How far FER+'s voters agree, in all and by label; None where the data has no votes.
+    """Agreement of FER+'s voters, for all images and by label; None if the data has no votes.
 
-    `agreement` is the share of the votes that the first choice got, `entropy` that of the votes over their ten choices in bits, `no_majority` the
-    share of images whose first choice got no more than half, `label_is_first` the share whose label is the first choice (a tie counts for the label).
+    `agreement` is the share of the votes for the first choice, `entropy` that of the votes over ten choices, in
+    bits. `no_majority` is the share of images whose first choice has at most half of the votes, `label_is_first`
+    the share whose label is the first choice (a tie counts for the label).
     """
     if split.votes is None or not split.votes.any():
         return None
@@ -66,11 +100,11 @@ def vote_statistics(split: FaceSplit) -> dict[str, Any] | None:
     labels, first = split.labels[voted], shares.max(axis=1)
     entropy = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
     columns = [split.label_set.index(name) if split.label_set.has(name) else -1 for name in FERPLUS_VOTES]
-    own = np.stack(
+    by_label = np.stack(
         [shares[:, columns.index(i)] if i in columns else np.zeros(len(shares)) for i in range(len(split.label_set))],
         axis=1,
     )
-    hit = own[np.arange(len(labels)), labels] == first
+    label_is_first = by_label[np.arange(len(labels)), labels] == first
     rows = {"all": np.ones(len(labels), dtype=bool)} | {
         label: labels == i for i, label in enumerate(split.label_set.labels)
     }
@@ -80,7 +114,7 @@ def vote_statistics(split: FaceSplit) -> dict[str, Any] | None:
             "agreement": spread(first[member]),
             "entropy": spread(entropy[member]),
             "no_majority": float((first[member] <= 0.5).mean()),
-            "label_is_first": float(hit[member].mean()),
+            "label_is_first": float(label_is_first[member].mean()),
         }
         for name, member in rows.items()
         if member.any()
@@ -88,7 +122,12 @@ def vote_statistics(split: FaceSplit) -> dict[str, Any] | None:
 
 
 def label_vote_table(split: FaceSplit) -> np.ndarray:
-    """int64 (C, 10): images of each label (rows) by the voters' first choice (columns, FERPLUS_VOTES); a tie counts for the earlier column."""
+    """int64 (C, 10): images by label (rows) and the voters' first choice (columns, in the order of FERPLUS_VOTES).
+
+    A tie counts for the earlier column. Raises InputError for data without votes.
+    """
+    if split.votes is None:
+        raise InputError(f"{split.name} has no FER+ votes; they belong in the column ferplus_votes")
     voted = split.votes.sum(axis=1) > 0
     table = np.zeros((len(split.label_set), len(FERPLUS_VOTES)), dtype=np.int64)
     np.add.at(table, (split.labels[voted], split.votes[voted].argmax(axis=1)), 1)
@@ -96,5 +135,5 @@ def label_vote_table(split: FaceSplit) -> np.ndarray:
 
 
 def planes_of(split: FaceSplit) -> np.ndarray:
-    """uint8 (N, 48, 48): every face as the native pipeline sees it."""
+    """uint8 (N, 48, 48): every face as the native 48-pixel preprocessing prepares it."""
     return prepare_planes(split, Preprocessor(NATIVE48))

@@ -1,4 +1,4 @@
-"""Manifests (train.csv, val.csv, test.csv with path,label) and the files of a prepared data set: read, checked, written.
+"""Manifests (train.csv, val.csv, test.csv) and files of a prepared data set.
 
 FOLDER/train.csv val.csv test.csv   path (relative to FOLDER, or to `root`), label, and any other columns
 FOLDER/<split>/<label>/*.png        the faces, lossless
@@ -35,15 +35,16 @@ __all__ = [
     "write_status",
 ]
 
-#: The file a split's manifest is written to; every alias of a split's name is read.
+#: File names of written manifests; when reading, every alias of a split's name is accepted.
 MANIFESTS = {"train": "train.csv", "validation": "val.csv", "test": "test.csv"}
 
-_FILES_OF_OURS = ("status.csv",)
+#: CSV files of a prepared data set that are no manifests.
+_OTHER_FILES = ("status.csv",)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The rows of one manifest; `lines` are their line numbers as an editor shows them, `columns` whatever else they hold, as text."""
+    """The rows of one manifest; `lines` are their line numbers in the file, `columns` all other columns, as text."""
 
     path: Path
     lines: list[int]
@@ -55,107 +56,121 @@ class Manifest:
         return len(self.files)
 
     def where(self, i: int) -> str:
-        """How a message names row `i`: manifest, line and file."""
+        """The name of row `i` in messages: manifest, line and file."""
         return f"{self.path} row {self.lines[i]} ({self.files[i].name})"
 
 
 def find_manifests(folder: Path, aliases: Mapping[str, str]) -> dict[str, Path]:
-    """{split: manifest} of a folder, by file name and `aliases` {name: split}; raises ManifestError for two files of one split."""
-    found: dict[str, Path] = {}
+    """{split: manifest} of a folder, by file name and `aliases` {name: split}.
+
+    Raises ManifestError for two files of one split.
+    """
+    by_split: dict[str, Path] = {}
     for path in sorted(folder.glob("*.csv")):
         split = aliases.get(path.stem.lower())
-        if split is None or path.name in _FILES_OF_OURS:
+        if split is None or path.name in _OTHER_FILES:
             continue
-        if split in found:
-            raise ManifestError(f"{found[split]} and {path} are both manifests of {split}; keep one")
-        found[split] = path
-    return found
+        if split in by_split:
+            raise ManifestError(f"{by_split[split]} and {path} are both manifests of {split}; keep one")
+        by_split[split] = path
+    return by_split
 
 
 def read_manifest(path: Path, root: Path | None = None, missing: bool = False) -> Manifest:
     """The rows of a manifest; paths are relative to `root`, by default the manifest's folder.
 
-    Raises ManifestError naming file, row and next step for missing columns, blank or short rows and, unless `missing` allows them,
-    files that are not there.
+    Raises ManifestError, naming file, row and next step, for missing columns, blank or short rows and, unless
+    `missing` is true, for files that do not exist.
     """
     base = path.parent if root is None else root
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+    with path.open(newline="", encoding="utf-8-sig") as text:
+        reader = csv.reader(text)
         header = [name.strip() for name in next(reader, [])]
-        if lacking := [name for name in ("path", "label") if name not in header]:
+        if absent := [name for name in ("path", "label") if name not in header]:
             raise ManifestError(
-                f"{path} row 1: no column {' and '.join(lacking)} among {header}; the first row names the columns, path and label among them"
+                f"{path} row 1: no column {' and '.join(absent)} among {header}; the first row must name the columns, "
+                "among them path and label"
             )
         rows: dict[str, list[str]] = {name: [] for name in header}
         lines = []
         for values in reader:
-            at = f"{path} row {reader.line_num}"
+            row = f"{path} row {reader.line_num}"
             if not any(value.strip() for value in values):
-                raise ManifestError(f"{at} is blank; delete the line")
+                raise ManifestError(f"{row} is blank; delete the line")
             if len(values) != len(header):
                 raise ManifestError(
-                    f"{at} has {len(values)} values for {len(header)} columns; give one for each of {', '.join(header)}"
+                    f"{row} has {len(values)} values for {len(header)} columns; give one for each of "
+                    f"{', '.join(header)}"
                 )
             for name, value in zip(header, values, strict=True):
                 if name in ("path", "label") and not value.strip():
-                    raise ManifestError(f"{at} has no {name}; fill it in or delete the row")
+                    raise ManifestError(f"{row} has no {name}; fill it in or delete the row")
                 rows[name].append(value.strip())
             lines.append(reader.line_num)
     if not lines:
-        raise ManifestError(f"{path} row 2: there is no row below the header; list images, one a row")
+        raise ManifestError(f"{path} row 2: there is no row below the header; list one image per row")
     files = [base / name.replace("\\", "/") for name in rows.pop("path")]
     manifest = Manifest(path, lines, files, rows.pop("label"), rows)
     if not missing:
         for i, file in enumerate(files):
             if not file.is_file():
                 raise ManifestError(
-                    f"{manifest.where(i)}: there is no file {file}; correct the path, or say with root what paths are relative to"
+                    f"{manifest.where(i)}: there is no file {file}; correct the path, or give the folder that "
+                    "paths are "
+                    "relative to with root"
                 )
     return manifest
 
 
 def check_apart(manifests: Mapping[str, Manifest], marks: Mapping[str, Sequence[str]], what: str) -> None:
-    """Raises ManifestError when two manifests share a mark (`what`: "path", "pixels"); `marks` holds one for every row of every manifest."""
+    """Raises ManifestError when two manifests share a mark, a string per row such as a path or a hash.
+
+    `what` names the marks in the message: "path" or "pixels".
+    """
     first: dict[str, tuple[str, int]] = {}
     for split, manifest in manifests.items():
         for i, mark in enumerate(marks[split]):
             other, j = first.setdefault(mark, (split, i))
             if other != split:
                 raise ManifestError(
-                    f"{manifest.where(i)} is the same image, by {what}, as {manifests[other].where(j)}: an image belongs to one split. "
+                    f"{manifest.where(i)} and {manifests[other].where(j)} have the same {what}: an image belongs "
+                    "to one split. "
                     "Delete one of the rows, or make new splits with python -m training.prepare"
                 )
 
 
 def check_classes(manifests: Mapping[str, Manifest]) -> None:
-    """Raises ManifestError when a manifest has no image of an expression that another one, or a label_map.json beside it, has."""
+    """Raises ManifestError for a manifest without images of a class that another manifest or label_map.json has."""
     classes = {split: _expressions(manifest.labels) for split, manifest in manifests.items()}
-    wanted = dict.fromkeys((label for split in classes for label in classes[split]), "another manifest has some")
+    reasons = dict.fromkeys((label for split in classes for label in classes[split]), "another manifest has some")
     for folder in {manifest.path.parent for manifest in manifests.values()}:
         if (label_map := folder / "label_map.json").is_file():
-            wanted |= dict.fromkeys(
-                _expressions(json.loads(label_map.read_text(encoding="utf-8"))), f"{label_map} names it"
-            )
+            names = json.loads(label_map.read_text(encoding="utf-8"))
+            reasons |= dict.fromkeys(_expressions(names), f"{label_map} names it")
     for split, manifest in manifests.items():
-        if empty := [label for label in wanted if label not in classes[split]]:
+        if empty := [label for label in reasons if label not in classes[split]]:
             raise ManifestError(
-                f"{manifest.path} rows 2 to {manifest.lines[-1]}: class {empty[0]!r} is empty ({wanted[empty[0]]}); add images of it or leave it out everywhere"
+                f"{manifest.path} rows 2 to {manifest.lines[-1]}: class {empty[0]!r} is empty ({reasons[empty[0]]}); "
+                "add images of it or leave it out everywhere"
             )
 
 
 def _expressions(labels: Iterable[str]) -> dict[str, None]:
-    """The known expressions among these labels, in order; what the others are is told when a label is looked up."""
-    found = {}
+    """The known expressions among these labels, in order; unknown labels are reported when they are looked up."""
+    expressions: dict[str, None] = {}
     for label in dict.fromkeys(labels):
         try:
-            found[canonical(label)] = None
+            expressions[canonical(label)] = None
         except LabelError:
             continue
-    return found
+    return expressions
 
 
-def class_statistics(counts: Sequence[int]) -> dict[str, float | None]:
-    """Smallest, largest and mean class, standard deviation (of a sample) and imbalance ratio (largest to smallest; None with an empty class)."""
+def class_statistics(counts: Sequence[int] | np.ndarray) -> dict[str, float | None]:
+    """Smallest, largest and mean class size, sample standard deviation, and imbalance ratio.
+
+    The ratio is largest to smallest, None with an empty class.
+    """
     values = np.asarray(counts, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
@@ -184,7 +199,7 @@ def write_faces(folder: Path, split: str, faces: Sequence[Image.Image], labels: 
 def write_manifest(
     path: Path, files: Sequence[str], labels: Sequence[str], columns: Mapping[str, Sequence[Any]] | None = None
 ) -> None:
-    """A manifest that `read_manifest` takes back: path, label and the other columns."""
+    """Write a manifest that `read_manifest` can read: path, label and the other columns."""
     columns = columns or {}
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -195,11 +210,14 @@ def write_manifest(
 def write_status(
     folder: Path,
     label_set: LabelSet,
-    before: Mapping[str, Sequence[int]],
-    after: Mapping[str, Sequence[int]],
+    before: Mapping[str, Sequence[int] | np.ndarray],
+    after: Mapping[str, Sequence[int] | np.ndarray],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """label_map.json, status.csv and status.json, which is returned; `before` and `after` hold images a label of every split."""
+    """The content of status.json; also writes label_map.json and status.csv.
+
+    `before` and `after` hold the number of images per label of every split.
+    """
     (folder / "label_map.json").write_text(json.dumps(label_set.label2id, indent=2) + "\n", encoding="utf-8")
     with (folder / "status.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, counted: copies within and across splits, conflicting labels, flat, odd and unreadable images, class balance."""
+"""Audit a data set: copies, conflicting labels, flat and unusual images."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = [
     "stored_forms",
 ]
 
-#: Sides below this many pixels are too small for a face, and a longer side of more than MAX_ASPECT shorter ones is no face crop.
+#: Smallest plausible side of a face, in pixels, and largest plausible ratio of the longer to the shorter side.
 MIN_SIDE, MAX_ASPECT = 32, 2.0
 
-#: How many rows a report names of each fault.
-_NAMED = 20
+#: Most rows that a report names for each fault.
+_MAX_NAMED = 20
 
 
 def quality_report(splits: Mapping[str, FaceSplit], near: float | None = THRESHOLD) -> dict[str, Any]:
-    """Everything below in one dict of plain JSON types; `near` None leaves out the near copies, which take the time."""
+    """All counts of this module as plain JSON types; `near` None leaves out the near copies, which take minutes."""
     return {
         "images": {name: len(split) for name, split in splits.items()},
         "unreadable": {name: split.unreadable for name, split in splits.items()},
@@ -47,7 +47,7 @@ def quality_report(splits: Mapping[str, FaceSplit], near: float | None = THRESHO
 
 
 def exact_copies(splits: Mapping[str, FaceSplit]) -> dict[str, Any]:
-    """Distinct images, groups of copies and their surplus, groups whose labels conflict, and the images a split shares with an earlier one.
+    """Distinct images, groups of copies, surplus copies, groups with conflicting labels, and images that splits share.
 
     `shared` counts images of the later split (train, validation, test): {"test in train": 288}.
     """
@@ -75,18 +75,19 @@ def exact_copies(splits: Mapping[str, FaceSplit]) -> dict[str, Any]:
 
 
 def near_copies(splits: Mapping[str, FaceSplit], threshold: float = THRESHOLD) -> dict[str, Any]:
-    """Images of the later split with a near copy in an earlier one (exact copies among them), and near pairs inside the training split.
+    """Images with a near copy in an earlier split, exact copies included, and near pairs inside the training split.
 
-    Across splits faces are also compared shifted by up to MAX_SHIFT pixels; inside the training split only as they are and mirrored.
+    Across splits, faces are also compared shifted by up to MAX_SHIFT pixels; inside the training split only
+    unshifted and mirrored.
     """
     native = Preprocessor(NATIVE48)
     planes = {name: prepare_planes(split, native) for name, split in splits.items()}
     across = {}
     for earlier, later in combinations(splits, 2):
-        found = find_near_copies(planes[later], planes[earlier], progress=f"{later} in {earlier}").above(threshold)
+        copies = find_near_copies(planes[later], planes[earlier], progress=f"{later} in {earlier}").above(threshold)
         known = set(splits[earlier].hashes)
-        exact = sum(splits[later].hashes[i] in known for i in found)
-        across[f"{later} in {earlier}"] = {"images": len(found), "beyond_exact": len(found) - exact}
+        exact = sum(splits[later].hashes[i] in known for i in copies)
+        across[f"{later} in {earlier}"] = {"images": len(copies), "beyond_exact": len(copies) - exact}
     inside = {}
     if "train" in splits:
         train = splits["train"]
@@ -98,26 +99,29 @@ def near_copies(splits: Mapping[str, FaceSplit], threshold: float = THRESHOLD) -
             "images": len(np.unique(pairs)),
             "pairs_with_conflicting_labels": int(conflicting.sum()),
         }
-    measure = f"Pearson's correlation of 24x24 thumbnails, mirrored too; across splits the largest over shifts of up to {MAX_SHIFT} pixels"
+    measure = (
+        "Pearson's correlation of 24x24 thumbnails, also mirrored; across splits the largest over shifts of up to "
+        f"{MAX_SHIFT} pixels"
+    )
     return {"measure": measure, "threshold": threshold, "across": across, "inside_train": inside}
 
 
 def flat_images(splits: Mapping[str, FaceSplit]) -> dict[str, Any]:
-    """Images of one gray level."""
-    found = [
+    """Images of a single gray level."""
+    flat = [
         _where(split, i)
         for split in splits.values()
         for i, face in enumerate(split.faces)
         if np.ptp(face.convert("L").getextrema()) == 0
     ]
-    return {"count": len(found), "where": found[:_NAMED]}
+    return {"count": len(flat), "where": flat[:_MAX_NAMED]}
 
 
 def stored_forms(splits: Mapping[str, FaceSplit]) -> dict[str, Any]:
-    """Formats, modes and sizes with their shares, and images of an odd size or mode: too small, too long, not gray, not the usual size."""
-    every = [(split, i) for split in splits.values() for i in range(len(split))]
-    forms = [(split.stored[i] if split.stored else f"unknown {split.faces[i].mode}").split() for split, i in every]
-    sizes = [split.faces[i].size for split, i in every]
+    """Formats, modes and sizes with their shares, and unusual images by kind: size, aspect, colour."""
+    rows = [(split, i) for split in splits.values() for i in range(len(split))]
+    forms = [(split.stored[i] if split.stored else f"unknown {split.faces[i].mode}").split() for split, i in rows]
+    sizes = [split.faces[i].size for split, i in rows]
     usual = Counter(sizes).most_common(1)[0][0] if sizes else None
     odd = {
         f"a side below {MIN_SIDE}": [k for k, size in enumerate(sizes) if min(size) < MIN_SIDE],
@@ -130,14 +134,14 @@ def stored_forms(splits: Mapping[str, FaceSplit]) -> dict[str, Any]:
         "modes": _shares(mode for _, mode in forms),
         "sizes": _shares(f"{width}x{height}" for width, height in sizes),
         "odd": {
-            name: {"count": len(found), "where": [_where(*every[k]) for k in found[:_NAMED]]}
-            for name, found in odd.items()
+            name: {"count": len(positions), "where": [_where(*rows[k]) for k in positions[:_MAX_NAMED]]}
+            for name, positions in odd.items()
         },
     }
 
 
 def class_balance(splits: Mapping[str, FaceSplit]) -> dict[str, Any]:
-    """Counts, shares and statistics a split, and of all splits together under "all"."""
+    """Counts, shares and statistics of the classes, per split and for all splits together under "all"."""
     labels = {name: split.labels for name, split in splits.items()}
     names = next(iter(splits.values())).label_set.labels
     report = {}

@@ -1,1 +1,1 @@
-"""Evaluation: predictions of a split, metrics, calibration, robustness, and the report as text."""
+"""Evaluation: predictions, metrics, calibration, robustness, reports."""

@@ -1,4 +1,4 @@
-"""How fast a network answers on this machine, one thread."""
+"""Latency and throughput of a network on one CPU thread."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ __all__ = ["latency", "machine", "speed"]
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread inside, as before afterwards."""
-    before = torch.get_num_threads()
+    """Context in which torch uses one thread; the number of threads is restored afterwards."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
 def latency(model: EmotionClassifier, batch_size: int, seconds: float = 1.0, least: int = 5) -> float:
-    """The median milliseconds of a forward pass of `batch_size` faces on one CPU thread, over `seconds` and at least `least` passes after two to warm up."""
+    """The median milliseconds of a forward pass of `batch_size` faces on one CPU thread.
+
+    Two passes warm up; then passes are timed for `seconds`, and at least `least` of them.
+    """
     config = model.config.preprocess
     pixels = torch.from_numpy(
         np.random.default_rng(0).standard_normal(
@@ -43,14 +46,14 @@ def latency(model: EmotionClassifier, batch_size: int, seconds: float = 1.0, lea
             model(pixels)
         end = time.perf_counter() + seconds
         while len(times) < least or time.perf_counter() < end:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             model(pixels)
-            times.append(1000 * (time.perf_counter() - begun))
+            times.append(1000 * (time.perf_counter() - started))
     return statistics.median(times)
 
 
 def speed(model: EmotionClassifier, seconds: float = 1.0) -> dict[str, float]:
-    """{"latency_ms": of one face, "images_per_second": in batches of 64}, the network alone, one CPU thread."""
+    """{"latency_ms": one face, "images_per_second": batches of 64} of the network alone, on one CPU thread."""
     return {
         "latency_ms": latency(model, 1, seconds),
         "images_per_second": 64_000 / latency(model, 64, seconds, least=3),
@@ -58,5 +61,5 @@ def speed(model: EmotionClassifier, seconds: float = 1.0) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """`training.evaluation.machine.hardware`, threads used and torch's version."""
+    """`training.evaluation.machine.hardware`, the number of threads and torch's version."""
     return {**hardware(), "threads": 1, "torch": torch.__version__}

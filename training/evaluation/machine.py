@@ -1,4 +1,4 @@
-"""What this machine is called, for the figures measured on it."""
+"""Name of this machine: processor, cores and load average."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["hardware"]
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, and the load of the last minute: above 0 others were at work, and times are longer than need be."""
+    """Processor, cores and the load average of the last minute.
+
+    A load above 0 before a measurement means that other processes were running, and times may be too long.
+    """
     info = Path("/proc/cpuinfo")
     names = (
         [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]

@@ -1,19 +1,24 @@
-"""Figures of a classifier's answers: accuracy, F1, confusion, calibration, and how far a sample of this size can be trusted.
+"""Metrics: accuracy, F1, confusion matrix, ECE, bootstrap intervals.
 
-Everywhere `labels` are int64 (N,), `probs` float (N, C) with rows of sum 1, `names` the C labels in the order of the logits,
-and a confusion matrix counts images, int64 (C, C), true label by row and answer by column. All figures lie in 0..1 but the
-negative log-likelihood, which is in nats.
+Everywhere `labels` are int64 (N,), `probs` float (N, C) with rows of sum 1, and `names` the C labels in the order
+of the logits. A confusion matrix counts images, int64 (C, C), true label by row and predicted label by column.
+All metrics lie in 0..1, except the negative log-likelihood, which is in nats.
+
+scikit-learn computes what it defines in the same way. Written here are: the log-likelihood and the top-k
+accuracy, since scikit-learn clips probabilities elsewhere and ranks ties the other way round; the expected
+calibration error, which it lacks; and the bootstrap, which needs accuracy and F1 of thousands of confusion
+matrices at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
 from emotion_hub.errors import InputError
+from training.evaluation.report_types import ClassFigures, Figures, Interval, ReliabilityBin, Scores
 
 __all__ = [
     "BINS",
@@ -35,36 +40,38 @@ __all__ = [
 #: Bins of the reliability diagram and of the expected calibration error.
 BINS = 15
 
-#: Bootstrap: how often the images are drawn anew, and the share of the draws that an interval holds.
+#: Bootstrap: number of resamples, and the share of them that an interval holds.
 RESAMPLES, LEVEL = 2000, 0.95
 
 
-def confusion(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """int64 (C, C): images by true label (row) and answer (column); raises InputError for no images or shapes that do not fit."""
+def _check_shapes(labels: np.ndarray, probs: np.ndarray) -> None:
     if probs.ndim != 2 or labels.shape != probs.shape[:1]:
-        raise InputError(
-            f"labels {labels.shape} and probs {probs.shape}: one row of probabilities belongs to each label"
-        )
+        raise InputError(f"labels {labels.shape} and probs {probs.shape}: give one row of probabilities for each label")
     if not len(labels):
         raise InputError("there are no images to measure; choose a split or a group that has some")
+
+
+def confusion(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """The confusion matrix, int64 (C, C), true label by row; raises InputError for no images or unequal lengths."""
+    _check_shapes(labels, probs)
     return confusion_matrix(labels, probs.argmax(1), labels=range(probs.shape[1]))
 
 
-def accuracy(matrix: np.ndarray) -> np.ndarray | float:
-    """The share of right answers of a confusion matrix (C, C), or of a stack of them (..., C, C)."""
-    return np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum(axis=(-2, -1))
+def accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
+    """The share of correct predictions; raises InputError for no images or unequal lengths."""
+    _check_shapes(labels, probs)
+    return float(accuracy_score(labels, probs.argmax(1)))
 
 
-def macro_f1(matrix: np.ndarray, classes: Sequence[int] | None = None) -> np.ndarray | float:
-    """The mean over `classes` (all by default) of 2 tp / (2 tp + fp + fn), 0 where that is 0/0, of a confusion matrix (C, C) or a stack of them."""
-    right = np.diagonal(matrix, axis1=-2, axis2=-1)
-    either = matrix.sum(axis=-1) + matrix.sum(axis=-2)
-    f1 = 2 * right / np.maximum(either, 1)
-    return (f1 if classes is None else f1[..., list(classes)]).mean(axis=-1)
+def macro_f1(labels: np.ndarray, probs: np.ndarray, classes: Sequence[int] | None = None) -> float:
+    """The mean F1 over `classes` (default: all), 0 for a class without images and predictions; raises as `accuracy`."""
+    _check_shapes(labels, probs)
+    averaged = range(probs.shape[1]) if classes is None else classes
+    return float(f1_score(labels, probs.argmax(1), labels=averaged, average="macro", zero_division=0))
 
 
-def per_class(labels: np.ndarray, probs: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float | int]]:
-    """{label: {"precision", "recall", "f1", "support"}}; what would be 0/0 is 0."""
+def per_class(labels: np.ndarray, probs: np.ndarray, names: Sequence[str]) -> dict[str, ClassFigures]:
+    """{label: {"precision", "recall", "f1", "support"}}; 0/0 counts as 0."""
     values = precision_recall_fscore_support(labels, probs.argmax(1), labels=range(len(names)), zero_division=0)
     rows = zip(names, *values, strict=True)
     return {
@@ -74,30 +81,33 @@ def per_class(labels: np.ndarray, probs: np.ndarray, names: Sequence[str]) -> di
 
 
 def top_k_accuracy(labels: np.ndarray, probs: np.ndarray, k: int = 2) -> float:
-    """The share of images whose label is among the k most probable ones."""
+    """The share of images whose label is among the k most probable ones; the first class wins ties."""
     return float((np.argsort(-probs, axis=1, kind="stable")[:, :k] == labels[:, None]).any(axis=1).mean())
 
 
 def negative_log_likelihood(labels: np.ndarray, probs: np.ndarray) -> float:
-    """The mean of -log p(label), in nats; probabilities below 1e-12 count as that."""
+    """The mean of -log p(label), in nats; probabilities are clipped to at least 1e-12."""
     return float(-np.log(np.clip(probs[np.arange(len(labels)), labels], 1e-12, 1)).mean())
 
 
-def reliability_bins(labels: np.ndarray, probs: np.ndarray, bins: int = BINS) -> list[dict[str, float | int | None]]:
-    """The reliability diagram: for each of `bins` equal-width bins of the top probability, ((m - 1) / M, m / M], its upper edge, images, mean top
-    probability and accuracy (None for an empty bin)."""
-    confidence, right = probs.max(1), probs.argmax(1) == labels
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    count, confident, correct = (np.bincount(which, weights=w, minlength=bins) for w in (None, confidence, right))
-    rows = zip(np.arange(1, bins + 1) / bins, count, confident, correct, strict=True)
+def reliability_bins(labels: np.ndarray, probs: np.ndarray, bins: int = BINS) -> list[ReliabilityBin]:
+    """The reliability diagram: upper edge, images, mean top probability and accuracy of `bins` equal-width bins.
+
+    Bin m of M holds the images whose top probability lies in ((m - 1) / M, m / M]. Mean and accuracy of an empty bin
+    are None.
+    """
+    confidence, correct = probs.max(1), probs.argmax(1) == labels
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts, confidences, hits = (np.bincount(bin_of, weights=w, minlength=bins) for w in (None, confidence, correct))
+    rows = zip(np.arange(1, bins + 1) / bins, counts, confidences, hits, strict=True)
     return [
         {
-            "to": round(float(to), 4),
+            "to": round(float(edge), 4),
             "n": int(n),
             "confidence": float(c / n) if n else None,
-            "accuracy": float(a / n) if n else None,
+            "accuracy": float(h / n) if n else None,
         }
-        for to, n, c, a in rows
+        for edge, n, c, h in rows
     ]
 
 
@@ -106,8 +116,11 @@ def expected_calibration_error(labels: np.ndarray, probs: np.ndarray, bins: int 
 
     Guo et al. 2017, arXiv:1706.04599, equation 3. Confidence is the mean top probability of the bin's images.
     """
-    rows = [row for row in reliability_bins(labels, probs, bins) if row["n"]]
-    return float(sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(labels))
+    total = 0.0
+    for row in reliability_bins(labels, probs, bins):
+        if row["accuracy"] is not None and row["confidence"] is not None:
+            total += row["n"] * abs(row["accuracy"] - row["confidence"])
+    return float(total / len(labels))
 
 
 def bootstrap(
@@ -116,46 +129,47 @@ def bootstrap(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
-) -> dict[str, list[float]]:
-    """{"accuracy": [low, high], "macro_f1": [low, high]}: percentile intervals from drawing the images anew (Efron & Tibshirani 1993, chapter 13).
+) -> Interval:
+    """Percentile bootstrap intervals of a confusion matrix: {"accuracy": [low, high], "macro_f1": [low, high]}.
 
-    Drawing n images with replacement makes the cells of the confusion matrix multinomial, so the matrices are drawn, all at once,
-    which is the same distribution.
+    Efron & Tibshirani 1993, chapter 13. When n images are drawn with replacement, the cells of their confusion matrix
+    are multinomial. The matrices are therefore drawn directly, which gives the same distribution.
     """
     count = int(matrix.sum())
-    drawn = (
-        np.random.default_rng(seed)
-        .multinomial(count, matrix.ravel() / count, size=resamples)
-        .reshape(resamples, *matrix.shape)
-    )
+    draws = np.random.default_rng(seed).multinomial(count, matrix.ravel() / count, size=resamples)
+    drawn = draws.reshape(resamples, *matrix.shape)
+    correct = np.diagonal(drawn, axis1=1, axis2=2)
+    f1 = 2 * correct / np.maximum(drawn.sum(axis=2) + drawn.sum(axis=1), 1)  # 2 tp / (2 tp + fp + fn)
+    accuracies = correct.sum(axis=1) / count
+    macro_f1s = (f1 if classes is None else f1[:, list(classes)]).mean(axis=1)
     ends = [(1 - level) / 2, (1 + level) / 2]
-    return {
-        name: [float(v) for v in np.quantile(values, ends)]
-        for name, values in (("accuracy", accuracy(drawn)), ("macro_f1", macro_f1(drawn, classes)))
-    }
+    low_high = [[float(v) for v in np.quantile(values, ends)] for values in (accuracies, macro_f1s)]
+    return {"accuracy": low_high[0], "macro_f1": low_high[1]}
 
 
-def brief(labels: np.ndarray, probs: np.ndarray, present_only: bool = False) -> dict[str, Any]:
-    """n, accuracy, macro F1 and their intervals; `present_only` takes the mean F1 over the labels that occur, for groups that lack some."""
+def brief(labels: np.ndarray, probs: np.ndarray, present_only: bool = False) -> Figures:
+    """Number of images, accuracy, macro F1 and their intervals.
+
+    With `present_only` the F1 is averaged over the labels that occur, for groups that lack some.
+    """
     matrix = confusion(labels, probs)
     classes = np.flatnonzero(matrix.sum(1)).tolist() if present_only else None
-    figures = {
-        "n": int(matrix.sum()),
-        "accuracy": float(accuracy(matrix)),
-        "macro_f1": float(macro_f1(matrix, classes)),
+    return {
+        "n": len(labels),
+        "accuracy": accuracy(labels, probs),
+        "macro_f1": macro_f1(labels, probs, classes),
+        "interval": bootstrap(matrix, classes),
     }
-    return {**figures, "interval": bootstrap(matrix, classes)}
 
 
-def scores(labels: np.ndarray, probs: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Every figure of this module, as plain JSON types; `interval` holds the 95% intervals of accuracy and macro F1."""
-    matrix = confusion(labels, probs)
+def scores(labels: np.ndarray, probs: np.ndarray, names: Sequence[str]) -> Scores:
+    """Every metric of this module, as plain JSON types; `interval` holds 95% intervals of accuracy and macro F1."""
     return {
         **brief(labels, probs),
         "top2_accuracy": top_k_accuracy(labels, probs),
         "log_loss": negative_log_likelihood(labels, probs),
         "ece": expected_calibration_error(labels, probs),
         "per_class": per_class(labels, probs, names),
-        "confusion_matrix": matrix.tolist(),
+        "confusion_matrix": confusion(labels, probs).tolist(),
         "reliability": reliability_bins(labels, probs),
     }

@@ -1,20 +1,24 @@
-"""A report as three drawings, SVG: confusion matrix, reliability diagram, robustness. They hold figures, never a face."""
+"""Draw a report as SVG: confusion matrix, reliability diagram, robustness.
+
+The drawings hold figures, never a face.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.evaluation.report_types import Figures, LevelFigures, Report, corruption_figures
+
 __all__ = ["confusion_plot", "reliability_plot", "robustness_plot", "write_plots"]
 
 
-def confusion_plot(report: dict[str, Any]) -> Figure:
-    """The confusion matrix: shares of each true label, with the images counted."""
+def confusion_plot(report: Report) -> Figure:
+    """The confusion matrix: shares of each true label, with counts."""
     counts, names = np.asarray(report["confusion_matrix"]), report["labels"]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
@@ -32,13 +36,13 @@ def confusion_plot(report: dict[str, Any]) -> Figure:
         )
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="answer", ylabel="label", title=_title(report))
+    axes.set(xlabel="prediction", ylabel="label", title=_title(report))
     figure.colorbar(image, label="share of the label's images")
     return figure
 
 
-def reliability_plot(report: dict[str, Any]) -> Figure:
-    """The reliability diagram: accuracy over top probability, and how many images each bin holds."""
+def reliability_plot(report: Report) -> Figure:
+    """The reliability diagram: accuracy by top probability, with the number of images in each bin."""
     bins = report["reliability"]
     width = 1 / len(bins)
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
@@ -53,13 +57,13 @@ def reliability_plot(report: dict[str, Any]) -> Figure:
     upper.set(ylabel="accuracy", ylim=(0, 1), title=f"{_title(report)}, ECE {report['ece']:.3f}")
     upper.legend(loc="upper left", fontsize=8)
     lower.bar([b["to"] - width / 2 for b in bins], [b["n"] for b in bins], width=width, edgecolor="white")
-    lower.set(xlabel="probability of the answer", ylabel="images", xlim=(0, 1))
+    lower.set(xlabel="probability of the prediction", ylabel="images", xlim=(0, 1))
     return figure
 
 
-def robustness_plot(report: dict[str, Any]) -> Figure:
+def robustness_plot(report: Report) -> Figure:
     """Accuracy with its 95% interval under every corruption, by strength."""
-    rows = {name: row for name, row in report["robustness"].items() if isinstance(row, dict) and "levels" in row}
+    rows = corruption_figures(report)
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     grid = figure.subplots(2, (len(rows) + 1) // 2, sharey=True).ravel()
     for axes, (name, row) in zip(grid, rows.items(), strict=False):
@@ -72,26 +76,26 @@ def robustness_plot(report: dict[str, Any]) -> Figure:
     return figure
 
 
-def _strengths(axes: Axes, name: str, levels: list[dict[str, Any]], clean: dict[str, Any]) -> None:
+def _strengths(axes: Axes, name: str, levels: list[LevelFigures], clean: Figures) -> None:
     heights = np.array([level["accuracy"] for level in levels])
     ends = np.array([level["interval"]["accuracy"] for level in levels])
-    around = np.abs(ends - heights[:, None]).T
-    axes.errorbar(range(len(levels)), heights, yerr=around, marker="o", capsize=3)
+    errors = np.abs(ends - heights[:, None]).T
+    axes.errorbar(range(len(levels)), heights, yerr=errors, marker="o", capsize=3)
     axes.axhline(clean["accuracy"], linestyle="--", color="gray")
     axes.set_xticks(range(len(levels)), [f"{level['strength']:g}" for level in levels])
     axes.set(title=name, ylim=(0, 1))
 
 
-def _title(report: dict[str, Any]) -> str:
+def _title(report: Report) -> str:
     return f"{Path(report['checkpoint']).name} on {report['split']}, n = {report['n']:,}"
 
 
-def write_plots(report: dict[str, Any], folder: Path) -> list[Path]:
-    """Write what the report has figures for to `folder`, and return the files; the same report gives the same bytes."""
+def write_plots(report: Report, folder: Path) -> list[Path]:
+    """The files written to `folder`: one drawing for each part of the report; equal reports give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawings = {"confusion": confusion_plot, "reliability": reliability_plot} | (
-        {"robustness": robustness_plot} if "robustness" in report else {}
-    )
+    drawings = {"confusion": confusion_plot, "reliability": reliability_plot}
+    if "robustness" in report:
+        drawings["robustness"] = robustness_plot
     files = []
     with matplotlib.rc_context({"svg.hashsalt": "emotion_hub", "svg.fonttype": "none"}):
         for name, draw in drawings.items():

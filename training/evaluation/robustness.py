@@ -1,4 +1,4 @@
-"""How answers hold when the picture is worse: five corruptions of the 8-bit face, an adversarial step, and a detector's own crops."""
+"""Robustness: corruptions, FGSM, crops of a face detector."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from emotion_hub.images import crop
 from emotion_hub.predictor import EmotionPredictor, softmax
 from training.evaluation.measure import face_probs
 from training.evaluation.metrics import brief
+from training.evaluation.report_types import DetectedFigures
 
 __all__ = [
     "CORRUPTIONS",
@@ -67,7 +68,7 @@ def _rotate(levels: np.ndarray, degrees: float, rng: np.random.Generator) -> np.
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil a face, at three strengths from mild to strong; `unit` says what a strength is."""
+    """One corruption at three strengths, from mild to strong; `unit` explains the strengths."""
 
     change: Change
     strengths: tuple[float, float, float]
@@ -81,20 +82,20 @@ CORRUPTIONS: dict[str, Corruption] = {
     "occlusion": Corruption(
         _occlude,
         (0.25, 0.4, 0.55),
-        "side of the covered box as a share of the face's, filled with the mean level, anywhere",
+        "side of a box at a random place as a share of the face's, filled with the mean level",
     ),
-    "rotation": Corruption(_rotate, (10.0, 20.0, 40.0), "degrees, either way, edges repeated"),
+    "rotation": Corruption(_rotate, (10.0, 20.0, 40.0), "degrees to the left or right, edges repeated"),
 }
 
-#: Largest change of a gray level in the adversarial slice, in levels of 255.
+#: Largest change of a gray level in the adversarial test, in levels of 255.
 EPSILONS = (1.0, 2.0, 4.0)
 
-#: A 48-pixel face is shown to a detector enlarged this often, its edge repeated by this many source pixels.
+#: For a detector, a face of FRAME pixels is enlarged by this factor, and its edge is repeated by PAD source pixels.
 FRAME, ENLARGE, PAD = 48, 4, 12
 
 
 def corrupt(face: Image.Image, name: str, strength: float, rng: np.random.Generator) -> Image.Image:
-    """The face in gray, mode L, spoiled and back in 8 bits; raises InputError for an unknown corruption."""
+    """The corrupted face, gray, mode L, rounded to 8 bits; raises InputError for an unknown corruption."""
     if name not in CORRUPTIONS:
         raise InputError(f"no corruption {name!r}; choose from {', '.join(CORRUPTIONS)}")
     levels = np.asarray(face.convert("L"), dtype=np.float32)
@@ -108,73 +109,77 @@ def fgsm_probs(
     epsilons: Sequence[float] = EPSILONS,
     batch_size: int = 64,
 ) -> dict[float, np.ndarray]:
-    """{epsilon: float64 (N, num_classes)}: probabilities after one signed gradient step of `epsilon` gray levels against the label.
+    """{epsilon: float64 (N, num_classes)}: probabilities after one signed gradient step of `epsilon` gray levels.
 
-    The fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572) on the prepared gray face: x + eps sign(dL/dx), one value for all channels, kept
-    between black and white. Raises InputError for a backend without gradients.
+    The fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572) on the prepared gray face: x + eps
+    sign(dL/dx), one value for all channels, clipped to black and white. Raises InputError for a backend without
+    gradients.
     """
     if not isinstance(predictor.backend, TorchBackend):
         raise InputError(
-            f"FGSM needs gradients; {predictor.name} runs on {type(predictor.backend).__name__}. Load it with backend='torch'"
+            f"FGSM needs gradients; {predictor.name} runs on {type(predictor.backend).__name__}. Load it with "
+            "backend='torch'"
         )
     network, device = predictor.backend.classifier, predictor.backend.device
-    ends = torch.from_numpy(predictor.preprocessor.normalise(np.array([[0, 255]], dtype=np.uint8))).to(
-        device
-    )  # (C, 1, 2)
+    extremes = np.array([[0, 255]], dtype=np.uint8)
+    ends = torch.from_numpy(predictor.preprocessor.normalise(extremes)).to(device)  # (C, 1, 2)
     black, white = ends[..., :1], ends[..., 1:]
     level = (white - black) / 255
     rows: dict[float, list[np.ndarray]] = {epsilon: [] for epsilon in epsilons}
     for start in tqdm(range(0, len(faces), batch_size), desc=f"{predictor.name}: FGSM", disable=None):
-        pixels = (
-            torch.from_numpy(predictor.preprocessor.batch(faces[start : start + batch_size]))
-            .to(device)
-            .requires_grad_()
-        )
+        batch = torch.from_numpy(predictor.preprocessor.batch(faces[start : start + batch_size]))
+        pixels = batch.to(device).requires_grad_()
         target = torch.from_numpy(labels[start : start + batch_size]).to(device)
         [gradient] = torch.autograd.grad(F.cross_entropy(network(pixels), target), pixels)
-        sign = (gradient * level).sum(dim=1, keepdim=True).sign()  # the chain rule from gray level to channels
+        sign = (gradient * level).sum(dim=1, keepdim=True).sign()  # chain rule: all channels follow from one gray level
         for epsilon in epsilons:
-            moved = torch.clamp(pixels.detach() + epsilon * level * sign, black, white)
-            rows[epsilon].append(softmax(predictor.backend.logits(moved.cpu().numpy())))
+            changed = torch.clamp(pixels.detach() + epsilon * level * sign, black, white)
+            rows[epsilon].append(softmax(predictor.backend.logits(changed.cpu().numpy())))
     return {epsilon: np.concatenate(parts) for epsilon, parts in rows.items()}
 
 
 def robustness(
     predictor: EmotionPredictor, faces: Sequence[Image.Image], labels: np.ndarray, seed: int = 0
 ) -> dict[str, Any]:
-    """{"clean": figures, name: {"unit", "levels": [{"strength", figures}]}} for every corruption and for "fgsm"; figures as `metrics.brief`.
+    """{"clean": figures, name: {"unit", "levels": [{"strength", figures}]}} for every corruption and for "fgsm".
 
-    The random parts of a face's corruption are drawn from (seed, its position), so every strength and every checkpoint meets the same ones.
+    Figures are those of `metrics.brief`. The random parts of a corruption are drawn from (seed, position of the
+    face), so that every strength and every checkpoint is measured with the same ones.
     """
     result: dict[str, Any] = {"seed": seed, "clean": brief(labels, face_probs(predictor, faces))}
     for name, corruption in CORRUPTIONS.items():
         levels = []
         for strength in corruption.strengths:
-            spoiled = [corrupt(face, name, strength, np.random.default_rng((seed, i))) for i, face in enumerate(faces)]
+            corrupted = [
+                corrupt(face, name, strength, np.random.default_rng((seed, i))) for i, face in enumerate(faces)
+            ]
             levels.append(
-                {"strength": strength, **brief(labels, face_probs(predictor, spoiled, what=f"{name} {strength:g}"))}
+                {"strength": strength, **brief(labels, face_probs(predictor, corrupted, what=f"{name} {strength:g}"))}
             )
         result[name] = {"unit": corruption.unit, "levels": levels}
-    attacked = fgsm_probs(predictor, faces, labels)
-    unit = "largest change of a gray level, of 255, in the prepared face, by one step along the sign of the loss's gradient"
+    adversarial = fgsm_probs(predictor, faces, labels)
+    unit = "largest change of a gray level of 255 in the prepared face, by one step along the sign of the loss gradient"
     result["fgsm"] = {
         "unit": unit,
-        "levels": [{"strength": epsilon, **brief(labels, probs)} for epsilon, probs in attacked.items()],
+        "levels": [{"strength": epsilon, **brief(labels, probs)} for epsilon, probs in adversarial.items()],
     }
     return result
 
 
 def enlarged(face: Image.Image) -> Image.Image:
-    """RGB, 288x288: the 48-pixel face 4 times larger (bicubic), its edge pixels repeated 48 pixels outwards on every side, so that a detector finds it."""
+    """RGB, 288x288: the 48-pixel face enlarged 4 times (bicubic), with 48 pixels of repeated edge on every side.
+
+    Detectors need the margin to find the face. Raises InputError for a face of another size.
+    """
     if face.size != (FRAME, FRAME):
-        raise InputError(f"detector-made crops are measured on {FRAME}x{FRAME} faces, not {face.width}x{face.height}")
+        raise InputError(f"crops of a detector are measured on {FRAME}x{FRAME} faces, not {face.width}x{face.height}")
     side, pad = FRAME * ENLARGE, PAD * ENLARGE
     large = face.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     return crop(large, (-pad, -pad, side + pad, side + pad))
 
 
 def detections(detector: FaceDetector, faces: Sequence[Image.Image]) -> list[Detection | None]:
-    """The largest detection in each enlarged face, in its pixels; None where the detector finds nothing."""
+    """The largest detection in each enlarged face, in pixels of the enlarged image; None where nothing is detected."""
     return [
         max(detector.detect(enlarged(face)), key=lambda d: d.area, default=None)
         for face in tqdm(faces, desc=f"{detector.name}: detect", disable=None)
@@ -182,30 +187,34 @@ def detections(detector: FaceDetector, faces: Sequence[Image.Image]) -> list[Det
 
 
 def detected_crops(detector: FaceDetector, faces: Sequence[Image.Image]) -> list[Image.Image | None]:
-    """The largest face a detector finds in each enlarged face, cut as serving cuts it; None where it finds nothing."""
-    found = detections(detector, faces)
+    """The crop of the largest detection in each enlarged face, cut as in serving; None where nothing is detected."""
+    boxes = detections(detector, faces)
     return [
         None if best is None else crop(enlarged(face), detector.framing.square(best.bbox))
-        for face, best in zip(faces, found, strict=True)
+        for face, best in zip(faces, boxes, strict=True)
     ]
 
 
 def detector_slice(
     predictor: EmotionPredictor, faces: Sequence[Image.Image], labels: np.ndarray, detector: FaceDetector
-) -> dict[str, Any]:
-    """{"detector", "faces", "not_found", "found": figures of its crops, "same_faces": figures of those faces as they are}.
+) -> DetectedFigures:
+    """{"detector", "faces", "not_found", "found": figures of its crops, "same_faces": figures without the detector}.
 
-    Raises InputError when the detector finds none.
+    `same_faces` measures the same faces with their original crops. Raises InputError when the detector finds no
+    face.
     """
     crops = detected_crops(detector, faces)
-    found = [i for i, image in enumerate(crops) if image is not None]
-    if not found:
-        raise InputError(f"{detector.name} found none of {len(faces)} faces; there is nothing to measure")
-    cut, as_they_are = [crops[i] for i in found], [faces[i] for i in found]
+    cut = {i: image for i, image in enumerate(crops) if image is not None}
+    if not cut:
+        raise InputError(
+            f"{detector.name} found none of {len(faces)} faces, so there is nothing to measure; use faces that a "
+            "detector can find"
+        )
+    kept = labels[list(cut)]
     return {
         "detector": detector.name,
         "faces": len(faces),
-        "not_found": len(faces) - len(found),
-        "found": brief(labels[found], face_probs(predictor, cut, what=f"{detector.name}'s crops")),
-        "same_faces": brief(labels[found], face_probs(predictor, as_they_are)),
+        "not_found": len(faces) - len(cut),
+        "found": brief(kept, face_probs(predictor, list(cut.values()), what=f"{detector.name}'s crops")),
+        "same_faces": brief(kept, face_probs(predictor, [faces[i] for i in cut])),
     }

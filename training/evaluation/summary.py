@@ -1,14 +1,15 @@
-"""A report of `training.evaluate` as a page of Markdown."""
+"""Render a report of `training.evaluate` as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from training.evaluation.report_types import Figures, Report, corruption_figures
 
 __all__ = ["figures_row", "markdown", "percent_interval"]
 
-_HEAD = ["| {} | images | accuracy (95% interval) | macro F1 (95% interval) |", "|---|---|---|---|"]
+_HEAD = ["| {} | n | accuracy (95% interval) | macro F1 (95% interval) |", "|---|---|---|---|"]
 
 
 def percent_interval(interval: list[float]) -> str:
@@ -16,27 +17,32 @@ def percent_interval(interval: list[float]) -> str:
     return f"{100 * interval[0]:.1f} to {interval[1]:.1%}"
 
 
-def figures_row(what: str, row: Mapping[str, Any]) -> str:
-    """One line of a table: what was measured, n, accuracy and macro F1 with their intervals."""
+def figures_row(what: str, row: Figures) -> str:
+    """One row of a table: name, n, accuracy and macro F1 with their intervals."""
     low, high = row["interval"]["macro_f1"]
-    return f"| {what} | {row['n']:,} | {row['accuracy']:.2%} ({percent_interval(row['interval']['accuracy'])}) | {row['macro_f1']:.4f} ({low:.3f} to {high:.3f}) |"
+    return (
+        f"| {what} | {row['n']:,} | {row['accuracy']:.2%} ({percent_interval(row['interval']['accuracy'])}) | "
+        f"{row['macro_f1']:.4f} ({low:.3f} to {high:.3f}) |"
+    )
 
 
-def _table(name: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _table(name: str, rows: Mapping[str, Figures]) -> list[str]:
     return [_HEAD[0].format(name), _HEAD[1], *(figures_row(what, row) for what, row in rows.items()), ""]
 
 
-def markdown(report: Mapping[str, Any], plots: list[Path] | None = None) -> str:
-    """The whole report; `plots` are drawings in the page's own folder, shown at the end."""
+def markdown(report: Report, plots: list[Path] | None = None) -> str:
+    """The whole report as Markdown; `plots` are drawings in the same folder, shown at the end."""
     lines = [f"# {Path(report['checkpoint']).name} on {report['split']}", ""]
     calibrated = f", temperature {report['temperature']:.3f} folded in" if "temperature" in report else ""
     lines += [
-        f"{report['parameters']:,} parameters; weights with SHA-256 `{report['sha256'][:16]}…`{calibrated}. Intervals: bootstrap percentiles.",
+        f"{report['parameters']:,} parameters; weights with SHA-256 `{report['sha256'][:16]}…`{calibrated}. "
+        "Intervals: bootstrap percentiles.",
         "",
     ]
-    lines += _table("reading", _readings(report))
+    lines += _table("images", _readings(report))
     lines += [
-        f"Top-2 accuracy {report['top2_accuracy']:.2%}, negative log-likelihood {report['log_loss']:.4f} nats, expected calibration error {report['ece']:.4f}"
+        f"Top-2 accuracy {report['top2_accuracy']:.2%}, negative log-likelihood {report['log_loss']:.4f} nats, "
+        f"expected calibration error {report['ece']:.4f}"
     ]
     lines += [
         f"({len(report['reliability'])} bins of equal width).",
@@ -59,30 +65,31 @@ def markdown(report: Mapping[str, Any], plots: list[Path] | None = None) -> str:
             *_table(column, rows),
         ]
     if "robustness" in report:
-        lines += _robustness(report["robustness"])
+        lines += _robustness(report)
     if "detected" in report:
-        row = report["detected"]
+        detected = report["detected"]
         lines += [
-            f"## Crops made by {row['detector']}",
+            f"## Crops by {detected['detector']}",
             "",
-            f"Not found: {row['not_found']} of {row['faces']} enlarged faces.",
+            f"Not found: {detected['not_found']} of {detected['faces']} enlarged faces.",
             "",
         ]
         lines += _table(
-            "faces found", {"cut by the detector's box": row["found"], "the same faces as they are": row["same_faces"]}
+            "faces found",
+            {"cropped by the detector's box": detected["found"], "same faces, original crop": detected["same_faces"]},
         )
     lines += [f"![{path.stem}]({path.name})" for path in plots or ()]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _readings(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    rows: dict[str, Mapping[str, Any]] = {
+def _readings(report: Report) -> dict[str, Figures]:
+    rows: dict[str, Figures] = {
         "whole split": report,
         "without exact copies in other splits": report["without_copies"],
     }
     if "without_near_copies" in report:
-        row = report["without_near_copies"]
-        rows[f"and without near copies in train (correlation {row['threshold']:g} or more)"] = row
+        near = report["without_near_copies"]
+        rows[f"and without near copies in train (correlation {near['threshold']:g} or more)"] = near
     if "ten_crop" in report:
         rows[f"ten crops of {report['ten_crop']['share']:g} of the side, averaged"] = report["ten_crop"]
     if "ferplus" in report:
@@ -91,10 +98,10 @@ def _readings(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return rows
 
 
-def _robustness(result: Mapping[str, Any]) -> list[str]:
-    rows = {"as they are": result["clean"]}
-    for name, row in result.items():
-        if isinstance(row, Mapping) and "levels" in row:
-            rows |= {f"{name} {level['strength']:g}": level for level in row["levels"]}
-    units = [f"- {name}: {row['unit']}" for name, row in result.items() if isinstance(row, Mapping) and "unit" in row]
+def _robustness(report: Report) -> list[str]:
+    measured = corruption_figures(report)
+    rows: dict[str, Figures] = {"unchanged": report["robustness"]["clean"]}
+    for name, row in measured.items():
+        rows |= {f"{name} {level['strength']:g}": level for level in row["levels"]}
+    units = [f"- {name}: {row['unit']}" for name, row in measured.items()]
     return ["## Robustness", "", *_table("faces", rows), *units, ""]

@@ -1,1 +1,1 @@
-"""The explanation study: metrics over a probe set, and its report page."""
+"""Explanation study: metrics over a probe set, and its report."""

@@ -1,4 +1,4 @@
-"""What the faces' figures say together: scores with intervals, random maps beaten or not, expected patterns, agreement, and what failed."""
+"""Aggregate explanation metrics: intervals, verdicts, patterns, agreement."""
 
 from __future__ import annotations
 
@@ -28,15 +28,19 @@ __all__ = ["FEWEST", "MIN_FACES", "findings", "mean_maps", "patterns"]
 Row = Mapping[str, Any]
 Maps = Mapping[tuple[str, str, int], np.ndarray]
 
-#: A mean map of fewer faces could show one of them.
+#: Fewest faces of a mean map: with fewer, a single face might be recognised.
 MIN_FACES = 8
 
-#: Of fewer faces no verdict is given: resampling five values knows little, of four next to nothing.
+#: Fewest faces of a verdict: a bootstrap of fewer values is not reliable.
 FEWEST = 5
 
 
 def findings(rows: Sequence[Row], maps: Maps, seed: int = 0) -> dict[str, Any]:
-    """All aggregates, in JSON types. `rows` has one entry for each model, method and face, `maps` its map (GRID, GRID) under (model, method, position)."""
+    """All aggregates, in JSON types.
+
+    `rows` has one entry per model, method and face. `maps` holds its map, (GRID, GRID), under (model, method,
+    position).
+    """
     by_model: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         by_model.setdefault(row["model"], {}).setdefault(row["method"], []).append(row)
@@ -47,7 +51,7 @@ def findings(rows: Sequence[Row], maps: Maps, seed: int = 0) -> dict[str, Any]:
             "faces": len(faces),
             "right": sum(row["right"] for row in faces),
             "targets": dict(Counter(row["target"] for row in faces)),
-            "methods": {method: _method(found, seed) for method, found in by_method.items()},
+            "methods": {method: _method(of_method, seed) for method, of_method in by_method.items()},
             "agreement": _agreement(model, by_method, maps),
         }
     return {
@@ -59,11 +63,16 @@ def findings(rows: Sequence[Row], maps: Maps, seed: int = 0) -> dict[str, Any]:
 
 
 def _method(rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    """One method on one network. Faces whose map is empty are counted and in no other figure: their order would be pixel noise."""
+    """Aggregates of one method on one network.
+
+    Faces with an empty map are counted and left out of all other figures: the order of their pixels would be
+    noise.
+    """
     shown = [row for row in rows if not row["empty"]]
     wrong, right = (
         [row["regions"]["background"] for row in shown if row["right"] is is_right] for is_right in (False, True)
     )
+    difference = bootstrap_difference(wrong, right, seed) if min(len(wrong), len(right)) >= FEWEST else None
     return {
         "faces": len(rows),
         "empty": len(rows) - len(shown),
@@ -74,9 +83,7 @@ def _method(rows: Sequence[Row], seed: int) -> dict[str, Any]:
         "background": {
             "wrong": float(np.mean(wrong)) if wrong else None,
             "right": float(np.mean(right)) if right else None,
-            "wrong_less_right": bootstrap_difference(wrong, right, seed)
-            if min(len(wrong), len(right)) >= FEWEST
-            else None,
+            "wrong_less_right": difference,
         },
         "failures": {
             "unchanged": _count(shown, "randomisation", lambda row: row["randomisation"] >= UNCHANGED),
@@ -96,64 +103,86 @@ def _method(rows: Sequence[Row], seed: int) -> dict[str, Any]:
 
 
 def _count(rows: Sequence[Row], name: str, fails: Callable[[Row], bool]) -> dict[str, int] | None:
-    """{"failed", "of"} the faces that have the score; None where it was not measured."""
+    """{"failed", "of"}: faces that fail and faces that have the metric; None where it was not measured."""
     known = [row for row in rows if row[name] is not None]
     return {"failed": sum(fails(row) for row in known), "of": len(known)} if known else None
 
 
 def _against_random(rows: Sequence[Row], name: str, seed: int) -> dict[str, Any] | None:
-    """The paired difference of the areas, method less random, and a verdict: "better" or "worse" than random where the whole interval says so."""
-    found = bootstrap([row[name] - row[f"random_{name}"] for row in rows], seed)
-    if found is None:
+    """The paired difference of the areas, method minus random, with a verdict.
+
+    The verdict is "better" or "worse" where the whole interval lies on one side of 0.
+    """
+    difference = bootstrap([row[name] - row[f"random_{name}"] for row in rows], seed)
+    if difference is None:
         return None
-    low, high = (found["low"], found["high"]) if name == "insertion" else (-found["high"], -found["low"])
-    verdict = "too few" if found["n"] < FEWEST else "better" if low > 0 else "worse" if high < 0 else "open"
-    return {**found, "verdict": verdict}
+    low, high = difference["low"], difference["high"]
+    if name == "deletion":  # there, less is better
+        low, high = -high, -low
+    verdict = "open"
+    if difference["n"] < FEWEST:
+        verdict = "too few"
+    elif low > 0:
+        verdict = "better"
+    elif high < 0:
+        verdict = "worse"
+    return {**difference, "verdict": verdict}
 
 
 def patterns(rows: Sequence[Row], seed: int = 0) -> list[dict[str, Any]]:
-    """For each model, method and explained class with expected regions: the share of relevance there, over the share of the picture they fill.
+    """Relevance in the expected parts, for each model, method and explained class that has such parts.
 
-    `others` is the share the same regions have in the maps of the other classes: a map that always looks at the middle of the face
-    passes the comparison with an even map, and shows here.
+    `ratio` is the share of the relevance there, divided by the parts' share of the image. `others` is the share
+    that the same parts have in the maps of other classes: it reveals maps that mark the middle of the face
+    whatever the class.
     """
-    even = areas()
-    found = []
+    area_of = areas()
+    rows_found = []
     for model, method in dict.fromkeys((row["model"], row["method"]) for row in rows):
         shown = [row for row in rows if (row["model"], row["method"]) == (model, method) and not row["empty"]]
         for label in dict.fromkeys(row["target"] for row in sorted(shown, key=lambda row: row["target"])):
             if not (regions := EXPECTED.get(label)):
                 continue
-            mine, others = (
+            of_class, of_others = (
                 [sum(row["regions"][r] for r in regions) for row in shown if (row["target"] == label) is same]
                 for same in (True, False)
             )
-            share, area = bootstrap(mine, seed), sum(even[r] for r in regions)
+            share, area = bootstrap(of_class, seed), sum(area_of[r] for r in regions)
+            if share is None:
+                continue
             ratio = {key: share[key] / area for key in ("mean", "low", "high")}
-            head = {"model": model, "method": method, "label": label, "regions": list(regions), "faces": len(mine)}
-            rest = {
-                "share": share,
-                "area": area,
-                "ratio": ratio,
-                "others": float(np.mean(others)) if others else None,
-                "verdict": _verdict(ratio, len(mine)),
-            }
-            found.append(head | rest)
-    return found
+            rows_found.append(
+                {
+                    "model": model,
+                    "method": method,
+                    "label": label,
+                    "regions": list(regions),
+                    "faces": len(of_class),
+                    "share": share,
+                    "area": area,
+                    "ratio": ratio,
+                    "others": float(np.mean(of_others)) if of_others else None,
+                    "verdict": _verdict(ratio, len(of_class)),
+                }
+            )
+    return rows_found
 
 
 def _verdict(ratio: Mapping[str, float], faces: int) -> str:
-    """Whether the interval lies above what an even map gives (held), holds it (not held), or lies below it (opposite)."""
+    """Whether the interval of the ratio lies above 1 (held), contains 1 (not held), or lies below 1 (opposite)."""
     if faces < FEWEST:
         return "too few"
-    return "held" if ratio["low"] > 1 else "opposite" if ratio["high"] < 1 else "not held"
+    if ratio["low"] > 1:
+        return "held"
+    return "opposite" if ratio["high"] < 1 else "not held"
 
 
 def mean_maps(rows: Sequence[Row], maps: Maps) -> dict[tuple[str, str, str], tuple[np.ndarray | None, int]]:
-    """{(model, method, explained class): (float64 (GRID, GRID), how many faces)}: the mean of the faces' maps, each with the same sum.
+    """{(model, method, explained class): (float64 (GRID, GRID), number of faces)}: mean maps.
 
-    In units of an even map, which is 1 everywhere, so that the mean over a region is its share of relevance over its share of the picture. None
-    below `MIN_FACES` faces; empty maps are left out.
+    All faces have the same weight. The unit is the value of an even map, so that the mean over a region is its
+    share of relevance divided by its share of the image. The map is None below `MIN_FACES` faces; empty maps are
+    left out.
     """
     groups: dict[tuple[str, str, str], list[np.ndarray]] = {}
     for row in rows:
@@ -167,7 +196,7 @@ def mean_maps(rows: Sequence[Row], maps: Maps) -> dict[tuple[str, str, str], tup
 
 
 def _agreement(model: str, by_method: Mapping[str, Sequence[Row]], maps: Maps) -> dict[str, Any]:
-    """{"methods", "table"}: the mean rank correlation of each pair of methods over the faces for which both have a map."""
+    """{"methods", "table"}: the mean rank correlation of each pair of methods, over faces for which both have a map."""
     methods = list(by_method)
     table: list[list[float | None]] = [[1.0 if a == b else None for b in methods] for a in methods]
     for (i, a), (j, b) in combinations(enumerate(methods), 2):
@@ -178,21 +207,23 @@ def _agreement(model: str, by_method: Mapping[str, Sequence[Row]], maps: Maps) -
 
 
 def _between(by_model: Mapping[str, Mapping[str, Sequence[Row]]], maps: Maps, seed: int) -> list[dict[str, Any]]:
-    """For each pair of models and each method of both: the rank correlation of their maps of one face, where both predict and explain the same class."""
-    found = []
+    """The rank correlation of two models' maps of one face, for each pair of models and each method of both.
+
+    Only faces for which both models predict and explain the same class count.
+    """
+    comparisons = []
     for one, two in combinations(by_model, 2):
         for method in (m for m in by_model[one] if m in by_model[two]):
-            there = {row["position"]: row for row in by_model[two][method]}
-            said = ("predicted", "target")
+            of_two = {row["position"]: row for row in by_model[two][method]}
             same = [
                 row["position"]
                 for row in by_model[one][method]
-                if all(row[key] == there[row["position"]][key] for key in said)
+                if all(row[key] == of_two[row["position"]][key] for key in ("predicted", "target"))
             ]
             correlations = [
                 rank_correlation(maps[one, method, position], maps[two, method, position]) for position in same
             ]
-            found.append(
+            comparisons.append(
                 {
                     "models": [one, two],
                     "method": method,
@@ -200,4 +231,4 @@ def _between(by_model: Mapping[str, Mapping[str, Sequence[Row]]], maps: Maps, se
                     "correlation": bootstrap(correlations, seed),
                 }
             )
-    return found
+    return comparisons

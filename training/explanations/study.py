@@ -1,4 +1,4 @@
-"""Explanations measured face by face: the balanced probe set, one face's figures, what is expected of them, bootstrap intervals."""
+"""Measure explanations per face: probe set, figures, bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -34,25 +34,27 @@ __all__ = [
     "over_tolerance",
 ]
 
-#: What is kept of `Explanation.scores`, in the order people should see it.
+#: Metrics of `Explanation.scores` in the report, in its order.
 SCORES = ("deletion", "insertion", "sparseness", "stability", "discrimination", "randomisation", "fit", "additivity")
 
-#: Random maps a face is held against; the mean of their curves is its opponent.
+#: Random maps per face; methods are compared with the mean of their areas.
 RANDOM_MAPS = 5
 
-#: From this share of the positive relevance outside the face, or where a stock photo carries its mark, a case is named for looking at.
+#: Shares of the positive relevance above which a face is suspicious: outside the face, and where watermarks are.
 BACKGROUND, MARKED = 0.5, 0.25
 
-#: Rows at the bottom and cells a corner's side that stand for a watermark: an even map has 12.5% and 6.25% of its relevance there.
+#: Places of watermarks: rows at the bottom, and cells per side of a corner. They have 12.5% and 6.25% of an even map.
 STRIP, CORNER = 6, 12
 
-#: Below this weighted R² LIME's line says little about the network.
+#: Below this weighted R², LIME's surrogate says little about the network.
 WEAK_FIT = 0.3
 
 RESAMPLES = 10_000
 
-#: What the project's technical report expected before any map was made ("mouth corners and eye crinkles", "brow furrow and mouth tension", ...),
-#: in the parts of `emotion_hub.explainers.regions`. Disgust, which it leaves out, is the wrinkled nose and raised lip of FACS (action units 9 and 10).
+#: Expected parts of the face per expression, from the project's technical report, written before any map was made
+#: ("mouth corners and eye crinkles", "brow furrow and mouth tension", ...), in the parts of
+#: `emotion_hub.explainers.regions`. The report leaves out disgust: wrinkled nose and raised lip come from FACS (action
+#: units 9 and 10).
 _EXPECTED = """
 happy: mouth eyes
 angry: brows mouth
@@ -63,7 +65,7 @@ disgust: nose mouth
 neutral:
 """
 
-#: {label: regions}; none for the neutral face, whose relevance is expected to be balanced.
+#: {label: regions}; no region for the neutral face, whose relevance is expected to be balanced.
 EXPECTED: dict[str, tuple[str, ...]] = {
     FER2013.labels[FER2013.index(label)]: tuple(parts.split())
     for label, _, parts in (line.partition(":") for line in _EXPECTED.split("\n")[1:-1])
@@ -71,12 +73,12 @@ EXPECTED: dict[str, tuple[str, ...]] = {
 
 
 def choose_probe(split: FaceSplit, others: Sequence[FaceSplit], per_class: int, seed: int = 0) -> np.ndarray:
-    """int64: positions of `per_class` faces of every class, drawn with the seed, class after class, none of which has an exact copy anywhere.
+    """int64: positions of `per_class` faces of every class, drawn with the seed, ordered by class.
 
-    Raises InputError that names a class with fewer.
+    None of them has an exact copy in `split` or `others`. Raises InputError that names a class with fewer faces.
     """
     if per_class < 1:
-        raise InputError(f"per_class={per_class}: a probe set has at least one face of each class")
+        raise InputError(f"per_class={per_class}: a probe set needs at least one face of each class")
     copies, elsewhere = Counter(split.hashes), pixel_hashes(*others)
     single = np.array([copies[h] == 1 and h not in elsewhere for h in split.hashes], dtype=bool)
     generator = np.random.default_rng(seed)
@@ -85,7 +87,8 @@ def choose_probe(split: FaceSplit, others: Sequence[FaceSplit], per_class: int, 
         candidates = np.flatnonzero(single & (split.labels == i))
         if len(candidates) < per_class:
             raise InputError(
-                f"class {label!r} of {split.name} has {len(candidates)} faces without a copy; {per_class} a class were asked for, ask for fewer"
+                f"class {label!r} of {split.name} has {len(candidates)} faces without a copy, {per_class} per "
+                "class are needed; choose fewer with --per-class"
             )
         chosen.append(np.sort(generator.choice(candidates, per_class, replace=False)))
     return np.concatenate(chosen)
@@ -94,22 +97,22 @@ def choose_probe(split: FaceSplit, others: Sequence[FaceSplit], per_class: int, 
 def baseline(
     predictor: EmotionPredictor, face: Image.Image, label: str, *, explain_label: bool = False
 ) -> dict[str, Any]:
-    """What the network says of a face labelled `label`, which class is explained, and the areas of random maps for it.
+    """The prediction of a face labelled `label`, the class to explain, and the mean areas of random maps.
 
-    Explained is what the network said, or with `explain_label` the label.
+    The class to explain is the prediction, or the label with `explain_label`.
     """
     prediction = predictor.predict_faces([face])[0]
     target = label if explain_label else prediction.label
     subject = Subject.of(face, predictor, target)
     areas = [metrics.deletion_insertion(subject, metrics.random_map(subject, seed)) for seed in range(RANDOM_MAPS)]
-    said = {
+    answer = {
         "label": label,
         "predicted": prediction.label,
         "right": prediction.label == label,
         "confidence": prediction.confidence,
         "target": target,
     }
-    return said | {
+    return answer | {
         f"random_{name}": float(np.mean([area[name] for area in areas])) for name in ("deletion", "insertion")
     }
 
@@ -117,25 +120,27 @@ def baseline(
 def measure(
     predictor: EmotionPredictor, face: Image.Image, method: str, target: str, metrics: str = "fast", **options: Any
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """One face's figures, None where a score was not asked for or cannot be had, and its map on the grid, float32 (GRID, GRID), 0..1."""
-    found = explain_face(face, predictor, method, target, metrics=metrics, **options)
-    cells = on_grid(found.heatmap)
-    row = {
-        name: value if (value := found.scores.get(name)) is not None and np.isfinite(value) else None for name in SCORES
-    }
-    used = {name: found.parameters.get(name) for name in ("explainer", "segments", "difference")}
+    """One face's figures, None where a metric was not measured, and its map on the grid, float32 (GRID, GRID), 0..1."""
+    explanation = explain_face(face, predictor, method, target, metrics=metrics, **options)
+    cells = on_grid(explanation.heatmap)
+    scores = {name: explanation.scores.get(name) for name in SCORES}
+    row = {name: value if value is not None and np.isfinite(value) else None for name, value in scores.items()}
+    parameters = {name: explanation.parameters.get(name) for name in ("explainer", "segments", "difference")}
     return {
         **row,
-        "milliseconds": found.milliseconds,
-        "empty": found.empty,
-        "regions": found.scores["regions"],
+        "milliseconds": explanation.milliseconds,
+        "empty": explanation.empty,
+        "regions": explanation.scores["regions"],
         **edge_shares(cells),
-        **used,
+        **parameters,
     }, cells
 
 
 def edge_shares(cells: np.ndarray) -> dict[str, float]:
-    """{"bottom", "corner"}: shares of the map's relevance in the lowest `STRIP` rows and in the fullest corner of `CORNER` cells; 0 for an empty map."""
+    """{"bottom", "corner"}: shares of the relevance in the lowest `STRIP` rows and in the corner that has most.
+
+    Corners have `CORNER` cells per side. Both are 0 for an empty map.
+    """
     total = float(cells.sum(dtype=np.float64))
     if not total:
         return {"bottom": 0.0, "corner": 0.0}
@@ -145,12 +150,15 @@ def edge_shares(cells: np.ndarray) -> dict[str, float]:
 
 
 def over_tolerance(row: Mapping[str, Any]) -> bool:
-    """Whether SHAP's pixels miss more of the difference they promise to sum to than it allows itself."""
+    """Whether the sum of SHAP's values differs from the difference of the logits by more than SHAP's tolerance."""
     return row["additivity"] > TOLERANCE[0] + TOLERANCE[1] * abs(row["difference"])
 
 
 def bootstrap(values: Iterable[float | None], seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any] | None:
-    """The mean of what is not None, its 95% percentile interval `low` to `high` over resampled faces, and `n`; None for nothing."""
+    """The mean of the values that are not None, its 95% percentile interval `low` to `high`, and `n`.
+
+    None when all values are None.
+    """
     known = np.array([v for v in values if v is not None], dtype=np.float64)
     if not len(known):
         return None
@@ -160,20 +168,20 @@ def bootstrap(values: Iterable[float | None], seed: int = 0, resamples: int = RE
 def bootstrap_difference(
     a: Sequence[float], b: Sequence[float], seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, Any] | None:
-    """The mean of `a` less that of `b`, of other faces, as `bootstrap` gives it, `n` the smaller group's; None when one is empty."""
+    """The mean of `a` minus the mean of `b`, two independent groups, with its interval as in `bootstrap`.
+
+    `n` is the size of the smaller group. None when a group is empty.
+    """
     if not len(a) or not len(b):
         return None
-    left, right, generator = (
-        np.asarray(a, dtype=np.float64),
-        np.asarray(b, dtype=np.float64),
-        np.random.default_rng(seed),
-    )
+    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    generator = np.random.default_rng(seed)
     means = _means(left, generator, resamples) - _means(right, generator, resamples)
     return _interval(float(left.mean() - right.mean()), means, min(len(left), len(right)))
 
 
 def _means(values: np.ndarray, generator: np.random.Generator, resamples: int) -> np.ndarray:
-    """float64, (resamples,), a thousand at a time."""
+    """float64, (resamples,): means of resampled values, computed a thousand at a time."""
     sizes = [min(1000, resamples - start) for start in range(0, resamples, 1000)]
     return np.concatenate(
         [values[generator.integers(0, len(values), (size, len(values)))].mean(axis=1) for size in sizes]

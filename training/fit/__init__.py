@@ -1,1 +1,1 @@
-"""Training: recipes, the trainer, and the folder of a run."""
+"""Training: recipes, the trainer, runs and their folders."""

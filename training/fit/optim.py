@@ -1,4 +1,4 @@
-"""Optimisers with discriminative rates, and the course of the learning rate."""
+"""Optimisers with discriminative learning rates, and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ __all__ = ["build_optimizer", "rate_factor"]
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all parameters, frozen ones too, so that unfreezing needs no new one.
+    """The recipe's optimiser over all parameters, frozen ones included, so that unfreezing needs no new optimiser.
 
-    Groups are backbone and head, each with and without weight decay (biases and norms go without, unless `decay_all`).
+    Groups are backbone and head, each with and without weight decay. Biases and norms have none, unless
+    `decay_all` is set.
     """
     groups = []
     backbone_lr = recipe.lr if recipe.backbone_lr is None else recipe.backbone_lr
@@ -35,7 +36,10 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def rate_factor(step: int, total: int, per_epoch: int, recipe: Recipe) -> float:
-    """Factor of the peak rate at this step: a linear warm-up, then the recipe's schedule ("plateau" is left to its scheduler)."""
+    """The factor of the peak learning rate at this step: linear warm-up, then the recipe's schedule.
+
+    The factor of "plateau" is 1, as a scheduler of its own changes the rate.
+    """
     warmup = round(per_epoch * recipe.warmup_epochs)
     if step < warmup:
         return (step + 1) / warmup

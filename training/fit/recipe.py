@@ -1,4 +1,4 @@
-"""A training run's settings, read from a TOML file under `training/runs/`."""
+"""Recipe: the settings of a training run, read from a TOML file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emotion_hub.models.classifier import ClassifierConfig
 from emotion_hub.preprocess import PreprocessConfig
 from training.data.augment import Augmentation
 from training.data.duplicates import THRESHOLD
-from training.data.faces import near_threshold
+from training.data.selection import near_threshold
 
 __all__ = ["Recipe", "load_recipe"]
 
@@ -26,28 +26,32 @@ DTYPES = ("bfloat16", "float16", "float32")
 SELECTIONS = ("accuracy", "macro_f1")
 CLASS_WEIGHTS = (None, "inverse")
 
-#: Counts, and the least each may be.
-WHOLE = {"epochs": 1, "batch_size": 1, "step_epochs": 1, "freeze_epochs": 0, "patience": 0, "seed": 0}
+#: Integer settings and the minimum of each.
+MINIMA = {"epochs": 1, "batch_size": 1, "step_epochs": 1, "freeze_epochs": 0, "patience": 0, "seed": 0}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights, beside the data and the machine.
+    """All settings that determine the weights, apart from the data and the machine.
 
-    `preprocess` is what is saved with the checkpoint. `train_size` prepares the training faces at another side than the saved one;
-    `sizes`, pairs of (share of the training, side), lets the side change on the way (progressive resizing). `init` names starting weights, a
-    file given on the command line: "pretrained" (ImageNet, in torchvision's or timm's keys) or "checkpoint" (an earlier run).
+    `preprocess` is saved with the checkpoint. `train_size` prepares the training faces at another side. `sizes`,
+    pairs of (share of the training, side), changes the side during training (progressive resizing). `init` names
+    the kind of starting weights, whose file is given on the command line: "pretrained" (ImageNet, with
+    torchvision's or timm's keys) or "checkpoint" (an earlier run).
 
-    `lr` is the peak rate; `backbone_lr` sets another one for everything but the head (discriminative rates), and `freeze_epochs` keeps
-    the backbone still at first. `schedule` follows a linear warm-up of `warmup_epochs`: "cosine" to zero, "step" (times `gamma` every
-    `step_epochs`) or "constant"; "plateau" (times `gamma` in the third epoch running without gain in `select`) begins at the peak, without a
-    warm-up. `decay_all` also decays biases and norms, as a plain optimiser does.
+    `lr` is the peak learning rate. `backbone_lr` is another one for everything but the head (discriminative
+    rates). `freeze_epochs` freezes the backbone in the first epochs. `schedule` follows a linear warm-up of
+    `warmup_epochs`: "cosine" to zero, "step" (times `gamma` every `step_epochs`) or "constant". "plateau" (times
+    `gamma` in the third consecutive epoch without a gain in `select`) starts at the peak rate, without warm-up.
+    `decay_all` applies weight decay to biases and norms too, as a plain optimiser does.
 
-    Targets are the labels, mixed with the share `ferplus` of FER+ votes and the share `distill` of the teachers' probabilities, smoothed by
-    `label_smoothing`. `mixup` and `cutmix` are the alphas of their beta distributions; with both on, every batch draws one. `patience` epochs without
-    a gain of `min_gain` in the validation score `select` end the run; 0 never does. `ema_decay` 0 keeps the plain weights.
+    Targets are the labels, mixed with the share `ferplus` of FER+ votes and the share `distill` of the teachers'
+    probabilities, smoothed by `label_smoothing`. `mixup` and `cutmix` are the alphas of their beta distributions;
+    with both on, every batch draws one of them. The run ends after `patience` epochs without a gain of `min_gain`
+    in the validation score `select`; 0 switches this off. `ema_decay` 0 keeps the plain weights.
 
-    Training images with a correlation of at least `near` with an evaluation image are left out (training.data.faces); 0, kept as None, looks for none.
+    Training images with a correlation of at least `near` with an evaluation image are left out
+    (training.data.faces). 0, stored as None, switches this off.
     """
 
     name: str
@@ -88,7 +92,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sizes", tuple((float(start), int(side)) for start, side in self.sizes))
-        _ = self.classifier  # an unknown network or preprocessing that does not fit it
+        _ = self.classifier  # raises for an unknown network and for preprocessing that does not fit it
         choices = (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -103,28 +107,31 @@ class Recipe:
                 )
         if self.init not in STARTS:
             raise ConfigError(
-                f"init={self.init!r}; choose from {', '.join(map(repr, STARTS[1:]))}, or leave it out for random weights"
+                f"init={self.init!r}; choose from {', '.join(map(repr, STARTS[1:]))}, or leave it out for random "
+                "weights"
             )
         if not 0 <= self.ema_decay < 1 or not 0 <= self.label_smoothing < 1:
             raise ConfigError(
-                f"ema_decay={self.ema_decay}, label_smoothing={self.label_smoothing}: both lie from 0 to below 1"
+                f"ema_decay={self.ema_decay}, label_smoothing={self.label_smoothing}: give values from 0 to below 1"
             )
-        for name, least in WHOLE.items():
+        for name, minimum in MINIMA.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"{name}={value!r}: a whole number, at least {least}")
+            if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+                raise ConfigError(f"{name}={value!r}: give an integer of at least {minimum}")
         for name, rate in (("lr", self.lr), ("backbone_lr", self.backbone_lr)):
             if rate is not None and not rate > 0:
-                raise ConfigError(f"{name}={rate}: a rate is above 0; freeze_epochs keeps the backbone still")
+                raise ConfigError(
+                    f"{name}={rate}: a learning rate is above 0; use freeze_epochs to freeze the backbone"
+                )
         if not 0 < self.gamma < 1:
-            raise ConfigError(f"gamma={self.gamma}: what a falling rate is multiplied by, above 0 and below 1")
+            raise ConfigError(f"gamma={self.gamma}: the factor of the learning rate is above 0 and below 1")
         object.__setattr__(self, "near", near_threshold(self.near))
         for name in ("weight_decay", "warmup_epochs", "clip_norm", "mixup", "cutmix", "min_gain"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"{name}={getattr(self, name)}: 0 switches it off, below 0 means nothing")
+                raise ConfigError(f"{name}={getattr(self, name)}: give 0 (off) or more")
         if min(self.ferplus, self.distill) < 0 or self.ferplus + self.distill > 1:
             raise ConfigError(
-                f"ferplus={self.ferplus}, distill={self.distill}: shares of the target, together at most 1"
+                f"ferplus={self.ferplus}, distill={self.distill}: give shares of at least 0 whose sum is at most 1"
             )
         starts = [start for start, _ in self.sizes]
         if starts and (
@@ -134,47 +141,46 @@ class Recipe:
             or min(side for _, side in self.sizes) < 8
         ):
             raise ConfigError(
-                f"sizes={self.sizes}: pairs of (share of the training, side of at least 8 pixels), rising from share 0 to below 1"
+                f"sizes={self.sizes}: give pairs of (share of the training, side of at least 8 pixels), the "
+                "shares rising "
+                "from 0 to below 1"
             )
 
     @property
     def labels(self) -> LabelSet:
-        """The label set of the targets."""
+        """The label set of the targets; raises ConfigError for an unknown one."""
         if self.label_set not in LABEL_SETS:
             raise ConfigError(f"label_set={self.label_set!r}; choose from {', '.join(LABEL_SETS)}")
         return LABEL_SETS[self.label_set]
 
     @property
     def training_preprocess(self) -> PreprocessConfig:
-        """The preprocessing of the training images: the saved one, at `train_size` where it is set."""
+        """The preprocessing of the training images: `preprocess`, with the side `train_size` if that is set."""
         return dataclasses.replace(self.preprocess, size=self.train_size) if self.train_size else self.preprocess
 
     @property
     def classifier(self) -> ClassifierConfig:
-        """The configuration of the checkpoint this recipe makes; raises ConfigError when its parts do not fit each other."""
+        """The configuration of the recipe's checkpoint; raises ConfigError when its parts do not fit each other."""
         return ClassifierConfig(self.model, self.labels.labels, preprocess=self.preprocess, options=self.options)
 
     def side_at(self, epoch: int) -> int:
-        """The side of the training images in this epoch, counted from 0."""
-        started = [side for start, side in self.sizes if epoch >= start * self.epochs]
-        return started[-1] if started else self.training_preprocess.size
+        """The side of the training images in this epoch, in pixels; epochs are counted from 0."""
+        sides = [side for start, side in self.sizes if epoch >= start * self.epochs]
+        return sides[-1] if sides else self.training_preprocess.size
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        values = {
+        """The recipe as plain JSON types."""
+        augmentation = {**dataclasses.asdict(self.augmentation), "erase_area": list(self.augmentation.erase_area)}
+        return {
             **dataclasses.asdict(self),
             "preprocess": self.preprocess.to_dict(),
-            "augmentation": dataclasses.asdict(self.augmentation),
-        }
-        return {
-            **values,
+            "augmentation": augmentation,
             "sizes": [list(pair) for pair in self.sizes],
-            "augmentation": {**values["augmentation"], "erase_area": list(self.augmentation.erase_area)},
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The recipe a mapping describes; raises ConfigError naming unknown keys."""
+        """The recipe of a mapping; raises ConfigError that names unknown keys."""
         values = dict(values)
         known = [f.name for f in dataclasses.fields(cls)]
         if unknown := sorted(set(values) - set(known)):
@@ -182,13 +188,13 @@ class Recipe:
         values["preprocess"] = PreprocessConfig.from_dict(values["preprocess"])
         strengths = values.get("augmentation", {})
         if unknown := sorted(set(strengths) - {f.name for f in dataclasses.fields(Augmentation)}):
-            raise ConfigError(f"unknown augmentation {', '.join(map(repr, unknown))}")
+            raise ConfigError(f"unknown augmentation {', '.join(map(repr, unknown))}; see training.data.augment")
         values["augmentation"] = Augmentation(**strengths)
         return cls(**values)
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """The recipe in a TOML file; raises ConfigError for a file that is missing or not TOML."""
+    """The recipe in a TOML file; raises ConfigError for a file that is missing or not a recipe."""
     try:
         return Recipe.from_dict(tomllib.loads(Path(path).read_text()))
     except FileNotFoundError:

@@ -1,45 +1,56 @@
-"""What a run leaves in its folder: how it is written, and read back."""
+"""Files of a run folder: history, best weights, and reading them back."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models.classifier import EmotionClassifier
 from training.fit.recipe import Recipe
+from training.fit.record_types import EpochRecord, RunHistory
 
-__all__ = ["BEST_FILE", "HISTORY_FILE", "half_bytes", "load_outcome", "write_atomically"]
+__all__ = ["BEST_FILE", "HISTORY_FILE", "best_epoch", "epoch_score", "half_bytes", "load_history", "load_outcome"]
 
 HISTORY_FILE = "history.json"
 BEST_FILE = "best.safetensors"
 
 
-def write_atomically(path: Path, write: Callable[[str], Any]) -> None:
-    """Write beside the file and move it into place, so that a kill leaves the old one whole."""
-    part = path.with_name(path.name + ".part")
-    write(str(part))
-    os.replace(part, path)
+def load_history(folder: Path) -> RunHistory:
+    """The history of a run; raises CheckpointError for a folder without one."""
+    if not (folder / HISTORY_FILE).is_file():
+        raise CheckpointError(f"{folder} has no {HISTORY_FILE}; give the --out folder of a run with a finished epoch")
+    return json.loads((folder / HISTORY_FILE).read_text())
 
 
-def load_outcome(folder: Path) -> tuple[dict[str, Any], EmotionClassifier]:
-    """The history of a run and a classifier with its best weights; raises CheckpointError when it has no finished epoch."""
-    history_file, weights_file = folder / HISTORY_FILE, folder / BEST_FILE
-    if not (history_file.is_file() and weights_file.is_file()):
+def load_outcome(folder: Path) -> tuple[RunHistory, EmotionClassifier]:
+    """The history of a run and a classifier with its best weights.
+
+    Raises CheckpointError for a run without a finished epoch.
+    """
+    if not ((folder / HISTORY_FILE).is_file() and (folder / BEST_FILE).is_file()):
         raise CheckpointError(
             f"{folder} has no finished epoch; it needs {HISTORY_FILE} and {BEST_FILE}, which training.train writes"
         )
-    history = json.loads(history_file.read_text())
+    history = load_history(folder)
     model = EmotionClassifier(Recipe.from_dict(history["recipe"]).classifier)
-    model.network.load_state_dict(load_file(weights_file))
+    model.network.load_state_dict(load_file(folder / BEST_FILE))
     return history, model
 
 
+def epoch_score(epoch: EpochRecord, select: str) -> float:
+    """The validation score by which a recipe's `select` compares epochs."""
+    return epoch["val_macro_f1"] if select == "macro_f1" else epoch["val_accuracy"]
+
+
+def best_epoch(history: RunHistory) -> EpochRecord:
+    """The first epoch with the highest validation score, whose weights were kept."""
+    select = history["recipe"].get("select", "accuracy")
+    return max(history["epochs"], key=lambda epoch: epoch_score(epoch, select))
+
+
 def half_bytes(model: EmotionClassifier) -> int:
-    """Bytes of the tensors with floats in half precision."""
+    """Bytes of the model's tensors when floating-point numbers are stored in 16 bits."""
     return sum(t.numel() * (2 if t.is_floating_point() else t.element_size()) for t in model.state_dict().values())

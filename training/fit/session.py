@@ -1,11 +1,9 @@
-"""One training run from data to best weights: what the training scripts call."""
+"""One training run, from the data to the best weights, resumable."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,49 +15,40 @@ from accelerate import PartialState
 from accelerate.utils import set_seed
 from safetensors.torch import load_file
 from torch import nn
-from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
-from emotion_hub.checkpoints import WEIGHTS_FILE, file_hash, resolve_file
-from emotion_hub.errors import CheckpointError, ConfigError
+from emotion_hub.errors import ConfigError
 from emotion_hub.models import create_model
 from emotion_hub.models.pretrained import load_pretrained
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
 from training.data.batches import PlaneDataset
-from training.data.faces import (
-    FaceSplit,
-    apart_indices,
-    check_no_leak,
-    clean_training_indices,
-    load_split,
-    prepare_planes,
-)
+from training.data.faces import FaceSplit, load_split, prepare_planes
+from training.data.selection import apart_indices, check_no_leak, clean_training_indices
 from training.fit.callbacks import (
     EmaCallback,
     EpochCallback,
-    RecordCallback,
     StatisticsCallback,
     TimeLimitCallback,
     UnfreezeCallback,
 )
+from training.fit.history import check_vacant, environment, new_history, resume_history, write_start
 from training.fit.precision import strided_depthwise_in_float32
 from training.fit.recipe import Recipe
-from training.fit.run_folder import BEST_FILE, HISTORY_FILE, write_atomically
+from training.fit.record import RecordCallback
+from training.fit.record_types import RunHistory
 from training.fit.targets import class_weights, soft_targets, teacher_probs
 from training.fit.trainer import FaceTrainer, arguments, last_complete_state
 
-__all__ = ["RunData", "load_run_data", "run"]
+__all__ = ["RunData", "environment", "load_run_data", "run"]
 
 log = logging.getLogger(__name__)
-
-#: What a run was begun with; `history.json` comes with its first epoch.
-START_FILE = "start.json"
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run trains and chooses on: two splits, the positions used of each, and the account of what was left out."""
+    """Training and validation split, the positions used of each, and counts of the images left out."""
 
     train: FaceSplit
     train_indices: np.ndarray
@@ -69,7 +58,7 @@ class RunData:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the pixels' hashes and the labels of every image used, in order."""
+        """SHA-256 over the pixel hashes and labels of all images in use, in order."""
         digest = hashlib.sha256()
         for split, indices in ((self.train, self.train_indices), (self.validation, self.validation_indices)):
             digest.update("".join(f"{split.hashes[i]}{split.labels[i]}" for i in indices).encode())
@@ -77,9 +66,10 @@ class RunData:
 
 
 def load_run_data(data: str | Path, recipe: Recipe, cache: Path | None = None) -> RunData:
-    """The training split without copies of evaluation images, and validation without the images it shares with test.
+    """The training split without copies of evaluation images, and validation without images that test also has.
 
-    Raises LeakError when an image in use still stands in an evaluation split.
+    `cache` is a file that stores the near copies. Raises LeakError when a training image in use is also in an
+    evaluation split.
     """
     train, validation, test = (load_split(data, name, recipe.labels) for name in ("train", "validation", "test"))
     kept, report = clean_training_indices(train, validation, test, near=recipe.near, cache=cache)
@@ -90,7 +80,10 @@ def load_run_data(data: str | Path, recipe: Recipe, cache: Path | None = None) -
 
 
 def starting_model(recipe: Recipe, init: Path | None) -> nn.Module:
-    """The recipe's network with its starting weights; raises ConfigError when the file it needs is missing, or it needs none."""
+    """The recipe's network with its starting weights.
+
+    Raises ConfigError when the recipe needs a file that is not given, or a file is given that it does not need.
+    """
     model = create_model(recipe.model, num_classes=len(recipe.labels), **recipe.options)
     if recipe.init is None:
         if init is not None:
@@ -108,139 +101,57 @@ def starting_model(recipe: Recipe, init: Path | None) -> nn.Module:
         raise ConfigError(f"recipe {recipe.name!r} starts from {recipe.init!r}; give the file with --init")
     transfer = load_pretrained(recipe.model, model, init if init is not None else True)
     print(
-        f"start: {len(transfer.copied)} tensors copied; left in the file: {list(transfer.unmapped_source)}; fresh: {list(transfer.unmapped_target)}"
+        f"start: {len(transfer.copied)} tensors copied; unused in the file: {list(transfer.unmapped_source)}; "
+        f"random: {list(transfer.unmapped_target)}"
     )
     return model
 
 
 @torch.no_grad()
 def check_sides(model: nn.Module, recipe: Recipe, sides: list[int]) -> None:
-    """Raises ConfigError when the network cannot take faces of one of these sides."""
+    """Raises ConfigError when the network does not accept faces of one of these sides, in pixels."""
     model.eval()
     for side in sorted(set(sides)):
         try:
             model(torch.zeros(1, recipe.preprocess.channels, side, side))
         except RuntimeError as error:
             raise ConfigError(
-                f"{recipe.model} cannot take faces of {side} pixels ({error}); leave that side out of sizes and train_size"
+                f"{recipe.model} does not accept faces of {side} pixels ({error}); leave that side out of sizes and "
+                "train_size"
             ) from error
-
-
-def environment() -> dict[str, Any]:
-    """Where the run takes place: device, versions, threads, processes."""
-    import accelerate
-    import timm
-    import transformers
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    versions = {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "accelerate": accelerate.__version__,
-        "timm": timm.__version__,
-    }
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "threads": torch.get_num_threads()}
-    return {"device": device, "processes": PartialState().num_processes, **machine, **versions}
-
-
-def origin(weights: Path) -> dict[str, str]:
-    """What a file of weights is called and its SHA-256: enough to tell it from another one, and no path of this machine."""
-    name = weights.parent.name if weights.name == WEIGHTS_FILE else weights.name
-    return {"name": name, "sha256": file_hash(weights)}
-
-
-def new_history(recipe: Recipe, data: RunData, init: Path | None, teachers: Sequence[str]) -> dict[str, Any]:
-    """The record of a run that has not begun: recipe, data, what it starts and learns from, machine."""
-    sources: dict[str, Any] = {"init": origin(init)} if init else {}
-    if teachers:
-        sources["teachers"] = [origin(resolve_file(name, WEIGHTS_FILE)) for name in teachers]
-    facts = data.counts | {"fingerprint": data.fingerprint}
-    return {
-        "recipe": recipe.to_dict(),
-        "data": facts,
-        **sources,
-        "environment": environment() | {"dtype": recipe.dtype},
-        "epochs": [],
-    }
-
-
-def resume_history(state: Path, out: Path, history: dict[str, Any]) -> bool:
-    """Take over the epochs recorded before `state` was saved, and return whether the run is finished.
-
-    Raises CheckpointError when recipe, data, starting weights or teachers are others than those of the run in `out`.
-    """
-    check_same(out, history)
-    saved = recorded(out)
-    if saved.get("finished"):
-        history |= saved
-        return True
-    done = json.loads((state / "trainer_state.json").read_text())["epoch"]
-    history["epochs"] = [row for row in saved["epochs"] if row["epoch"] <= done + 1e-6]
-    print(f"resuming after {done:g} epochs", flush=True)
-    return False
-
-
-def check_vacant(out: Path, history: dict[str, Any]) -> None:
-    """Raises CheckpointError when `out`, which has no whole state, holds results; those of this run's first epoch may be made again.
-
-    A kill between the first epoch's results and its state leaves them so.
-    """
-    found = [name for name in (HISTORY_FILE, BEST_FILE) if (out / name).is_file()]
-    saved = recorded(out)
-    if found and (not (out / START_FILE).is_file() or saved.get("finished") or len(saved["epochs"]) > 1):
-        raise CheckpointError(f"{out} holds {' and '.join(found)} and no state to go on from; give a new --out folder")
-    if found:
-        check_same(out, history)
-
-
-def recorded(out: Path) -> dict[str, Any]:
-    """What `history.json` says, no epochs where there is none."""
-    return json.loads((out / HISTORY_FILE).read_text()) if (out / HISTORY_FILE).is_file() else {"epochs": []}
-
-
-def check_same(out: Path, history: dict[str, Any]) -> None:
-    """Raises CheckpointError when recipe, data, starting weights or teachers are others than those of the run in `out`."""
-    begun = json.loads((out / START_FILE).read_text())
-    if begun["recipe"] != history["recipe"]:
-        raise CheckpointError(
-            f"{out} belongs to another recipe; give a new --out folder or the recipe it was started with"
-        )
-    for key, what in (
-        ("data", "trained on other data"),
-        ("init", "started from other weights"),
-        ("teachers", "taught by others"),
-    ):
-        if begun.get(key) != history.get(key):
-            raise CheckpointError(
-                f"{out} was {what} ({begun.get(key)}, now {history.get(key)}); give a new --out folder"
-            )
 
 
 def batches(
     recipe: Recipe, data: RunData, model: nn.Module, teachers: Sequence[str]
 ) -> tuple[PlaneDataset, PlaneDataset]:
-    """The training and the validation faces, prepared; raises ConfigError for a side the network cannot take and targets that cannot be made."""
+    """The prepared training and validation faces.
+
+    Raises ConfigError for a side that the network does not accept and for targets that need missing votes or teachers.
+    """
     taught = None
     if recipe.distill and teachers:
-        taught = teacher_probs(
-            [EmotionPredictor.from_pretrained(name) for name in teachers], data.train, data.train_indices
-        )
+        predictors = [EmotionPredictor.from_pretrained(name) for name in teachers]
+        taught = teacher_probs(predictors, data.train, data.train_indices)
     targets = soft_targets(data.train, data.train_indices, recipe, taught)
     sides = [recipe.side_at(epoch) for epoch in range(recipe.epochs)]
     check_sides(model, recipe, sides)
-    small, last = (
-        Preprocessor(recipe.training_preprocess),
-        Preprocessor(replace(recipe.training_preprocess, size=sides[-1])),
-    )
+    preprocessor = Preprocessor(recipe.training_preprocess)
+    last_preprocessor = Preprocessor(replace(recipe.training_preprocess, size=sides[-1]))
     train_set = PlaneDataset(
-        prepare_planes(data.train, small, data.train_indices), targets, small, recipe.augmentation, sides, recipe.seed
+        prepare_planes(data.train, preprocessor, data.train_indices),
+        targets,
+        preprocessor,
+        recipe.augmentation,
+        sides,
+        recipe.seed,
     )
-    labels = data.validation.labels[data.validation_indices]
-    return train_set, PlaneDataset(prepare_planes(data.validation, last, data.validation_indices), labels, last)
+    val_planes = prepare_planes(data.validation, last_preprocessor, data.validation_indices)
+    val_labels = data.validation.labels[data.validation_indices]
+    return train_set, PlaneDataset(val_planes, val_labels, last_preprocessor)
 
 
-def steps_of(train_set: PlaneDataset, recipe: Recipe) -> int:
-    """Optimiser steps an epoch; raises ConfigError when the images do not fill one batch."""
+def steps_per_epoch(train_set: PlaneDataset, recipe: Recipe) -> int:
+    """Optimiser steps per epoch; raises ConfigError when the images do not fill one batch."""
     processes = PartialState().num_processes
     if steps := len(train_set) // (recipe.batch_size * processes):
         return steps
@@ -258,12 +169,12 @@ def run(
     stop_after: float | None = None,
     report_to: str = "none",
     workers: int = 0,
-) -> dict[str, Any]:
+) -> RunHistory:
     """Train, and return the history; writes `best.safetensors`, `history.json` and the states to resume from to `out`.
 
-    `stop_after` is a limit in seconds: the run saves its state there and the same call goes on. `teachers` are checkpoints (names, folders
-    or Hub ids) for the recipe's `distill`. Raises ConfigError for a batch larger than the split and CheckpointError when `out` holds another run or
-    results without their state.
+    `stop_after` is a limit in seconds: the run saves its state then, and the same call resumes it. `teachers` are
+    checkpoints (names, folders or Hub ids) for the recipe's `distill`. Raises ConfigError for a batch larger than the
+    split, and CheckpointError when `out` holds another run or results without their state.
     """
     out.mkdir(parents=True, exist_ok=True)
     set_seed(recipe.seed)
@@ -278,40 +189,53 @@ def run(
     if not state:
         check_vacant(out, history)
     train_set, val_set = batches(recipe, data, model, teachers)
-    steps = steps_of(train_set, recipe)
+    steps = steps_per_epoch(train_set, recipe)
     if not state and PartialState().is_main_process:
-        begun = {key: value for key, value in history.items() if key not in ("epochs", "environment")}
-        write_atomically(out / START_FILE, lambda path: Path(path).write_text(json.dumps(begun) + "\n"))
-    weights = (
-        torch.from_numpy(class_weights(data.train.labels[data.train_indices], len(recipe.labels)))
-        if recipe.class_weights
-        else None
-    )
+        write_start(out, history)
+    weights = None
+    if recipe.class_weights:
+        weights = torch.from_numpy(class_weights(data.train.labels[data.train_indices], len(recipe.labels)))
 
     ema = EmaCallback(model, recipe.ema_decay) if recipe.ema_decay else None
     statistics, limit = StatisticsCallback(steps), TimeLimitCallback(stop_after)
     record = RecordCallback(out, history, recipe.select, lambda: ema.module if ema else model, statistics)
-    staged = [UnfreezeCallback(recipe.freeze_epochs)] if recipe.freeze_epochs else []
-    patient = [EarlyStoppingCallback(recipe.patience, recipe.min_gain)] if recipe.patience else []
-    callbacks = [EpochCallback(train_set), statistics, *staged, *([ema] if ema else []), record, *patient, limit]
-    args = arguments(recipe, out, report_to, workers)
-    sets = {"train_dataset": train_set, "eval_dataset": val_set, "data_collator": PlaneDataset.collate}
-    trainer = FaceTrainer(recipe, steps, weights, ema, record, model=model, args=args, callbacks=callbacks, **sets)
-    if state:
-        for kept in filter(None, (ema, record)):
-            kept.load(state)
-    trainer.remove_callback(PrinterCallback)  # the record prints a line an epoch
-    statistics.writer = lambda: next(
-        (
-            getattr(c, "tb_writer", None)
-            for c in trainer.callback_handler.callbacks
-            if isinstance(c, TensorBoardCallback)
-        ),
-        None,
+    callbacks: list[TrainerCallback] = [EpochCallback(train_set), statistics]
+    if recipe.freeze_epochs:
+        callbacks.append(UnfreezeCallback(recipe.freeze_epochs))
+    if ema:
+        callbacks.append(ema)
+    callbacks.append(record)  # after the average, whose weights it saves
+    if recipe.patience:
+        callbacks.append(EarlyStoppingCallback(recipe.patience, recipe.min_gain))
+    callbacks.append(limit)
+    trainer = FaceTrainer(
+        recipe,
+        steps,
+        weights,
+        ema,
+        record,
+        model=model,
+        args=arguments(recipe, out, report_to, workers),
+        callbacks=callbacks,
+        train_dataset=train_set,
+        eval_dataset=val_set,
+        data_collator=PlaneDataset.collate,
     )
+    if state:
+        trainer.load_extra_state(state)
+    trainer.remove_callback(PrinterCallback)  # RecordCallback prints one line per epoch
+    statistics.writer = lambda: _tensorboard_writer(trainer)
     trainer.train(resume_from_checkpoint=str(state) if state else None)
     if limit.reached:
-        print("stopped at the time limit; the same command goes on from here", flush=True)
+        print("stopped at the time limit; the same command resumes the run", flush=True)
     elif PartialState().is_main_process:
         record.write(finished=True)
     return history
+
+
+def _tensorboard_writer(trainer: FaceTrainer) -> Any:
+    """The SummaryWriter of the trainer's TensorBoard callback; None without one."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback):
+            return getattr(callback, "tb_writer", None)
+    return None

@@ -1,4 +1,4 @@
-"""What each training image should answer: its label, softened by FER+ votes and by teachers."""
+"""Soft targets: labels, FER+ votes and teacher probabilities; class weights."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ def teacher_probs(
 ) -> np.ndarray:
     """float32 (N, C): the teachers' mean probabilities for these images and their mirror images.
 
-    Knowledge distillation with fixed targets (Hinton et al. 2015, arXiv:1503.02531). Raises ConfigError when a teacher answers with other labels.
+    Knowledge distillation with fixed targets (Hinton et al. 2015, arXiv:1503.02531). Raises ConfigError for a
+    teacher with other labels.
     """
     total = np.zeros((len(indices), len(split.label_set)), dtype=np.float64)
     for teacher in teachers:
         if teacher.labels.labels != split.label_set.labels:
             raise ConfigError(
-                f"teacher {teacher.name} answers with {teacher.labels.labels}; the run's labels are {split.label_set.labels}"
+                f"teacher {teacher.name} has the labels {teacher.labels.labels}, the run {split.label_set.labels}; "
+                "give a teacher with the run's labels"
             )
-        for start in tqdm(range(0, len(indices), batch_size), desc=f"ask {teacher.name}", disable=None):
+        for start in tqdm(range(0, len(indices), batch_size), desc=f"teacher {teacher.name}", disable=None):
             batch = teacher.preprocessor.batch([split.faces[i] for i in indices[start : start + batch_size]])
             for view in (batch, np.ascontiguousarray(batch[..., ::-1])):
                 total[start : start + batch_size] += softmax(teacher.backend.logits(view))
@@ -36,33 +38,41 @@ def teacher_probs(
 
 
 def soft_targets(split: FaceSplit, indices: np.ndarray, recipe: Recipe, taught: np.ndarray | None = None) -> np.ndarray:
-    """float32 (N, C), rows of sum 1: (1 - ferplus - distill) label + ferplus votes + distill teachers.
+    """float32 (N, C), rows of sum 1: (1 - ferplus - distill) * label + ferplus * votes + distill * teachers.
 
-    An image without a usable vote keeps its label for that share. Raises ConfigError when the recipe wants votes or teachers that are not there.
+    An image without a usable vote keeps its label for that share. Raises ConfigError when the recipe needs votes
+    or teachers that are missing.
     """
     labels = np.eye(len(split.label_set), dtype=np.float32)[split.labels[indices]]
     target = (1 - recipe.ferplus - recipe.distill) * labels
     if recipe.ferplus:
         if split.votes is None:
             raise ConfigError(
-                f"recipe {recipe.name!r} mixes in FER+ votes (ferplus={recipe.ferplus}), but the data has no ferplus_votes column; set ferplus = 0"
+                f"recipe {recipe.name!r} uses FER+ votes (ferplus={recipe.ferplus}), but the data has no "
+                "ferplus_votes column; "
+                "set ferplus = 0"
             )
-        votes, voted = vote_distribution(split.votes[indices], split.label_set)
-        target = target + recipe.ferplus * np.where(voted[:, None], votes, labels)
+        votes, has_votes = vote_distribution(split.votes[indices], split.label_set)
+        target = target + recipe.ferplus * np.where(has_votes[:, None], votes, labels)
     if recipe.distill:
         if taught is None:
             raise ConfigError(
-                f"recipe {recipe.name!r} learns from teachers (distill={recipe.distill}); name their checkpoints with --teacher"
+                f"recipe {recipe.name!r} learns from teachers (distill={recipe.distill}); name their checkpoints "
+                "with --teacher"
             )
         target = target + recipe.distill * taught
     return target.astype(np.float32)
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """float32 (C,): inverse frequency, scaled so that the mean over the images is 1; raises ConfigError for a class without images."""
+    """float32 (C,): inverse class frequencies with a mean of 1 over the images.
+
+    Raises ConfigError for a class without images.
+    """
     counts = np.bincount(labels, minlength=classes)
     if not counts.all():
         raise ConfigError(
-            f"class_weights='inverse' needs images of every class; label_id {np.flatnonzero(counts == 0).tolist()} has none"
+            "class_weights='inverse' needs images of every class; label_id "
+            f"{np.flatnonzero(counts == 0).tolist()} has none; add images or leave class_weights out"
         )
     return (len(labels) / (classes * counts)).astype(np.float32)

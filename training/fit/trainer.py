@@ -1,10 +1,11 @@
-"""`transformers.Trainer` for faces: soft targets, MixUp and CutMix, discriminative rates, averaged weights."""
+"""FaceTrainer: transformers.Trainer with soft targets, MixUp, CutMix, EMA."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -13,16 +14,17 @@ from transformers import EvalPrediction, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from emotion_hub.errors import ConfigError
-from training.evaluation.metrics import accuracy, confusion, macro_f1
-from training.fit.callbacks import DONE_FILE, EmaCallback, RecordCallback
+from training.evaluation.metrics import accuracy, macro_f1
+from training.fit.callbacks import DONE_FILE, EmaCallback
 from training.fit.optim import build_optimizer, rate_factor
 from training.fit.recipe import Recipe
+from training.fit.record import RecordCallback
 
 __all__ = ["FaceTrainer", "arguments", "last_complete_state", "measures", "mixers"]
 
 
 def arguments(recipe: Recipe, out: Path, report_to: str = "none", workers: int = 0) -> TrainingArguments:
-    """The recipe as transformers knows it; raises ConfigError for float16 without a GPU."""
+    """The recipe as `TrainingArguments`; raises ConfigError for float16 without a GPU."""
     cuda = torch.cuda.is_available()
     if recipe.dtype == "float16" and not cuda:
         raise ConfigError("dtype='float16' needs a GPU; use 'bfloat16' here")
@@ -50,7 +52,7 @@ def arguments(recipe: Recipe, out: Path, report_to: str = "none", workers: int =
         metric_for_best_model=recipe.select,
         greater_is_better=True,
         report_to=report_to,
-        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting
+        restore_callback_states_from_checkpoint=True,  # early stopping keeps its count of epochs without a gain
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_num_workers=workers,
@@ -63,28 +65,35 @@ def arguments(recipe: Recipe, out: Path, report_to: str = "none", workers: int =
 
 
 def measures(prediction: EvalPrediction) -> dict[str, float]:
-    """Accuracy and macro F1, 0..1."""
-    matrix = confusion(prediction.label_ids, prediction.predictions)
-    return {"accuracy": float(accuracy(matrix)), "macro_f1": float(macro_f1(matrix))}
+    """Accuracy and macro F1 of a prediction, 0..1."""
+    labels, logits = np.asarray(prediction.label_ids), np.asarray(prediction.predictions)
+    return {"accuracy": accuracy(labels, logits), "macro_f1": macro_f1(labels, logits)}
 
 
 def mixers(recipe: Recipe) -> list[nn.Module]:
-    """MixUp (Zhang et al. 2018, arXiv:1710.09412) and CutMix (Yun et al. 2019, arXiv:1905.04899) as torchvision has them, where the recipe asks for them."""
+    """torchvision's MixUp (Zhang et al. 2018, arXiv:1710.09412) and CutMix (Yun et al. 2019, arXiv:1905.04899).
+
+    Each only where the recipe sets its alpha.
+    """
     return [kind(alpha=alpha) for kind, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix)) if alpha]
 
 
 def last_complete_state(out: Path) -> Path | None:
-    """The newest state folder that was written to its end; a kill while saving leaves the one before."""
+    """The newest complete state folder; None without one.
+
+    An incomplete folder, left when the process was killed while saving, is renamed so that it is not found again.
+    """
     folder = out / "state"
-    while folder.is_dir() and (found := get_last_checkpoint(str(folder))):
-        if (Path(found) / DONE_FILE).is_file():
-            return Path(found)
-        Path(found).rename(folder / f"cut-short-{Path(found).name.rsplit('-', 1)[1]}")
+    while folder.is_dir() and (newest := get_last_checkpoint(str(folder))):
+        state = Path(newest)
+        if (state / DONE_FILE).is_file():
+            return state
+        state.rename(folder / f"cut-short-{state.name.rsplit('-', 1)[1]}")
     return None
 
 
 class FaceTrainer(Trainer):
-    """A Trainer whose loss takes soft targets and mixes batches, and which measures and keeps the averaged weights."""
+    """A Trainer with soft targets, mixed batches and discriminative rates; measures and saves averaged weights."""
 
     def __init__(
         self,
@@ -98,12 +107,12 @@ class FaceTrainer(Trainer):
         super().__init__(compute_metrics=measures, **kwargs)
         self.recipe, self.steps_per_epoch, self.ema, self.record = recipe, steps_per_epoch, ema, record
         if ema:
-            ema.average.to(self.args.device)  # the network alone was moved there
+            ema.average.to(self.args.device)  # Trainer moves only the network
         self.class_weights, self.mixers = weights, mixers(recipe)
         self.loss_is_scaled_for_ga = False
 
     def get_train_dataloader(self) -> DataLoader:
-        self.args.dataloader_drop_last = True  # for training alone: a last batch of one image has no batch statistics
+        self.args.dataloader_drop_last = True  # only for training: a last batch of one image has no batch statistics
         try:
             return super().get_train_dataloader()
         finally:
@@ -111,7 +120,8 @@ class FaceTrainer(Trainer):
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            self.optimizer = build_optimizer(self.model if model is None else model, self.recipe)
+            network: nn.Module = self.model if model is None else model  # type: ignore[assignment]  # given to __init__
+            self.optimizer = build_optimizer(network, self.recipe)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
@@ -122,7 +132,7 @@ class FaceTrainer(Trainer):
             def factor(step: int) -> float:
                 return rate_factor(step, num_training_steps, self.steps_per_epoch, self.recipe)
 
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.create_optimizer(), factor)
         return self.lr_scheduler
 
     def compute_loss(
@@ -146,7 +156,7 @@ class FaceTrainer(Trainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The averaged weights' measures, where there is an average."""
+        """Measures of the averaged weights, or of the network's own weights without an average."""
         if self.ema is None:
             return super().evaluate(*args, **kwargs)
         training, self.model = self.model, self.ema.module
@@ -161,12 +171,21 @@ class FaceTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         tensors = self.accelerator.unwrap_model(self.model).state_dict() if state_dict is None else state_dict
-        super()._save(output_dir, {k: v.contiguous() for k, v in tensors.items()})  # safetensors refuses channels_last
+        super()._save(output_dir, {k: v.contiguous() for k, v in tensors.items()})  # safetensors rejects channels_last
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
-            for kept in filter(None, (self.ema, self.record)):
-                kept.save(folder)
+            if self.ema:
+                self.ema.save(folder)
+            if self.record:
+                self.record.save(folder)
             (folder / DONE_FILE).touch()
+
+    def load_extra_state(self, state: Path) -> None:
+        """Load the averaged weights and the figures of an unfinished epoch from a state folder."""
+        if self.ema:
+            self.ema.load(state)
+        if self.record:
+            self.record.load(state)

@@ -1,1 +1,1 @@
-"""Publishing: model cards, and the folders of repositories on the Hub."""
+"""Publishing: checkpoint folders, model cards, repositories on the Hub."""

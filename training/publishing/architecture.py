@@ -1,4 +1,4 @@
-"""A figure of what a network computes: one block a resolution, from a forward pass, drawn with matplotlib."""
+"""Draw the architecture of a network: one block per resolution."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure  # not pyplot: no global state, no display
+from matplotlib.figure import Figure  # unlike pyplot, without global state and display
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
@@ -15,13 +15,16 @@ from emotion_hub.models.classifier import EmotionClassifier
 
 __all__ = ["Block", "blocks", "draw_architecture"]
 
-#: Layers that are no work of their own in the figure.
-_SILENT = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)
+#: Layers that the figure leaves out.
+_SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)
 
 
 @dataclass
 class Block:
-    """Consecutive layers with the same output side: `side` pixels (None for vectors), the last one's channels, parameters, layers by kind."""
+    """Consecutive layers with the same output side.
+
+    `side` is in pixels, None for vectors; `channels` are those of the last layer; `layers` counts them by type.
+    """
 
     side: int | None
     channels: int
@@ -31,42 +34,49 @@ class Block:
 
 @torch.no_grad()
 def blocks(classifier: EmotionClassifier) -> list[Block]:
-    """The blocks in the order of computation; every parameter stands in exactly one, a module that runs again counts once."""
-    found: list[Block] = []
-    counted: set[int] = set()
+    """The blocks in the order of computation, from a forward pass.
+
+    Every parameter is counted in exactly one block; a module that runs several times is counted once.
+    """
+    sequence: list[Block] = []
+    counted: set[nn.Module] = set()
 
     def note(module: nn.Module, _: object, output: object) -> None:
-        if isinstance(module, _SILENT) or not isinstance(output, torch.Tensor):
+        if isinstance(module, _SKIPPED) or not isinstance(output, torch.Tensor):
             return
         side = output.shape[-1] if output.ndim == 4 and output.shape[-1] > 1 else None
-        if not found or found[-1].side != side:
-            found.append(Block(side, output.shape[1]))
-        found[-1].channels = output.shape[-1] if output.ndim == 3 else output.shape[1]
+        if not sequence or sequence[-1].side != side:
+            sequence.append(Block(side, output.shape[1]))
+        block = sequence[-1]
+        block.channels = output.shape[-1] if output.ndim == 3 else output.shape[1]
         if module not in counted:
             counted.add(module)
-            found[-1].parameters += sum(p.numel() for p in module.parameters(recurse=False))
-            found[-1].layers[type(module).__name__] += 1
+            block.parameters += sum(p.numel() for p in module.parameters(recurse=False))
+            block.layers[type(module).__name__] += 1
 
-    # timm's normalisation has parameters of its own and an activation inside
-    working = [m for m in classifier.network.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
-    hooks = [module.register_forward_hook(note) for module in working]
+    # leaves, and timm's normalisation layers, which have parameters and contain an activation
+    layers = [m for m in classifier.network.modules() if not list(m.children()) or list(m.parameters(recurse=False))]
+    hooks = [module.register_forward_hook(note) for module in layers]
     config = classifier.config.preprocess
     try:
         classifier.network(torch.zeros(1, config.channels, config.size, config.size))
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return sequence
 
 
 def draw_architecture(classifier: EmotionClassifier, path: Path) -> Path:
-    """Write the figure as PNG: blocks from left to right, as tall as their side, with channels, layers and parameters."""
-    found, prep = blocks(classifier), classifier.config.preprocess
-    figure = Figure(figsize=(max(6.0, 1.9 * (len(found) + 2)), 3.6), dpi=110, layout="constrained")
+    """Write the figure as PNG and return its path.
+
+    Blocks are drawn from left to right, with channels, layers and parameters; their height grows with their side.
+    """
+    sequence, prep = blocks(classifier), classifier.config.preprocess
+    figure = Figure(figsize=(max(6.0, 1.9 * (len(sequence) + 2)), 3.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
-    tallest = max(block.side or 1 for block in found) or 1
+    tallest = max(block.side or 1 for block in sequence) or 1
     shown = [(f"{prep.size}×{prep.size}×{prep.channels}", "prepared face", "", prep.size)]
-    for block in found:
+    for block in sequence:
         title = f"{block.side}×{block.side}×{block.channels}" if block.side else f"{block.channels:,}"
         layers = "\n".join(f"{count} {kind}" for kind, count in block.layers.most_common(4))
         shown.append((title, layers, f"{block.parameters:,}", block.side or 1))

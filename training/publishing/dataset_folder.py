@@ -1,4 +1,4 @@
-"""A data set as the Hub keeps it: parquet with ClassLabel, and a card that says what is in it and what is wrong with it."""
+"""Write the folder of a data set repository: parquet files and card."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from emotion_hub.errors import InputError
 from emotion_hub.labels import FER2013, LabelSet
 from training.data.audit_text import render
 from training.data.decode import label_ids
-from training.data.faces import load_splits, near_threshold
+from training.data.faces import load_splits
 from training.data.quality import quality_report
+from training.data.selection import near_threshold
 from training.data.sources import Source, open_splits
 
 __all__ = ["Terms", "write_dataset_folder"]
@@ -27,7 +28,7 @@ _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "
 
 @dataclass(frozen=True)
 class Terms:
-    """What only its owner knows of a data set: its name, licence (an identifier of the Hub's), where it comes from, how it was annotated."""
+    """Facts on a data set that only its owner knows: name, licence (an identifier of the Hub), source, annotation."""
 
     title: str
     licence: str
@@ -37,7 +38,7 @@ class Terms:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not value.strip():
-                raise InputError(f"{name} is empty; a card without it tells nobody whether the data may be used")
+                raise InputError(f"{name} is empty; a card must state whether and how the data may be used")
 
 
 def write_dataset_folder(
@@ -45,15 +46,16 @@ def write_dataset_folder(
 ) -> dict[str, int]:
     """Write data/SPLIT-00000-of-00001.parquet for every split, and README.md; returns {split: rows}.
 
-    Images keep their bytes, labels become a ClassLabel in the order of `labels`, other columns stay; rows with other labels are left out and counted
-    on the card. `near` also looks for near copies, which takes minutes (None and 0 do not). Raises InputError for a folder that holds something,
-    ConfigError for a `near` that is no correlation, and whatever `open_splits` raises.
+    Images keep their bytes; labels become a ClassLabel in the order of `labels`; other columns stay. Rows with
+    other labels are left out and counted on the card. With `near`, a correlation, near copies are counted too,
+    which takes minutes (None and 0: off). Raises InputError for a folder that is not empty, ConfigError for a
+    `near` that is no correlation, and what `open_splits` raises.
     """
     from datasets import ClassLabel, Dataset, Features
     from datasets import Image as ImageFeature
 
     if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} holds files already; give an empty or a new folder")
+        raise InputError(f"{out} already holds files; give an empty or a new folder")
     report = quality_report(load_splits(data, labels), near_threshold(near))
     tables: dict[str, Any] = {}
     (out / "data").mkdir(parents=True, exist_ok=True)
@@ -75,7 +77,7 @@ def write_dataset_folder(
 
 
 def _encoded(source: Source, i: int) -> bytes:
-    """The image file as it came; pixels that came as numbers become a PNG."""
+    """The bytes of the image file; pixels without a file are encoded as PNG."""
     content = source.read(i)
     if isinstance(content, Image.Image):
         buffer = io.BytesIO()
@@ -120,13 +122,14 @@ def _card(terms: Terms, labels: LabelSet, tables: Mapping[str, Any], report: Map
         + " |"
         for i, label in enumerate(labels.labels)
     )
+    names = ", ".join(f"{i} {label}" for i, label in enumerate(labels.labels))
     totals = " | ".join(f"{len(table):,}" for table in tables.values())
     return f"""---
 {head}---
 
 # {terms.title}
 
-Faces labelled with one of {len(labels)} expressions: {", ".join(f"{i} {label}" for i, label in enumerate(labels.labels))}.
+Faces labelled with one of {len(labels)} expressions: {names}.
 
 | label | {" | ".join(tables)} |
 |---|{"---|" * len(tables)}
@@ -139,11 +142,11 @@ Faces labelled with one of {len(labels)} expressions: {", ".join(f"{i} {label}" 
 ## Annotation
 {terms.annotation}
 
-Labels name the expression that annotators saw in a picture, not what a person felt. Inferring emotions of people at work or in education is
-prohibited in the EU (AI Act, Article 5(1)(f)).
+Labels name the expression that annotators saw in a picture, not what the person felt. Inferring emotions of people at
+work or in education is prohibited in the EU (AI Act, Article 5(1)(f)).
 
 ## Audit
-Written by `python -m training.audit`, which counts copies within and across splits, conflicting labels, flat and unreadable images:
+Written by `python -m training.audit`: copies within and across splits, conflicting labels, flat and unreadable images.
 
 ```
 {render(report)}

@@ -1,4 +1,4 @@
-"""The folder of a model repository: one checkpoint for every reader, with its card, report, figure and example."""
+"""Write the folder of a model repository: weights, ONNX, card, report."""
 
 from __future__ import annotations
 
@@ -21,22 +21,16 @@ from emotion_hub.onnx.export import export_onnx
 from emotion_hub.onnx.external_data import copy_self_contained
 from emotion_hub.onnx.files import check_beside
 from training.publishing.architecture import draw_architecture
-from training.publishing.card_sections import report_of, training_text
-from training.publishing.cards import (
-    EXAMPLES,
-    FIGURE_FILE,
-    Start,
-    apache_source,
-    check_start,
-    licence_of,
-    repository_card,
-)
+from training.publishing.card_training import training_text
+from training.publishing.cards import EXAMPLES, FIGURE_FILE, repository_card
+from training.publishing.checkpoint_files import report_of
+from training.publishing.licences import Start, apache_source, check_start, licence_of
 
 __all__ = ["package_of_origin", "write_model_folder"]
 
 ROOT = Path(__file__).parents[2]
 
-HANDLER = '''"""What an Inference Endpoint calls for this repository; emotion_hub finds the face and answers as the Inference API does."""
+HANDLER = '''"""Handler of an Inference Endpoint, in the format of the Inference API; emotion_hub detects the face."""
 
 from emotion_hub.interop.handler import EndpointHandler
 
@@ -47,20 +41,22 @@ __all__ = ["EndpointHandler"]
 def write_model_folder(
     checkpoint: str | Path, out: Path, repo_id: str, *, package: str | None = None, start: Start | None = None
 ) -> list[str]:
-    """The names of the files written to `out`, which must be empty or new.
+    """The names of the files written to `out`, a new or empty folder.
 
-    `checkpoint` is an embedded name or a folder that holds `report.json` of the test split and `training.json` beside the weights. The weights are
-    copied byte for byte. `package` is what pip installs emotion_hub from, by default `package_of_origin()`. `start` tells the licence and the origin of
-    weights that this project does not know; PublishError asks for it where it is needed. Raises CheckpointError, with the command that makes it, for a
-    missing or foreign report or record, and InputError for a folder in use and for a checkpoint that is not on this machine.
+    `checkpoint` is an embedded name, or a folder with `report.json` of the test split and `training.json` beside
+    the weights. The weights are copied byte for byte. `package` is the requirement from which pip installs
+    emotion_hub, by default `package_of_origin()`. `start` states licence and origin of weights that this project
+    does not know; PublishError is raised when it is needed and missing. Raises CheckpointError, with the command
+    that writes it, for a report or record that is missing or belongs to other weights, and InputError for a
+    folder that is not empty and for a checkpoint that is not on this machine.
     """
     folder = local_folder(checkpoint)
     if folder is None:
         raise InputError(
-            f"--checkpoint {str(checkpoint)!r} is no embedded name and no folder; publish what is on this machine"
+            f"--checkpoint {str(checkpoint)!r} is no embedded name and no folder; give the folder of a checkpoint"
         )
     if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out} holds files already; name a folder that is new or empty")
+        raise InputError(f"{out} already holds files; give a new or empty folder")
     package = package or package_of_origin()
     report_of(folder)
     training_text(folder)
@@ -73,8 +69,8 @@ def write_model_folder(
         write_transformers_files(checkpoint, out)
     for name in (ONNX_FILE, INT8_FILE):
         if (folder / name).is_file():
-            made = OnnxBackend(folder / name)
-            check_beside(folder / name, made.file, made.labels, made.preprocess, str(checkpoint))
+            backend = OnnxBackend(folder / name)
+            check_beside(folder / name, backend.file, backend.labels, backend.preprocess, str(checkpoint))
             copy_self_contained(folder / name, out / name)
     if not (out / ONNX_FILE).is_file():
         export_onnx(
@@ -96,30 +92,35 @@ def write_model_folder(
 
 
 def package_of_origin() -> str:
-    """The requirement by which pip installs emotion_hub from the Git address that this checkout came from.
+    """The requirement from which pip installs emotion_hub: the Git address that this checkout was cloned from.
 
-    Raises InputError for a checkout without one: no package index has emotion_hub, and a name alone may one day be somebody else's package.
+    Raises InputError for a checkout without one. emotion_hub is in no package index, and its name alone might one
+    day be another project's package.
     """
     command = ["git", "remote", "get-url", "origin"]
-    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True) if shutil.which("git") else None
-    if asked is None or asked.returncode != 0 or not (address := asked.stdout.strip()):
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True) if shutil.which("git") else None
+    if done is None or done.returncode != 0 or not (address := done.stdout.strip()):
         raise InputError(
-            "this checkout has no Git address to install emotion_hub from; name one, such as "
+            "this checkout has no Git address to install emotion_hub from; give one, such as "
             "--package 'emotion-hub[serve] @ git+https://HOST/OWNER/emotion_hub'"
         )
     if "://" not in address:  # user@host:path
         address = "ssh://" + address.replace(":", "/", 1)
     elif address.startswith("http"):
-        address = re.sub(r"//[^/@]*@", "//", address)  # without a user's token
+        address = re.sub(r"//[^/@]*@", "//", address)  # removes a user name and token
     return f"emotion-hub[serve] @ git+{address}"
 
 
 def _write_notice(folder: Path, path: Path, start: Start | None, *, embedded: bool) -> None:
-    """Whose weights these were and what was done to them, where they were somebody's: the package's own notice for an embedded checkpoint."""
+    """Write NOTICE for weights that were fine-tuned from other weights.
+
+    An embedded checkpoint gets the package's NOTICE.
+    """
     sources = []
     if source := apache_source(folder):
         sources.append(
-            f"the ImageNet weights of {source}, licensed under the Apache License, Version 2.0\n(https://www.apache.org/licenses/LICENSE-2.0)"
+            f"the ImageNet weights of {source}, licensed under the Apache License, Version 2.0\n"
+            "(https://www.apache.org/licenses/LICENSE-2.0)"
         )
     if start is not None:
         sources.append(start.source.strip())
@@ -128,19 +129,20 @@ def _write_notice(folder: Path, path: Path, start: Start | None, *, embedded: bo
     elif sources:
         lines = "".join(f"- {line}\n" for line in sources)
         path.write_text(
-            f"The weights in this repository were fine-tuned, and thereby changed, from:\n{lines}Their licence now: {licence_of(folder, start)}.\n"
+            f"The weights in this repository were fine-tuned, and thereby changed, from:\n{lines}"
+            f"Licence of these weights: {licence_of(folder, start)}.\n"
         )
 
 
 def _storage(weights: Path) -> str:
-    """How the ONNX file stores its weights: as the checkpoint does, where that is float16, else float32."""
+    """The data type of the ONNX file's weights: float16 if all weights of the checkpoint are float16, else float32."""
     with safe_open(weights, "pt") as file:
         kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118  not a dict
     return "float16" if {kind for kind in kinds if kind.is_floating_point} == {torch.float16} else "float32"
 
 
 def _write_example(path: Path) -> None:
-    """The face in the packaged photo of Eileen Collins, which NASA put into the public domain."""
+    """Write the face in the packaged photo of Eileen Collins (NASA, public domain)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     photo = load_image(example_path("astronaut"))
     photo.crop((130, 20, 330, 220)).save(path, quality=90)

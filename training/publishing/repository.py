@@ -1,4 +1,4 @@
-"""A folder to a repository on the Hub: one commit, all or nothing."""
+"""Push a folder to a repository on the Hub in one commit, or change nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = ("model", "dataset", "space")
 
 @dataclass(frozen=True)
 class Pushed:
-    """Where it is and at which commit; `changed` is false when the Hub had exactly this already."""
+    """Where the files are and at which commit; `changed` is false when the Hub already had exactly these files."""
 
     repo_id: str
     url: str
@@ -40,11 +40,13 @@ def push_folder(
     space_sdk: str | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Pushed:
-    """Make the repository hold exactly the folder's files, in one commit; a repository made for it goes again when the commit fails.
+    """Make the repository hold exactly the folder's files, in one commit.
 
-    Files that stand on the Hub and not in the folder are deleted in the same commit, except `.gitattributes`. The commit names its parent, so that one
-    made meanwhile by somebody else is not overwritten. With `create_pr` the commit becomes a pull request. A Space's `variables` are set before the
-    commit, which restarts it; those of a pull request are its merger's to set. Raises PublishError.
+    Files on the Hub that are not in the folder are deleted in the same commit, except `.gitattributes`. The
+    commit names its parent, so that a commit made meanwhile is not overwritten. With `create_pr` the commit
+    becomes a pull request. A Space's `variables` are set before the commit, which restarts it; with a pull
+    request they are left to whoever merges it. When the commit fails, a repository that was created for it is
+    deleted, variables are restored, and PublishError is raised.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
@@ -52,9 +54,10 @@ def push_folder(
     files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     if kind not in KINDS or not files:
         raise PublishError(
-            f"kind={kind!r}, {len(files)} files in {folder}: publish a folder with files, as one of {', '.join(KINDS)}"
+            f"kind={kind!r}, {len(files)} files in {folder}: give a folder with files, and one of {', '.join(KINDS)}"
         )
-    api, made, earlier = HfApi(token=token), False, None
+    api, created = HfApi(token=token), False
+    earlier: dict[str, str] | None = None
     try:
         if not api.repo_exists(repo_id, repo_type=kind):
             if create_pr:
@@ -62,33 +65,37 @@ def push_folder(
                     f"there is no {kind} {repo_id!r} to make a pull request to; publish without --create-pr first"
                 )
             api.create_repo(repo_id, repo_type=kind, private=private, space_sdk=space_sdk)
-            made = True
+            created = True
         if variables and not create_pr:
-            earlier = {key: value.value for key, value in api.get_space_variables(repo_id).items()}
+            earlier = {key: variable.value or "" for key, variable in api.get_space_variables(repo_id).items()}
             _set_variables(api, repo_id, variables, earlier)
         before = api.repo_info(repo_id, repo_type=kind)
-        operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-        there = {sibling.rfilename for sibling in before.siblings or []}
-        operations += [CommitOperationDelete(name) for name in sorted(there - set(files) - {".gitattributes"})]
+        on_hub = {sibling.rfilename for sibling in getattr(before, "siblings", None) or []}
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(name, path) for name, path in files.items()),
+            *(CommitOperationDelete(name) for name in sorted(on_hub - set(files) - {".gitattributes"})),
+        ]
         done = api.create_commit(
             repo_id, operations, commit_message=message, repo_type=kind, create_pr=create_pr, parent_commit=before.sha
         )
     except HFValidationError as error:
         raise PublishError(f"{repo_id!r} is no repository id: {error}") from error
-    except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:  # ValueError: a card that the Hub refuses
-        stands = _undo(api, repo_id, kind, made, variables, earlier)
+    except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:  # ValueError: a card that the Hub rejects
+        state = _undo(api, repo_id, kind, created, variables, earlier)
         raise PublishError(
-            f"{repo_id}: the Hub did not take the upload ({_first_line(error)}); {stands}. Check the card and the token's rights, and try again"
+            f"{repo_id}: the Hub did not accept the upload ({_last_line(error)}); {state}. Check the card and "
+            "the token's "
+            "permissions, and try again"
         ) from error
     except BaseException:
-        _undo(api, repo_id, kind, made, variables, earlier)
+        _undo(api, repo_id, kind, created, variables, earlier)
         raise
     return Pushed(repo_id, str(done.repo_url), done.oid, done.oid != before.sha, done.pr_url)
 
 
-def _set_variables(api: HfApi, repo_id: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
-    for key, value in wanted.items():
-        if there.get(key) != value:
+def _set_variables(api: HfApi, repo_id: str, variables: Mapping[str, str], earlier: Mapping[str, str]) -> None:
+    for key, value in variables.items():
+        if earlier.get(key) != value:
             api.add_space_variable(repo_id, key, value)
 
 
@@ -96,24 +103,24 @@ def _undo(
     api: HfApi,
     repo_id: str,
     kind: str,
-    made: bool,
+    created: bool,
     variables: Mapping[str, str] | None,
     earlier: Mapping[str, str] | None,
 ) -> str:
-    """How it stands after deleting a repository made for nothing, or giving one that was there its variables back.
+    """Delete a repository that was created, or restore a Space's variables; returns the resulting state as text.
 
-    `earlier` is None while none of them was touched.
+    `earlier` is None when no variable was changed.
     """
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-    if made:
+    if created:
         try:
             api.delete_repo(repo_id, repo_type=kind, missing_ok=True)
         except (HfHubHTTPError, HTTPError, OSError):
-            return "the repository made for it may still be there, empty: delete it on its settings page"
-        return "the repository made for it was deleted again"
+            return "the repository that was created may still exist, empty: delete it on its settings page"
+        return "the repository that was created has been deleted"
     if earlier is None:
-        return "the repository is as it was"
+        return "the repository is unchanged"
     try:
         now = api.get_space_variables(repo_id)
         for key in (variables or {}).keys() & now.keys():
@@ -122,10 +129,11 @@ def _undo(
             elif now[key].value != earlier[key]:
                 api.add_space_variable(repo_id, key, earlier[key])
     except (HfHubHTTPError, HTTPError, OSError):
-        return f"its files are as they were, its variables {', '.join(sorted(variables or {}))} may not be: look at the Space's settings"
-    return "the repository is as it was"
+        names = ", ".join(sorted(variables or {}))
+        return f"its files are unchanged, its variables {names} may have changed: check the Space's settings"
+    return "the repository is unchanged"
 
 
-def _first_line(error: BaseException) -> str:
+def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

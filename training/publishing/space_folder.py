@@ -1,4 +1,4 @@
-"""The folder of a Space: this repository's demo, with only what it runs on."""
+"""Write the folder of a Space: the demo and the files it needs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["VARIABLES", "space_variables", "write_space_folder"]
 
 ROOT = Path(__file__).parents[2]
 
-#: The Space variables that name the models, by the option that sets them.
+#: Variables of a Space that name its models, by the option that sets them.
 VARIABLES = {"native48": "EMOTION_HUB_NATIVE48", "upscale224": "EMOTION_HUB_UPSCALE224", "models": "EMOTION_HUB_MODELS"}
 
-#: What the Space gets of this repository, beside the package.
+#: Files of this repository that a Space gets, in addition to the package.
 FILES = ("README.md", "app.py", "requirements.txt", "model_card.md", "LICENSE", "NOTICE", "pyproject.toml")
 
 
 def space_variables(
     native48: str | None = None, upscale224: str | None = None, models: Sequence[str] = ()
 ) -> dict[str, str]:
-    """{variable: value} for the ids given, each OWNER/NAME or OWNER/NAME@REVISION; raises InputError for one that is no id."""
+    """{variable: value} of the given ids, OWNER/NAME or OWNER/NAME@REVISION; raises InputError for an invalid id."""
     chosen = {"native48": native48, "upscale224": upscale224, "models": ",".join(models)}
     for value in filter(None, (native48, upscale224, *models)):
         try:
@@ -34,20 +34,23 @@ def space_variables(
             raise InputError(f"{value!r} is no Hub id, OWNER/NAME or OWNER/NAME@REVISION: {error}") from error
         if value.count("/") != 1 or "," in value:
             raise InputError(
-                f"{value!r} is no Hub id; a Space has no folders of yours: publish the model first, then give OWNER/NAME"
+                f"{value!r} is no Hub id; a Space cannot read local folders: publish the model first, then give "
+                "OWNER/NAME"
             )
     return {VARIABLES[key]: value for key, value in chosen.items() if value}
 
 
 def write_space_folder(out: Path, variables: dict[str, str]) -> list[str]:
-    """The names of the files written to `out`, which must be empty or new; the card's `models` lists the ids as well.
+    """The names of the files written to `out`, a new or empty folder; the card's `models` lists the ids.
 
-    Raises InputError for a folder in use, and where this is no checkout of the repository.
+    Raises InputError for a folder that is not empty, and for an incomplete checkout of the repository.
     """
     if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out} holds files already; name a folder that is new or empty")
+        raise InputError(f"{out} already holds files; give a new or empty folder")
     if missing := [name for name in FILES if not (ROOT / name).is_file()]:
-        raise InputError(f"{ROOT} lacks {', '.join(missing)}; publish a Space from a checkout of the whole repository")
+        raise InputError(
+            f"{ROOT} lacks {', '.join(missing)}; publish a Space from a complete checkout of the repository"
+        )
     shutil.copytree(
         ROOT / "emotion_hub", out / "emotion_hub", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyi", ".*")
     )

@@ -1,1 +1,1 @@
-"""Studies: each script stands beside the files it wrote."""
+"""Studies: scripts beside the results that they wrote."""

@@ -1,10 +1,10 @@
-"""What one trained model's files say beside another's: rows of a comparison, and pairs that differ in their start."""
+"""Compare models: a row per model, and pairs with and without pretraining."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,45 +13,90 @@ import torch
 
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, resolve_file
-from emotion_hub.errors import ConfigError
+from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.models.registry import create_model, get_entry, list_models
 from emotion_hub.predictor import EmotionPredictor
-from training.data.faces import apart_indices, load_split
-from training.evaluation.latency import speed
+from training.data.faces import load_split
+from training.data.selection import apart_indices
+from training.evaluation.latency import machine, speed
 from training.evaluation.measure import face_probs
 from training.evaluation.metrics import brief
+from training.evaluation.report_types import Figures, Report
 from training.fit.recipe import Recipe
-from training.fit.run_folder import half_bytes, load_outcome
+from training.fit.record_types import RunHistory
+from training.fit.run_folder import best_epoch, half_bytes, load_outcome
 
-__all__ = ["checkpoint_row", "epochs_to", "pretraining_pairs", "registry_rows", "run_row"]
+__all__ = ["checkpoint_row", "compare", "epochs_to", "pretraining_pairs", "registry_rows", "run_row"]
+
+
+def compare(
+    checkpoints: Sequence[str],
+    runs: Sequence[Path],
+    target: float,
+    data: str | None = None,
+    everything: bool = False,
+    earlier: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The comparison in JSON types: one row per model, and pairs of one network with and without pretraining.
+
+    `target` is the validation accuracy, 0..1, until which epochs are counted. With `data`, every model is measured on
+    its validation split. `everything` also lists the registered networks without a row. Models of an `earlier`
+    comparison that are not named now keep their rows, each with the machine it was measured on. Raises InputError when
+    the earlier comparison had another target.
+    """
+    kept = _kept_rows(earlier, target) if earlier else []
+    rows = [checkpoint_row(name, target, data) for name in checkpoints]
+    rows += [run_row(folder, target, data) for folder in runs]
+    named = {row["name"] for row in rows}
+    rows = [row for row in kept if row["name"] not in named] + rows
+    rows.sort(key=lambda row: row["kind"] != "checkpoint")  # stable: checkpoints first, runs in their order
+    return {
+        "target": target,
+        "machine": machine(),
+        "models": rows,
+        "untrained": registry_rows({row["model"] for row in rows}) if everything else [],
+        "pairs": pretraining_pairs(rows),
+    }
+
+
+def _kept_rows(earlier: Mapping[str, Any], target: float) -> list[dict[str, Any]]:
+    """The rows of an earlier comparison, each with its machine; raises InputError when its target differs."""
+    if earlier["target"] != target:
+        raise InputError(
+            f"the rows to keep count epochs to {earlier['target']:g}, the new ones to {target:g}; give --target "
+            f"{earlier['target']:g}"
+        )
+    return [{"measured_on": earlier["machine"], **row} for row in earlier["models"]]
 
 
 def checkpoint_row(name: str, target: float, data: str | None = None) -> dict[str, Any]:
-    """The row of an embedded checkpoint, a folder or a Hub id; its report and training record are used where it has them."""
+    """The row of an embedded checkpoint, a folder or a Hub id, with its report and training record if it has them."""
     model = EmotionClassifier.from_pretrained(name)
     weights = resolve_file(name, WEIGHTS_FILE)
-    record, report = (_json(weights.with_name(file)) for file in (TRAINING_FILE, REPORT_FILE))
-    row = _row(Path(name).name, "checkpoint", model, weights.stat().st_size, record.get("stages", []), target, data)
+    stages: list[RunHistory] = _json(weights.with_name(TRAINING_FILE)).get("stages", [])
+    row = _row(Path(name).name, "checkpoint", model, weights.stat().st_size, stages, target, data)
+    report: Report | dict[str, Any] = _json(weights.with_name(REPORT_FILE))
+    keys = ("split", "n", "accuracy", "macro_f1", "interval", "ece", "without_copies")
     if report:
-        row["report"] = {
-            key: report[key]
-            for key in ("split", "n", "accuracy", "macro_f1", "interval", "ece", "without_copies")
-            if key in report
-        }
+        row["report"] = {key: value for key, value in report.items() if key in keys}
     return row
 
 
 def run_row(folder: Path, target: float, data: str | None = None) -> dict[str, Any]:
-    """The row of a folder of training.train; raises CheckpointError when it has no finished epoch. The file's size is that in half precision."""
+    """The row of a run's folder; the file size is that of 16-bit weights.
+
+    Raises CheckpointError when the run has no finished epoch.
+    """
     history, model = load_outcome(folder)
     return _row(folder.resolve().name, "run", model.eval(), half_bytes(model), [history], target, data)
 
 
 def registry_rows(known: set[str]) -> list[dict[str, Any]]:
-    """Name, preprocessing and parameters of every registered network not in `known`, None for one that is nothing without options.
+    """Name, preprocessing and number of parameters of every registered network not in `known`.
 
-    Nothing is trained or even allocated.
+    The number is None for a network that needs options. Nothing is trained, and no memory is allocated for
+    weights.
     """
     return [
         {"model": name, "preprocess": get_entry(name).preprocessing, "parameters": _parameters(name)}
@@ -64,26 +109,27 @@ def _parameters(name: str) -> int | None:
     try:
         with torch.device("meta"):
             return sum(p.numel() for p in create_model(name).parameters())
-    except ConfigError:  # an ensemble has no members of its own
+    except ConfigError:  # an ensemble without options has no members
         return None
 
 
-def epochs_to(epochs: Sequence[dict[str, Any]], accuracy: float) -> int | None:
-    """How many epochs a history needs until its validation accuracy reaches this one; None when it never does."""
+def epochs_to(epochs: Sequence[Mapping[str, Any]], accuracy: float) -> int | None:
+    """The number of epochs until the validation accuracy reaches this value; None when it never does."""
     return next((i for i, epoch in enumerate(epochs, 1) if epoch["val_accuracy"] >= accuracy), None)
 
 
 def pretraining_pairs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every pretrained row beside every row from scratch of the same network: what its start gains.
+    """Every pretrained row with every row from scratch of the same network.
 
-    `gain` is the difference of the best validation accuracies, 0..1. `speedup` is epochs from scratch over epochs pretrained, to `target` and to the best
-    accuracy that both reach; None where one of them never gets there. `differs` names the other settings in which the two recipes differ: unless it is
-    empty, the start is not all that was changed.
+    `gain` is the difference of the best validation accuracies, 0..1. `speedup` is the number of epochs from
+    scratch divided by that with pretraining, until `target` and until the best accuracy that both reach; None
+    when one of them never reaches it. `differs` names the other settings in which the recipes differ: only if it
+    is empty, the start is the only change.
     """
     starts = {kind: [row for row in rows if row["start"] == kind] for kind in ("pretrained", "scratch")}
     pairs = []
     for pretrained, scratch in product(starts["pretrained"], starts["scratch"]):
-        if pretrained["model"] != scratch["model"] or _other_data(pretrained, scratch):
+        if pretrained["model"] != scratch["model"] or _different_data(pretrained, scratch):
             continue
         shared = min(pretrained["validation"]["accuracy"], scratch["validation"]["accuracy"])
         to_shared = [epochs_to(row["curve"], shared) for row in (scratch, pretrained)]
@@ -96,14 +142,15 @@ def pretraining_pairs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "speedup_to_target": _ratio(scratch["epochs_to_target"], pretrained["epochs_to_target"]),
                 "shared_accuracy": shared,
                 "speedup_to_shared": _ratio(*to_shared),
-                "differs": sorted(
-                    k
-                    for k in {*pretrained["recipe"], *scratch["recipe"]}
-                    if pretrained["recipe"].get(k) != scratch["recipe"].get(k)
-                ),
+                "differs": _differences(pretrained["recipe"], scratch["recipe"]),
             }
         )
     return pairs
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The sorted names of the settings that differ."""
+    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
 
 
 def _row(
@@ -111,7 +158,7 @@ def _row(
     kind: str,
     model: EmotionClassifier,
     size: int,
-    stages: Sequence[dict[str, Any]],
+    stages: Sequence[RunHistory],
     target: float,
     data: str | None,
 ) -> dict[str, Any]:
@@ -131,35 +178,36 @@ def _row(
         "epochs_to_target": epochs_to(curve, target),
         "curve": curve,
         "fingerprint": stages[0]["data"].get("fingerprint") if stages else None,
-        "recipe": {
-            k: v for k, v in Recipe.from_dict(stages[0]["recipe"]).to_dict().items() if k not in ("name", "init")
-        }
-        if stages
-        else {},
+        "recipe": _compared_settings(stages[0]) if stages else {},
     }
     if data:
         row["measured"] = _measure(model, name, data)
     return row
 
 
-def _start(stages: Sequence[dict[str, Any]]) -> str:
-    """Where the first stage's weights came from: scratch, pretrained, checkpoint (an earlier run that is not recorded) or unknown."""
+def _compared_settings(stage: RunHistory) -> dict[str, Any]:
+    """The recipe of a run without its name and start."""
+    settings = Recipe.from_dict(stage["recipe"]).to_dict()
+    return {key: value for key, value in settings.items() if key not in ("name", "init")}
+
+
+def _start(stages: Sequence[RunHistory]) -> str:
+    """Origin of the first stage's weights: scratch, pretrained, checkpoint (an unrecorded earlier run) or unknown."""
     if not stages:
         return "unknown"
     return {None: "scratch", "checkpoint": "checkpoint"}.get(stages[0]["recipe"].get("init"), "pretrained")
 
 
-def _best(stages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The last stage's best validation accuracy and its epoch, which is what was saved."""
+def _best(stages: Sequence[RunHistory]) -> dict[str, Any] | None:
+    """The best validation accuracy of the last stage and its epoch, whose weights were saved."""
     if not stages or not stages[-1]["epochs"]:
         return None
-    chosen_by = f"val_{stages[-1]['recipe'].get('select', 'accuracy')}"
-    best = max(stages[-1]["epochs"], key=lambda e: e[chosen_by])
+    best = best_epoch(stages[-1])
     return {"accuracy": best["val_accuracy"], "epoch": best["epoch"], "n": stages[-1]["data"]["validation"]}
 
 
-def _training(stages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Hours, images a second over all epochs, and the device of the last stage where it is recorded."""
+def _training(stages: Sequence[RunHistory]) -> dict[str, Any] | None:
+    """Hours, images per second over all epochs, and the recorded device of the last stage."""
     seconds = math.fsum(e["seconds"] for stage in stages for e in stage["epochs"])
     if seconds <= 0:
         return None
@@ -171,8 +219,8 @@ def _training(stages: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     }
 
 
-def _other_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two rows are known to be of different images; records without a fingerprint cannot tell."""
+def _different_data(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether the fingerprints of two rows differ; rows without a fingerprint count as equal."""
     return None not in (one["fingerprint"], other["fingerprint"]) and one["fingerprint"] != other["fingerprint"]
 
 
@@ -180,13 +228,12 @@ def _ratio(slow: int | None, fast: int | None) -> float | None:
     return None if slow is None or fast is None else slow / fast
 
 
-def _measure(model: EmotionClassifier, name: str, data: str) -> dict[str, Any]:
+def _measure(model: EmotionClassifier, name: str, data: str) -> Figures:
     validation, test = (load_split(data, split, model.labels) for split in ("validation", "test"))
     apart = apart_indices(validation, test)
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=name)
-    return brief(
-        validation.labels[apart], face_probs(predictor, [validation.faces[i] for i in apart], what="validation")
-    )
+    probs = face_probs(predictor, [validation.faces[i] for i in apart], what="validation")
+    return brief(validation.labels[apart], probs)
 
 
 def _json(path: Path) -> dict[str, Any]:

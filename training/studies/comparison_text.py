@@ -1,4 +1,4 @@
-"""A comparison of `training.compare_models` as a page of Markdown."""
+"""Render the comparison of models as Markdown."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from training.evaluation.summary import percent_interval
 
 __all__ = ["page"]
 
-#: The published claim that the pairs are held against: gain in points of accuracy, and how many times fewer epochs.
+#: The published claim that the pairs are compared with: points of accuracy gained, and factor of fewer epochs.
 _GAIN, _SPEEDUP = (5, 15), (3, 5)
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """The tables: accuracy and cost, training, untrained networks, and what pretraining gave."""
+    """The tables: accuracy and cost, training, untrained networks, effect of pretraining."""
     machine, target = result["machine"], result["target"]
     lines = [
         "# Models",
         "",
-        f"Latency is the median forward pass of one face, images a second those in batches of 64; the network alone, on {_machine(machine)}.",
-        *_measured_before(result["models"]),
+        "Latency is the median forward pass of one face, images/s the throughput in batches of 64; the network alone, "
+        f"on {_machine(machine)}.",
+        *_measured_earlier(result["models"]),
         "",
     ]
     lines += [
@@ -28,7 +29,10 @@ def page(result: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["models"]:
-        cost = f"{row['parameters']:,} | {row['file_bytes'] / 2**20:.1f} MB | {row['latency_ms']:.2f} ms | {row['images_per_second']:,.0f}"
+        cost = (
+            f"{row['parameters']:,} | {row['file_bytes'] / 2**20:.1f} MB | {row['latency_ms']:.2f} ms | "
+            f"{row['images_per_second']:,.0f}"
+        )
         lines.append(f"| `{row['name']}` | `{row['model']}` | {_report(row)} | {_validation(row)} | {cost} |")
     lines += [
         "",
@@ -39,13 +43,12 @@ def page(result: Mapping[str, Any]) -> str:
     ]
     for row in result["models"]:
         training = row["training"] or {}
-        spent = (
-            f"{training['hours']:.1f} | {training['images_per_second']:,.0f} | {training['device'] or 'not recorded'}"
-            if training
-            else "– | – | –"
-        )
+        cost = "– | – | –"
+        if training:
+            device = training["device"] or "not recorded"
+            cost = f"{training['hours']:.1f} | {training['images_per_second']:,.0f} | {device}"
         reached = row["epochs_to_target"] or ("not reached" if row["epochs"] else "–")
-        lines.append(f"| `{row['name']}` | {row['start']} | {row['epochs'] or '–'} | {reached} | {spent} |")
+        lines.append(f"| `{row['name']}` | {row['start']} | {row['epochs'] or '–'} | {reached} | {cost} |")
     if result["untrained"]:
         lines += ["", "## Without a trained model", "", "| network | preprocessing | parameters |", "|---|---|---|"]
         lines += [
@@ -55,16 +58,19 @@ def page(result: Mapping[str, Any]) -> str:
 
 
 def _machine(facts: Mapping[str, Any]) -> str:
-    return f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} thread, torch {facts['torch']}, load average {facts['load']}"
+    return (
+        f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} thread, torch {facts['torch']}, load "
+        f"average {facts['load']}"
+    )
 
 
-def _measured_before(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each occasion on which kept rows were measured."""
-    occasions: dict[str, list[str]] = {}
+def _measured_earlier(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each machine record under which kept rows were measured."""
+    names_by_machine: dict[str, list[str]] = {}
     for row in rows:
         if "measured_on" in row:
-            occasions.setdefault(_machine(row["measured_on"]), []).append(f"`{row['name']}`")
-    return [f"Measured before, on {facts}: {', '.join(names)}." for facts, names in occasions.items()]
+            names_by_machine.setdefault(_machine(row["measured_on"]), []).append(f"`{row['name']}`")
+    return [f"Measured earlier, on {facts}: {', '.join(names)}." for facts, names in names_by_machine.items()]
 
 
 def _report(row: Mapping[str, Any]) -> str:
@@ -84,15 +90,20 @@ def _validation(row: Mapping[str, Any]) -> str:
 
 
 def _pairs(pairs: list[Mapping[str, Any]], target: float) -> list[str]:
-    claim = f'The claim: "pretrained is {_GAIN[0]} to {_GAIN[1]} points better and converges {_SPEEDUP[0]} to {_SPEEDUP[1]} times faster".'
+    claim = (
+        f'The claim: "pretrained is {_GAIN[0]} to {_GAIN[1]} points better and converges {_SPEEDUP[0]} to '
+        f'{_SPEEDUP[1]} times faster".'
+    )
     lines = ["## Pretrained against scratch", "", claim, ""]
     if not pairs:
         return [
             *lines,
-            "No two of these models are one network with and without pretraining, so nothing here speaks for or against it.",
+            "There is no pair of one network with and without pretraining among these models, so the claim is "
+            "not tested.",
         ]
     lines += [
-        f"| network | pretrained | scratch | gain in points | fewer epochs to {target:.0%} | to what both reach | as claimed | also differs in |"
+        f"| network | pretrained | scratch | gain in points | fewer epochs to {target:.0%} | to the accuracy "
+        "both reach | as claimed | also differs in |"
     ]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for pair in pairs:
@@ -106,7 +117,7 @@ def _pairs(pairs: list[Mapping[str, Any]], target: float) -> list[str]:
 
 
 def _count(parameters: int | None) -> str:
-    return "by its options" if parameters is None else f"{parameters:,}"
+    return "depend on options" if parameters is None else f"{parameters:,}"
 
 
 def _times(ratio: float | None) -> str:
@@ -116,4 +127,6 @@ def _times(ratio: float | None) -> str:
 def _within(value: float | None, bounds: tuple[int, int]) -> str:
     if value is None:
         return "unknown"
-    return "below" if value < bounds[0] else "above" if value > bounds[1] else "yes"
+    if value < bounds[0]:
+        return "below"
+    return "above" if value > bounds[1] else "yes"

@@ -1,15 +1,16 @@
-"""How YuNet's boxes frame faces beside FER2013's own framing: `python -m training.studies.framing --data D`.
+"""Study: how YuNet's boxes frame faces, compared with FER2013's framing.
 
-Each 48-pixel face is enlarged 4 times (Pillow bicubic) and its edge pixels are repeated 12 source pixels outwards, so
-that a detector has something to work on. In that picture the original frame is known, and where a detector puts its
-box says how to cut a photo so that a network sees what it was trained on: `Framing(scale, down)` in
-`emotion_hub.detectors`. Writes figures only, never an image.
+    python -m training.studies.framing --data D
+
+Each 48-pixel face is enlarged 4 times (Pillow bicubic), and its edge pixels are repeated 12 source pixels
+outwards, so that a detector can find it. The original frame is known in that picture. The position of a
+detector's box therefore determines how to crop a photo to obtain the framing that the networks were trained on:
+`Framing(scale, down)` in `emotion_hub.detectors`. Writes figures only, never an image.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.errors import InputError
 from emotion_hub.images import crop
 from training.data.faces import load_split
+from training.data.files import write_json
 from training.evaluation.robustness import ENLARGE, FRAME, PAD, detections, enlarged
 
 __all__ = ["FACTORS", "accuracy_by_scale", "main", "measure"]
@@ -32,18 +34,22 @@ Predict = Callable[[list[Image.Image]], np.ndarray]
 
 
 def measure(
-    detector: FaceDetector, faces: Sequence[Image.Image], found: list[Detection | None] | None = None
+    detector: FaceDetector, faces: Sequence[Image.Image], detected: list[Detection | None] | None = None
 ) -> dict[str, Any]:
-    """The framing a detector needs, from the median of its boxes, with quartiles and the detection rate.
+    """The framing for a detector, from the median of its boxes, with quartiles and the detection rate.
 
-    `scale` is 48 / longer side of the box, `down` (frame centre - box centre) / 48, both in pixels of the original
-    face; `across` the same sideways, which should be 0. `relative_spread` gives for each way of measuring a box
-    the interquartile range of 48 / statistic over its median. Raises InputError when no face was found.
+    `scale` is 48 / longer side of the box and `down` (frame centre - box centre) / 48, both in pixels of the
+    original face. `across` is the same horizontally and should be 0. `relative_spread` is, for each measure of
+    the box size, the interquartile range of 48 / size divided by its median. Raises InputError when no face was
+    found.
     """
-    found = detections(detector, faces) if found is None else found
-    boxes = np.array([d.bbox for d in found if d is not None], dtype=np.float64).reshape(-1, 4) / ENLARGE - PAD
+    detected = detections(detector, faces) if detected is None else detected
+    boxes = np.array([d.bbox for d in detected if d is not None], dtype=np.float64).reshape(-1, 4) / ENLARGE - PAD
     if not len(boxes):
-        raise InputError(f"{detector.name} found none of {len(faces)} faces; nothing to measure")
+        raise InputError(
+            f"{detector.name} found none of {len(faces)} faces, so there is nothing to measure; use faces that "
+            "it can detect"
+        )
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     sizes = {
         "width": width,
@@ -71,19 +77,19 @@ def _summary(values: np.ndarray) -> dict[str, float]:
 def accuracy_by_scale(
     faces: Sequence[Image.Image],
     labels: np.ndarray,
-    found: list[Detection | None],
+    detected: list[Detection | None],
     framing: Framing,
     predict: Predict,
     factors: Sequence[float] = FACTORS,
 ) -> dict[str, Any]:
-    """Accuracy on the detected faces as they are, and cut by the detector's box at each factor times `framing.scale`.
+    """Accuracy on the detected faces, with their original crop and with crops at each factor times `framing.scale`.
 
-    `predict` takes a list of faces and returns int64 label ids. Crops come from the enlarged, padded face; where a
-    large crop leaves it, edge pixels are repeated, which a photo would fill with hair and background.
+    `predict` maps a list of faces to int64 label ids. Crops come from the enlarged, padded face. Where a large
+    crop extends beyond it, edge pixels are repeated, where a photo would show hair and background.
     """
-    chosen = [i for i, d in enumerate(found) if d is not None]
+    chosen = [i for i, d in enumerate(detected) if d is not None]
     truth = np.asarray(labels)[chosen]
-    large = [(enlarged(faces[i]), found[i]) for i in chosen]
+    large = [(enlarged(faces[i]), detected[i]) for i in chosen]
     result: dict[str, Any] = {
         "faces": len(chosen),
         "original": _accuracy(predict([faces[i] for i in chosen]), truth),
@@ -96,16 +102,17 @@ def accuracy_by_scale(
     return result
 
 
-def _accuracy(answers: np.ndarray, truth: np.ndarray) -> float:
-    return round(float(np.mean(np.asarray(answers) == truth)), 4)
+def _accuracy(predictions: np.ndarray, truth: np.ndarray) -> float:
+    return round(float(np.mean(np.asarray(predictions) == truth)), 4)
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as a short Markdown page."""
+    """The report as a page of Markdown."""
     lines = [
         "# Framing study",
         "",
-        f"FER2013 `validation`, faces enlarged {ENLARGE} times (bicubic), edges repeated {PAD} source pixels. Median (quartiles).",
+        f"FER2013 `validation`, faces enlarged {ENLARGE} times (bicubic), edges repeated by {PAD} source pixels. "
+        "Median (quartiles).",
         "",
         "| detector | faces | found | scale | down | across | smallest spread |",
         "|---|---|---|---|---|---|---|",
@@ -116,7 +123,8 @@ def table(report: dict[str, Any]) -> str:
         ]
         best, spread = min(row["relative_spread"].items(), key=lambda item: item[1])
         lines.append(
-            f"| {row['detector']} | {row['faces']} | {row['detection_rate']:.1%} | {' | '.join(cells)} | {best}, {spread:.1%} |"
+            f"| {row['detector']} | {row['faces']} | {row['detection_rate']:.1%} | {' | '.join(cells)} | {best}, "
+            f"{spread:.1%} |"
         )
     for row in report["detectors"]:
         if "accuracy" in row:
@@ -132,7 +140,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _predictor(checkpoint: str) -> Predict:
-    """`predict` of a checkpoint's folder or name."""
+    """A function that predicts label ids with a checkpoint, a name or a folder."""
     from emotion_hub.predictor import EmotionPredictor
 
     predictor = EmotionPredictor.from_pretrained(checkpoint, backend="torch")
@@ -150,26 +158,25 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", required=True, help="FER2013 as a folder of parquet files or a Hub id")
+    parser.add_argument("--data", required=True, help="FER2013, as a folder of parquet files or a Hub id")
     parser.add_argument("--yunet", type=Path, default=MODEL_FILE, help="another YuNet file (default: the packaged one)")
-    parser.add_argument("--checkpoint", help="name or folder of a model: measures accuracy by crop size too")
+    parser.add_argument("--checkpoint", help="name or folder of a model: also measure its accuracy by crop size")
     parser.add_argument("--limit", type=int, help="only the first N faces")
     parser.add_argument(
-        "--out", type=Path, default=Path("training/studies/framing"), help="path of the report without its ending"
+        "--out", type=Path, default=Path("training/studies/framing"), help="path of the report without its suffix"
     )
     args = parser.parse_args(argv)
 
     split = load_split(args.data, "validation")
     predict = _predictor(args.checkpoint) if args.checkpoint else None
     detector, faces = YuNetDetector(args.yunet), split.faces[: args.limit]
-    found = detections(detector, faces)
-    row = measure(detector, faces, found)
+    detected = detections(detector, faces)
+    row = measure(detector, faces, detected)
     if predict is not None:
         framing = Framing(row["scale"]["median"], row["down"]["median"])
-        row["accuracy"] = accuracy_by_scale(faces, split.labels[: len(faces)], found, framing, predict)
+        row["accuracy"] = accuracy_by_scale(faces, split.labels[: len(faces)], detected, framing, predict)
     report: dict[str, Any] = {"enlarged": ENLARGE, "padded": PAD, "checkpoint": args.checkpoint, "detectors": [row]}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_json(args.out.with_suffix(".json"), report, indent=2)
     args.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
     print(table(report))
     return report

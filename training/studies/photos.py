@@ -1,9 +1,13 @@
-"""The embedded checkpoints on whole photos from elsewhere, through YuNet: `python -m training.studies.photos --photos FOLDER`."""
+"""Study: the embedded checkpoints on whole photos that are not from FER2013.
+
+    python -m training.studies.photos --photos FOLDER
+
+YuNet detects the faces.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +17,9 @@ from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import FaceDetector, YuNetDetector
 from emotion_hub.detectors.yunet import MODEL_FILE
 from emotion_hub.errors import InputError
-from emotion_hub.predictor import DetectedPhoto, EmotionPredictor, locate
+from emotion_hub.faces import DetectedPhoto, locate
+from emotion_hub.predictor import EmotionPredictor
+from training.data.files import write_json
 
 __all__ = ["count_faces", "main", "report", "study"]
 
@@ -27,31 +33,36 @@ def study(
     detector: FaceDetector,
     predictors: Mapping[str, EmotionPredictor],
 ) -> dict[str, Any]:
-    """Faces found, boxes on no noted face, and right answers by checkpoint, each answer listed."""
+    """Annotated faces found, boxes on no annotated face, correct predictions by checkpoint, and every prediction.
+
+    Raises InputError for a photo that is missing.
+    """
     result: dict[str, Any] = {"found": 0, "elsewhere": 0, "right": dict.fromkeys(predictors, 0), "answers": []}
-    for name, expected in faces.items():
+    for name, annotated in faces.items():
         if not (photos / name).is_file():
             raise InputError(f"there is no photo {name!r} in {photos}; the study needs every photo of photos.toml")
-        scene = locate(photos / name, detector)
-        answers = {model: predictor.predict_detected([scene])[0] for model, predictor in predictors.items()}
-        hits = {i: _inside(scene, x, y) for i, (x, y, _) in enumerate(expected)}
-        result["elsewhere"] += len(set(range(len(scene.faces))) - set(hits.values()))
-        for i, (_, _, label) in enumerate(expected):
-            if hits[i] is None:
-                result["answers"].append({"photo": name, "face": i, "expected": label, "found": False})
+        photo = locate(photos / name, detector)
+        by_model = {model: predictor.predict_detected([photo])[0] for model, predictor in predictors.items()}
+        boxes = {i: _box_at(photo, x, y) for i, (x, y, _) in enumerate(annotated)}
+        result["elsewhere"] += len(set(range(len(photo.faces))) - set(boxes.values()))
+        for i, (_, _, label) in enumerate(annotated):
+            row: dict[str, Any] = {"photo": name, "face": i, "expected": label}
+            box = boxes[i]
+            result["answers"].append(row)
+            row["found"] = box is not None
+            if box is None:
                 continue
-            said = {model: predictions[hits[i]] for model, predictions in answers.items()}
             result["found"] += 1
-            for model, prediction in said.items():
+            for model, predictions in by_model.items():
+                prediction = predictions[box]
                 result["right"][model] += prediction.label == label
-            row = {model: f"{p.label} {p.confidence:.2f}" for model, p in said.items()}
-            result["answers"].append({"photo": name, "face": i, "expected": label, "found": True, **row})
+                row[model] = f"{prediction.label} {prediction.confidence:.2f}"
     return result
 
 
-def _inside(scene: DetectedPhoto, x: int, y: int) -> int | None:
-    """The largest face whose box holds the point."""
-    for i, face in enumerate(scene.faces):
+def _box_at(photo: DetectedPhoto, x: int, y: int) -> int | None:
+    """The index of the largest face whose box contains the point."""
+    for i, face in enumerate(photo.faces):
         left, top, right, bottom = face.bbox
         if left <= x < right and top <= y < bottom:
             return i
@@ -59,45 +70,45 @@ def _inside(scene: DetectedPhoto, x: int, y: int) -> int | None:
 
 
 def count_faces(photos: Path, detectors: Sequence[FaceDetector]) -> dict[str, dict[str, Any]]:
-    """{photo: {detector: {"faces", "milliseconds"}}} for every JPEG of the folder."""
+    """{photo: {detector: {"faces", "milliseconds"}}} for every JPEG file of the folder."""
     rows: dict[str, dict[str, Any]] = {}
     for path in sorted(photos.glob("*.jpg")):
-        scenes = {detector.name: locate(path, detector) for detector in detectors}
+        located = {detector.name: locate(path, detector) for detector in detectors}
         rows[path.name] = {
-            name: {"faces": len(scene.faces), "milliseconds": round(scene.timings["detect"])}
-            for name, scene in scenes.items()
+            name: {"faces": len(photo.faces), "milliseconds": round(photo.timings["detect"])}
+            for name, photo in located.items()
         }
     return rows
 
 
 def report(summary: Mapping[str, Any]) -> str:
-    """The study as Markdown."""
+    """The study as a page of Markdown."""
     names = list(summary["detectors"])
     models = list(next(iter(summary["detectors"].values()))["right"])
     lines = [
-        "# Photos from elsewhere",
+        "# Photos that are not from FER2013",
         "",
-        f"{summary['faces']} faces in {summary['photos']} openly licensed photos, expressions noted by eye before these checkpoints existed.",
+        f"{summary['faces']} faces in {summary['photos']} openly licensed photos. The expressions were noted by "
+        "eye before "
+        "these checkpoints existed.",
         "",
-        f"| detector | faces found | boxes elsewhere | {' | '.join(f'{m} right' for m in models)} |",
+        f"| detector | faces found | other boxes | {' | '.join(f'{m} correct' for m in models)} |",
         f"|---|---|---|{'---|' * len(models)}",
     ]
     for name, result in summary["detectors"].items():
         right = " | ".join(f"{result['right'][m]} of {result['found']}" for m in models)
         lines.append(f"| {name} | {result['found']} | {result['elsewhere']} | {right} |")
-    lines += ["", "Wrong answers:", ""]
+    lines += ["", "Wrong predictions:", ""]
     for name, result in summary["detectors"].items():
         for row in result["answers"]:
-            said = (
-                "not found"
-                if not row["found"]
-                else ", ".join(f"{m} {row[m]}" for m in models if row[m].split()[0] != row["expected"])
-            )
-            if said:
-                lines.append(f"- {name}, `{row['photo']}` face {row['face']}, {row['expected']}: {said}")
+            errors = "not found"
+            if row["found"]:
+                errors = ", ".join(f"{m} {row[m]}" for m in models if row[m].split()[0] != row["expected"])
+            if errors:
+                lines.append(f"- {name}, `{row['photo']}` face {row['face']}, {row['expected']}: {errors}")
     lines += [
         "",
-        "## Faces found in every photo",
+        "## Number of faces found per photo",
         "",
         f"| photo | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
@@ -108,6 +119,7 @@ def report(summary: Mapping[str, Any]) -> str:
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Measure, write the figures and the page, and return the figures."""
     parser = argparse.ArgumentParser(prog="training.studies.photos", description=__doc__.splitlines()[0])
     parser.add_argument("--photos", required=True, type=Path, help="folder of the photos that photos.toml names")
     parser.add_argument("--yunet", type=Path, default=MODEL_FILE, help="another YuNet file (default: the packaged one)")
@@ -122,12 +134,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     results = {detector.name: study(args.photos, faces, detector, predictors) for detector in detectors}
     counts = count_faces(args.photos, detectors)
     summary = {"photos": len(faces), "faces": sum(map(len, faces.values())), "detectors": results, "counts": counts}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(args.out, summary)
     args.out.with_suffix(".md").write_text(report(summary))
     for name, result in results.items():
         print(
-            f"{name}: {result['found']} of {summary['faces']} faces, {result['elsewhere']} boxes elsewhere; right {result['right']}"
+            f"{name}: {result['found']} of {summary['faces']} faces, {result['elsewhere']} other boxes; correct "
+            f"{result['right']}"
         )
     return summary
 

@@ -1,4 +1,4 @@
-"""The audit finds every planted fault, and of FER2013 the known ones."""
+"""The audit of a data set: planted faults, and the known faults of FER2013."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _portrait(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
 
 @pytest.fixture
 def faulty(tmp_path):
-    """An image folder with one of every fault, in split/label/name."""
+    """An image folder with one instance of every fault, in split/label/name."""
     files = {
         "train/angry/a.png": _portrait(0),
         "train/angry/a_again.png": _portrait(0),
@@ -53,7 +53,7 @@ def faulty(tmp_path):
     return tmp_path
 
 
-def test_every_planted_fault_is_counted_and_the_unreadable_do_not_stop_it(faulty, capsys):
+def test_audit_counts_every_planted_fault_and_skips_unreadable_images(faulty, capsys):
     report = main(["--data", str(faulty)])
     assert report["images"] == {"train": 9, "validation": 1, "test": 4}
     exact = report["exact_copies"]
@@ -93,28 +93,28 @@ def test_every_planted_fault_is_counted_and_the_unreadable_do_not_stop_it(faulty
         assert words in text
 
 
-def test_the_report_goes_to_a_file_or_to_standard_output(faulty, tmp_path, capsys):
+def test_the_report_is_written_to_a_file_or_standard_output(faulty, tmp_path, capsys):
     report = main(["--data", str(faulty), "--near", "0", "--json", str(tmp_path / "report.json")])
     assert report["near_copies"] is None
     assert json.loads((tmp_path / "report.json").read_text()) == report
-    assert "not looked for" in capsys.readouterr().out
+    assert "not searched" in capsys.readouterr().out
     main(["--data", str(faulty), "--near", "0", "--json", "-"])
     assert json.loads(capsys.readouterr().out) == report
 
 
-def test_a_threshold_that_is_no_correlation_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"near=92\.0: a correlation above 0, at most 1"):
+def test_an_invalid_near_copy_threshold_is_rejected(tmp_path):
+    with pytest.raises(ConfigError, match=r"near=92\.0: give a correlation above 0 and at most 1"):
         main(["--data", str(tmp_path), "--near", "92"])
 
 
-def test_a_threshold_moves_what_counts_as_near(faulty):
+def test_the_threshold_decides_which_images_are_near_copies(faulty):
     assert main(["--data", str(faulty), "--near", "0.9999999"])["near_copies"]["across"]["test in train"]["images"] == 1
 
 
 def test_data_without_a_readable_image_is_an_error(tmp_path):
     (tmp_path / "train" / "sad").mkdir(parents=True)
     (tmp_path / "train" / "sad" / "x.png").write_text("no picture")
-    with pytest.raises(InputError, match=r"no image of .* can be read; the first fault is .*x\.png"):
+    with pytest.raises(InputError, match=r"no image of .* can be read\. The first fault: .*x\.png"):
         main(["--data", str(tmp_path)])
 
 

@@ -1,4 +1,4 @@
-"""Each augmentation step against what it says it does."""
+"""Augmentation steps against their definitions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _seeded(seed: int = 0) -> torch.Generator:
 
 
 def _smooth(count: int = 4, side: int = 48) -> torch.Tensor:
-    """Soft blobs, off the centre: geometry shows, resampling hardly does."""
+    """Smooth off-centre blobs: geometry changes them, resampling hardly does."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
     return torch.exp(-((x - 0.3) ** 2 + (y + 0.2) ** 2) / 0.1).expand(count, 1, side, side).clone()
 
 
 def _centre(batch: torch.Tensor) -> torch.Tensor:
-    """(N, 2): the blob's middle in -1..1, x then y."""
+    """(N, 2): the centre of the blob in -1..1, x then y."""
     side = batch.shape[-1]
     steps = (torch.arange(side, dtype=torch.float32) * 2 + 1) / side - 1
     weight = batch[:, 0].clamp(min=0)
@@ -46,24 +46,24 @@ NEW_STEPS = {
 
 
 @pytest.mark.parametrize(("step", "strength"), NEW_STEPS.items(), ids=NEW_STEPS)
-def test_each_step_alone_changes_some_image_and_only_by_chance(step, strength):
+def test_each_step_alone_changes_images_at_random(step, strength):
     batch = _smooth(6) + 0.2 * torch.rand(6, 1, 48, 48, generator=_seeded(3))
     out = augment_tensor(batch, Augmentation(**{step: strength}), _seeded())
     assert (out.shape, out.dtype) == (batch.shape, torch.float32)
     assert torch.isfinite(out).all()
     changes = (out - batch).abs().amax(dim=(1, 2, 3))
     assert changes.max() > 0.02
-    assert changes.max() > 1.5 * changes.min(), "images of a batch are drawn apart"
+    assert changes.max() > 1.5 * changes.min(), "the images of a batch are augmented independently"
 
 
-def test_a_vertical_flip_for_certain_is_torch_flip():
+def test_a_vertical_flip_with_probability_1_equals_torch_flip():
     batch = _smooth()
     torch.testing.assert_close(
         augment_tensor(batch, Augmentation(vertical_flip=1.0), _seeded()), batch.flip(-2), atol=1e-5, rtol=0
     )
 
 
-def test_shear_moves_rows_sideways_and_not_up_or_down():
+def test_shear_moves_rows_horizontally_only():
     how, batch = Augmentation(shear=20.0), _smooth(16)
     before, after = _centre(batch), _centre(augment_tensor(batch, how, _seeded()))
     torch.testing.assert_close(after[:, 1], before[:, 1], atol=0.01, rtol=0)
@@ -73,7 +73,7 @@ def test_shear_moves_rows_sideways_and_not_up_or_down():
 
 def test_perspective_enlarges_one_side_and_shrinks_the_other():
     flat = torch.zeros(16, 1, 48, 48)
-    flat[:, :, :, 8] = flat[:, :, :, 39] = 1  # two upright lines
+    flat[:, :, :, 8] = flat[:, :, :, 39] = 1  # two vertical lines
     out = augment_tensor(flat, Augmentation(perspective=0.3), _seeded())
     lines = out[:, 0, 24]
     left, right = lines[:, :24].argmax(1), lines[:, 24:].argmax(1) + 24
@@ -102,7 +102,7 @@ def test_blur_is_opencvs_gaussian():
     np.testing.assert_allclose(out[0, 0].numpy(), expected, atol=2e-3)
 
 
-def test_noise_has_mean_zero_at_most_its_deviation_and_one_grain_for_all_channels():
+def test_noise_has_mean_zero_limited_deviation_and_is_equal_in_all_channels():
     out = augment_tensor(torch.zeros(64, 3, 48, 48), Augmentation(noise=0.5), _seeded())
     sigma = out.std(dim=(1, 2, 3))
     assert out.mean().abs() < 0.01
@@ -111,7 +111,7 @@ def test_noise_has_mean_zero_at_most_its_deviation_and_one_grain_for_all_channel
     assert torch.equal(out[:, 0], out[:, 2])
 
 
-def test_a_gray_fill_shows_where_geometry_uncovers():
+def test_a_gray_fill_covers_areas_that_geometry_uncovers():
     gray = torch.from_numpy(Preprocessor(NATIVE48).normalise(np.arange(256, dtype=np.uint8)[None])[:, 0])
     white = torch.ones(8, 1, 48, 48)
     out = augment_tensor(white, Augmentation(shift=0.3, fill=128), _seeded(), gray=gray)
@@ -125,7 +125,7 @@ def test_a_gray_fill_shows_where_geometry_uncovers():
 
 
 @pytest.mark.parametrize("how", [Augmentation(), Augmentation(flip=1.0)], ids=["resize", "move"])
-def test_another_side_is_the_same_picture_smaller(how):
+def test_another_side_gives_the_same_image_smaller(how):
     batch = _smooth()
     small = augment_tensor(batch, how, _seeded(), size=24)
     assert small.shape == (4, 1, 24, 24)
@@ -147,7 +147,7 @@ def test_equalisation_is_opencvs_clahe_on_the_chosen_images():
     assert augment_image(planes, Augmentation(), _seeded()) is planes
 
 
-def test_strengths_grow_over_the_ramp_and_then_stay():
+def test_strengths_grow_during_the_ramp_and_stay_constant_afterwards():
     how = Augmentation(rotate=20.0, flip=0.5, ramp_epochs=10, ramp_start=0.2, erase_area=(0.1, 0.2), fill=128)
     assert (how.at_epoch(0).rotate, how.at_epoch(0).flip) == (pytest.approx(4), pytest.approx(0.1))
     assert how.at_epoch(5).rotate == pytest.approx(12)
@@ -158,10 +158,10 @@ def test_strengths_grow_over_the_ramp_and_then_stay():
     assert plain.at_epoch(0) is plain
 
 
-def test_softening_is_a_gaussian_blur_of_at_most_its_deviation_for_every_second_image():
+def test_soften_blurs_every_second_image_up_to_its_deviation():
     grain = torch.randn(200, 1, 48, 48, generator=_seeded(1))
     spread = augment_tensor(grain, Augmentation(soften=1.5), _seeded()).flatten(1).std(dim=1)
-    assert 70 < int((spread < 0.99).sum()) < 115, "about half of the images, less those of the smallest deviations"
+    assert 70 < int((spread < 0.99).sum()) < 115, "about half of the images, minus those with the smallest deviations"
     # white noise under a Gaussian blur of deviation s keeps 1 / (2 s sqrt(pi)) of its spread
     assert spread.min() > 0.9 / (2 * 1.5 * math.sqrt(math.pi))
     torch.testing.assert_close(
@@ -169,7 +169,7 @@ def test_softening_is_a_gaussian_blur_of_at_most_its_deviation_for_every_second_
     )
 
 
-def test_softening_and_noise_are_measured_on_the_48_pixel_face_whatever_the_side():
+def test_soften_and_noise_scale_with_the_side_of_the_face():
     step = torch.zeros(64, 3, 224, 224)
     step[..., 112:] = 1
     width = (augment_tensor(step, Augmentation(soften=1.5), _seeded()) - step).abs().sum(dim=-1).mean(dim=(1, 2))
@@ -181,7 +181,7 @@ def test_softening_and_noise_are_measured_on_the_48_pixel_face_whatever_the_side
     grain = augment_tensor(torch.zeros(16, 3, 224, 224), Augmentation(noise=0.5), _seeded())
     torch.testing.assert_close(grain[:, 0], grain[:, 2])
     neighbours = torch.corrcoef(torch.stack([grain[:, 0, :, :-1].flatten(), grain[:, 0, :, 1:].flatten()]))[0, 1]
-    assert neighbours > 0.9, "one grain of the small face covers several pixels"
+    assert neighbours > 0.9, "noise of the small face covers several pixels when enlarged"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +196,6 @@ def test_softening_and_noise_are_measured_on_the_48_pixel_face_whatever_the_side
         ("shear", math.inf),
     ],
 )
-def test_a_strength_outside_its_range_is_named(field, value):
+def test_an_invalid_strength_is_rejected(field, value):
     with pytest.raises(ConfigError, match=field):
         Augmentation(**{field: value})

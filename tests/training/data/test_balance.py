@@ -1,4 +1,4 @@
-"""Splits that never divide a group, and balancing that touches the training split alone."""
+"""Splits by group, balancing of the training split, cross-validation folds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import training.fit.cross_validate
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import FER2013, SIX_CLASS
 from tests.fakes.drawn_data import RECIPE
 from training import cross_validate
-from training.cross_validate import folds_of
 from training.data.balance import FOLDS, Transforms, make_variant, plan_variants, split_groups
 from training.data.duplicates import MAX_SHIFT, find_near_pairs, group_copies
 from training.data.faces import FaceSplit, load_split, pixel_hashes
+from training.fit.cross_validate import folds_of
 from training.fit.session import RunData
 from training.prepare import main
 
@@ -32,7 +33,7 @@ def _portrait(seed: int) -> Image.Image:
 # splits
 
 
-def test_groups_stay_whole_and_shares_and_labels_come_near_70_15_15():
+def test_groups_are_not_divided_and_shares_are_near_70_15_15():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(400), rng.integers(1, 4, 400))
     labels = rng.choice(3, p=[0.6, 0.3, 0.1], size=400)[groups]
@@ -46,7 +47,7 @@ def test_groups_stay_whole_and_shares_and_labels_come_near_70_15_15():
     assert not np.array_equal(parts, split_groups(labels, groups, seed=2))
 
 
-def test_a_label_with_too_few_groups_and_parts_that_do_not_add_up_are_refused():
+def test_too_few_groups_and_invalid_parts_are_rejected():
     labels, groups = np.repeat([0, 1], [30, 40]), np.concatenate([np.arange(30), np.arange(100, 140) // 4])
     with pytest.raises(InputError, match=rf"label_id 1 has 10 groups of images; {FOLDS} are needed"):
         split_groups(labels, groups)
@@ -57,11 +58,11 @@ def test_a_label_with_too_few_groups_and_parts_that_do_not_add_up_are_refused():
 # variants
 
 
-def test_every_class_reaches_the_largest_one_its_originals_taking_turns():
+def test_balancing_uses_originals_in_turn_until_classes_are_equal():
     labels = np.repeat([0, 1, 2], [10, 4, 1])
     plan = plan_variants(labels, 3)
     counts = np.bincount(labels) + np.bincount(labels[plan[:, 0]], minlength=3)
-    assert counts.tolist() == [10, 10, 5], "one image has four variants at most"
+    assert counts.tolist() == [10, 10, 5], "an image has at most four variants"
     assert plan[labels[plan[:, 0]] == 1].tolist() == [[10, 1], [11, 1], [12, 1], [13, 1], [10, 2], [11, 2]]
     assert plan[:, 1].max() == 4
     assert np.bincount(labels[plan_variants(labels, 3, max_variants=1)[:, 0]], minlength=3).tolist() == [0, 4, 1]
@@ -91,7 +92,7 @@ def test_without_any_transform_the_face_is_unchanged():
     ("field", "flip"),
     [("horizontal_flip", Image.Transpose.FLIP_LEFT_RIGHT), ("vertical_flip", Image.Transpose.FLIP_TOP_BOTTOM)],
 )
-def test_a_flip_comes_as_often_as_its_chance(field, flip):
+def test_flips_occur_with_their_probability(field, flip):
     face = _portrait(0)
     flipped = sum(
         make_variant(face, _only(**{field: 0.2}), (k,)).tobytes() == face.transpose(flip).tobytes() for k in range(300)
@@ -100,7 +101,7 @@ def test_a_flip_comes_as_often_as_its_chance(field, flip):
     assert make_variant(face, _only(**{field: 1.0}), (0,)).tobytes() == face.transpose(flip).tobytes()
 
 
-def test_faces_are_not_turned_upside_down_by_default():
+def test_vertical_flips_are_off_by_default():
     assert (Transforms().vertical_flip, Transforms().horizontal_flip, Transforms().rotation) == (0.0, 0.2, 20.0)
 
 
@@ -122,13 +123,13 @@ def test_brightness_contrast_and_sharpness_stay_in_their_ranges():
     assert max(highest) > 162, "no variant was sharpened"
 
 
-def test_a_rotation_is_uniform_to_both_sides_and_its_corners_repeat_the_edge():
+def test_rotation_is_uniform_to_both_sides_and_repeats_the_edge():
     face = Image.new("L", (49, 49), 200)
     face.paste(20, (24, 2, 25, 12))  # a mark above the middle
     sides = []
     for k in range(60):
         out = np.asarray(make_variant(face, _only(rotation=20), (k,))).astype(int)
-        assert out[0, 0] == out[-1, -1] == 200, "a corner was filled with something else"
+        assert out[0, 0] == out[-1, -1] == 200, "a corner is not filled by repeating the edge"
         rows, cols = np.nonzero(out < 120)
         sides.append(np.rad2deg(np.arctan2(cols.mean() - 24, 24 - rows.mean())))
     assert -21 < min(sides) < -15
@@ -138,7 +139,7 @@ def test_a_rotation_is_uniform_to_both_sides_and_its_corners_repeat_the_edge():
 @pytest.mark.parametrize(
     "change", [{"horizontal_flip": 1.2}, {"vertical_flip": -0.1}, {"rotation": 200}, {"contrast": (1.3, 0.7)}]
 )
-def test_a_transform_outside_its_range_is_named(change):
+def test_an_invalid_transform_is_rejected(change):
     with pytest.raises(ConfigError, match=f"^{next(iter(change))}="):
         Transforms(**change)
 
@@ -148,7 +149,7 @@ def test_a_transform_outside_its_range_is_named(change):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A folder of drawn pictures with copies in it, prepared with balancing; (source folder, prepared folder, status)."""
+    """Source folder with drawn pictures and copies, the prepared and balanced folder, and its status."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("out") / "prepared"
     number = 0
     for label, count in zip(SIX_CLASS.labels, (40, 24, 30, 24, 24, 24), strict=True):
@@ -179,14 +180,14 @@ def prepared(tmp_path_factory):
     return source, out, status
 
 
-def test_preparing_cleans_groups_and_counts(prepared):
+def test_prepare_cleans_groups_and_counts_images(prepared):
     _, out, status = prepared
     assert status["cleaned"]["surplus_copies"] == 1
     assert status["cleaned"]["conflicting"] == 2
     assert status["cleaned"]["constant"] == 1
     assert status["dropped"] == {"disgust": 1}
     assert len(status["unreadable"]) == 1
-    assert status["groups"] == 166, "one for each picture; of the conflicting one its near copy is left"
+    assert status["groups"] == 166, "one per picture; of the conflicting one, its near copy remains"
     assert json.loads((out / "status.json").read_text()) == json.loads(json.dumps(status))
     for split, share in status["wanted_shares"].items():
         assert abs(status["shares"][split] - share) < 0.03
@@ -200,7 +201,7 @@ def _rows(out, split):
         return list(csv.DictReader(file))
 
 
-def test_no_group_stands_in_two_splits_and_evaluation_holds_originals_alone(prepared):
+def test_no_group_is_in_two_splits_and_evaluation_has_only_originals(prepared):
     _, out, status = prepared
     groups = {split: {row["group"] for row in _rows(out, split)} for split in SPLITS}
     assert not groups["train"] & groups["validation"]
@@ -218,7 +219,7 @@ def test_no_group_stands_in_two_splits_and_evaluation_holds_originals_alone(prep
     assert max(sizes.values()) == 2, "the mirrored copies were not grouped with their originals"
 
 
-def test_the_training_split_alone_is_balanced(prepared):
+def test_only_the_training_split_is_balanced(prepared):
     _, out, status = prepared
     train = status["splits"]["train"]
     assert len(set(train["before"].values())) > 1
@@ -229,14 +230,14 @@ def test_the_training_split_alone_is_balanced(prepared):
     assert (split.columns["variant"] > 0).sum() == sum(train["after"].values()) - sum(train["before"].values())
 
 
-def test_what_was_prepared_is_read_without_a_leak(prepared):
+def test_a_prepared_data_set_has_no_leak(prepared):
     source, out, _ = prepared
     splits = [load_split(out, name) for name in SPLITS]
     assert not pixel_hashes(splits[0]) & pixel_hashes(splits[1], splits[2])
     assert all(row["source"].startswith(str(source)) for row in _rows(out, "test"))
 
 
-def test_what_was_balanced_is_prepared_again_without_its_variants(prepared, tmp_path, datasets_cache):
+def test_preparing_a_balanced_data_set_again_drops_its_variants(prepared, tmp_path, datasets_cache):
     _, out, status = prepared
     added = sum(sum(split["after"].values()) - sum(split["before"].values()) for split in status["splits"].values())
     again = main(
@@ -247,9 +248,7 @@ def test_what_was_balanced_is_prepared_again_without_its_variants(prepared, tmp_
     assert sum(sum(split["before"].values()) for split in again["splits"].values()) == sum(
         sum(split["before"].values()) for split in status["splits"].values()
     )
-    assert again["groups"] == status["groups"], (
-        "near copies that one group holds stay together, whatever the threshold is"
-    )
+    assert again["groups"] == status["groups"], "near copies of one group stay together for every threshold"
     origin = {
         f"{out / name} row {line}": row
         for split, name in FILES.items()
@@ -263,7 +262,7 @@ def test_what_was_balanced_is_prepared_again_without_its_variants(prepared, tmp_
             assert homes.setdefault(source["group"], split) == split
 
 
-def test_a_folder_that_is_not_empty_and_a_missing_class_are_refused(prepared, tmp_path):
+def test_a_nonempty_folder_and_a_missing_class_are_rejected(prepared, tmp_path):
     source, out, _ = prepared
     with pytest.raises(InputError, match="is not empty; give a new folder"):
         main(["--data", str(source), "--out", str(out)])
@@ -297,7 +296,7 @@ def _homes(split: FaceSplit, folds: int, near: float | None = 0.92) -> list[int]
     return [found[i] for i in range(len(split))]
 
 
-def test_variants_are_trained_on_where_their_original_is_and_never_held_out(prepared):
+def test_variants_are_in_their_originals_fold_and_never_held_out(prepared):
     _, out, _ = prepared
     split = load_split(out, "train", SIX_CLASS)
     groups, variants = split.columns["group"], split.columns["variant"]
@@ -311,13 +310,13 @@ def test_variants_are_trained_on_where_their_original_is_and_never_held_out(prep
     assert sorted(held) == np.flatnonzero(variants == 0).tolist()
 
 
-def test_a_group_of_the_data_stays_in_one_fold_and_rows_without_one_stand_alone():
+def test_groups_of_the_data_stay_in_one_fold():
     names = np.asarray(["anna"] * 4 + ["ben"] * 4 + [""] * 8 + [None] * 8, dtype=object)
     homes = _homes(_drawn([_portrait(i) for i in range(24)], group=names, variant=np.asarray(["a"] * 24)), 4)
     assert len(set(homes[:4])) == len(set(homes[4:8])) == 1
     assert len(set(homes[8:16])) > 1 < len(set(homes[16:]))
     with pytest.raises(
-        ConfigError, match=r"folds=5: the images make 2 groups that are never divided; ask for fewer folds"
+        ConfigError, match=r"folds=5: the images form 2 groups that are never divided; choose fewer folds"
     ):
         _homes(_drawn([_portrait(i) for i in range(24)], group=np.repeat([0, 1], 12)), 5)
 
@@ -331,25 +330,25 @@ def test_shifted_copies_stay_in_one_fold():
     ]
     split = _drawn([face.crop((x, x, x + 48, x + 48)) for x in (2, 6) for face in wide])
     planes = np.stack([np.asarray(face) for face in split.faces])
-    assert len(find_near_pairs(planes)) == 0, "without a shift they do not look alike"
+    assert len(find_near_pairs(planes)) == 0, "without shifts they are not near copies"
     assert find_near_pairs(planes, max_shift=MAX_SHIFT).tolist() == [[i, i + 12] for i in range(12)]
     assert group_copies(split.hashes, planes, max_shift=MAX_SHIFT).tolist() == [*range(12)] * 2
     homes = _homes(split, 4)
     assert homes[:12] == homes[12:]
     alone = _homes(split, 4, near=None)
-    assert alone[:12] != alone[12:], "a recipe without near copies groups exact ones alone"
+    assert alone[:12] != alone[12:], "without near copies only exact copies are grouped"
 
 
-def test_the_recipes_own_threshold_decides_what_is_a_near_copy(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(cross_validate, "load_run_data", lambda *_: None)
+def test_cross_validation_uses_the_recipes_near_copy_threshold(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(training.fit.cross_validate, "load_run_data", lambda *_: None)
     monkeypatch.setattr(
-        cross_validate, "folds_of", lambda data, folds, seed, near: asked.append((folds, seed, near)) or []
+        training.fit.cross_validate, "folds_of", lambda data, folds, seed, near: calls.append((folds, seed, near)) or []
     )
     (tmp_path / "recipe.toml").write_text(f"near = 0.95\n{RECIPE.format(name='strict', seed=3)}")
-    with pytest.raises(RuntimeWarning):  # the mean of no fold
+    with pytest.raises(RuntimeWarning):  # the mean of zero folds
         cross_validate.main(["--recipe", str(tmp_path / "recipe.toml"), "--data", "D", "--out", str(tmp_path / "out")])
-    assert asked == [(5, 3, 0.95)]
+    assert calls == [(5, 3, 0.95)]
 
 
 def test_a_recipe_with_teachers_is_not_cross_validated(tmp_path):

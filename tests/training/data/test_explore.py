@@ -1,4 +1,4 @@
-"""The exploratory page: its figures, and that it shows no image and asks nothing of the network."""
+"""The exploration page: figures, no image of the data, no network access."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ from PIL import Image
 
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import FER2013, FERPLUS_VOTES
-from training.data.exploration import MIN_FACES, label_vote_table, light_by_class, mean_faces, spread, vote_statistics
+from training.data.exploration import (
+    MIN_FACES,
+    explore,
+    label_vote_table,
+    light_by_class,
+    mean_faces,
+    spread,
+    vote_statistics,
+)
 from training.data.exploration_page import render_page
 from training.data.faces import FaceSplit
-from training.explore import explore, main
+from training.explore import main
 
 CLASSES = len(FER2013)
 
@@ -92,7 +100,7 @@ def test_a_mean_face_needs_many_different_images():
 
 
 class _Page(HTMLParser):
-    """Tags that must close, text, and every attribute that could fetch something."""
+    """Parses a page: unclosed tags, and every attribute that could load something."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -135,7 +143,7 @@ def page() -> tuple[list[FaceSplit], str]:
     return [train, test], render_page("<drawn> & small", explore({"train": train, "test": test}))
 
 
-def test_the_page_is_whole_and_shows_every_section(page):
+def test_the_page_is_complete_html_with_every_section(page):
     _, html = page
     parsed = _Page(html)
     assert not parsed.open
@@ -153,10 +161,10 @@ def test_the_page_is_whole_and_shows_every_section(page):
     assert html.count("<svg") == 5
     for words in ("prefers-color-scheme: dark", "width=device-width", "364", "var(--one)"):
         assert words in html
-    assert not re.search(r"#0a0b0\d", html), "a chart's colour does not follow light and dark"
+    assert not re.search(r"#0a0b0\d", html), "a colour of a chart does not follow light and dark mode"
 
 
-def test_the_page_asks_nothing_of_the_network(page):
+def test_the_page_loads_nothing_from_the_network(page):
     _, html = page
     parsed = _Page(html)
     assert parsed.links
@@ -176,7 +184,7 @@ def test_the_page_shows_mean_faces_and_no_image_of_the_data(page):
             assert abs(np.corrcoef(picture.ravel(), np.asarray(face).ravel())[0, 1]) < 0.5
 
 
-def test_without_votes_and_near_copies_the_page_leaves_them_out():
+def test_a_page_without_votes_and_near_copies_omits_their_sections():
     html = render_page("small", explore({"train": _split("train", 14, 0)}, near=None))
     assert "FER+" not in html
     assert "Mean faces" not in html
@@ -193,7 +201,7 @@ def test_the_command_writes_the_page_of_a_folder(tmp_path, capsys):
     main(["--data", str(tmp_path / "data"), "--out", str(tmp_path / "page.html"), "--near", "0"])
     html = (tmp_path / "page.html").read_text()
     assert "<b>1</b>unreadable" in html
-    assert str(tmp_path) not in html, "the page names a folder of this machine"
+    assert str(tmp_path) not in html, "the page contains a local path"
     assert "KiB" in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"near=92\.0"):
         main(["--data", str(tmp_path / "data"), "--out", str(tmp_path / "page.html"), "--near", "92"])

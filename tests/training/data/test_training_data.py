@@ -1,4 +1,4 @@
-"""Augmentation, the choice of training images, and recipes."""
+"""Augmentation of batches, selection of training images, recipes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-import training.data.faces as data_module
+import training.data.selection
 from emotion_hub.errors import ConfigError, InputError, LeakError
 from emotion_hub.labels import FER2013, FERPLUS_VOTES, SIX_CLASS
 from emotion_hub.models import list_models
 from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
 from training.data.augment import Augmentation, augment_tensor
 from training.data.duplicates import find_near_copies, find_near_pairs, group_copies
-from training.data.faces import (
-    FaceSplit,
-    check_no_leak,
-    clean_training_indices,
-    join_splits,
-    load_split,
-    pixel_hashes,
-    prepare_planes,
-    shared_indices,
-    vote_distribution,
-)
+from training.data.faces import FaceSplit, join_splits, load_split, pixel_hashes, prepare_planes, vote_distribution
+from training.data.selection import check_no_leak, clean_training_indices, shared_indices
 from training.fit.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -72,20 +63,20 @@ def test_each_step_alone_changes_the_batch_and_keeps_its_shape_and_the_original(
 
 
 @pytest.mark.parametrize(("step", "strength"), STEPS.items(), ids=STEPS)
-def test_images_of_one_batch_are_drawn_apart(step, strength):
+def test_images_of_one_batch_are_augmented_independently(step, strength):
     batch = _batch(1).expand(8, -1, -1, -1).clone()
     out = augment_tensor(batch, Augmentation(**{step: strength}), _seeded())
     assert len({image.numpy().tobytes() for image in out}) > 1
 
 
-def test_a_flip_for_certain_is_torch_flip():
+def test_a_flip_with_probability_1_equals_torch_flip():
     batch = _batch(channels=3)
     torch.testing.assert_close(
         augment_tensor(batch, Augmentation(flip=1.0), _seeded()), torch.flip(batch, dims=[3]), atol=1e-5, rtol=0
     )
 
 
-def test_a_flip_by_half_gives_each_image_or_its_mirror():
+def test_a_flip_with_probability_one_half_gives_images_or_mirror_images():
     batch = _batch(64)
     out = augment_tensor(batch, Augmentation(flip=0.5), _seeded())
     same = (out - batch).abs().amax(dim=(1, 2, 3)) < 1e-5
@@ -113,13 +104,13 @@ def test_erasing_sets_one_box_to_the_mean_of_the_image():
         assert 0.03 < box.numel() / before.numel() < 0.13
 
 
-def test_erasing_by_a_probability_leaves_the_other_images_alone():
+def test_erasing_leaves_unselected_images_unchanged():
     batch = _batch(100)
     out = augment_tensor(batch, Augmentation(erase=0.3), _seeded())
     assert 15 < int((out != batch).flatten(1).any(dim=1).sum()) < 45
 
 
-def test_brightness_moves_all_pixels_alike_and_within_its_range():
+def test_brightness_shifts_all_pixels_equally_within_its_range():
     batch = _batch(50)
     moved = augment_tensor(batch, Augmentation(brightness=0.2), _seeded()) - batch
     assert moved.flatten(1).std(dim=1).max() < 1e-5
@@ -179,7 +170,7 @@ def test_a_rotation_keeps_the_middle_and_the_length():
         ("erase_area", (0.1,)),
     ],
 )
-def test_a_strength_outside_its_range_is_named(field, value):
+def test_an_invalid_strength_is_rejected(field, value):
     with pytest.raises(ConfigError, match=f"^{field}="):
         Augmentation(**{field: value})
 
@@ -236,7 +227,7 @@ def test_leaks_conflicts_copies_and_flat_images_are_left_out_and_counted():
     assert sum(counted.values()) - counted["total"] == counted["total"]
 
 
-def test_what_is_kept_shares_nothing_with_the_evaluation_splits():
+def test_kept_images_have_no_copy_in_the_evaluation_splits():
     train, test = (
         _split("train", [_face(i % 7) for i in range(20)], [i % 7 for i in range(20)]),
         _split("test", [_face(0), _face(3)], [0, 3]),
@@ -249,7 +240,7 @@ def test_what_is_kept_shares_nothing_with_the_evaluation_splits():
     assert len(set(left.hashes)) == len(left)
 
 
-def test_a_clean_split_is_kept_whole():
+def test_a_clean_split_is_kept_completely():
     train = _split("train", [_face(i) for i in range(5)], [0, 1, 2, 3, 4])
     kept, report = clean_training_indices(train, _split("test", [_face(50)], [0]))
     assert kept.tolist() == [0, 1, 2, 3, 4]
@@ -260,7 +251,7 @@ def test_a_clean_split_is_kept_whole():
 
 
 def _portrait(seed: int, side: int = 48) -> Image.Image:
-    """A smooth random picture, unlike every other seed's."""
+    """A smooth random picture that differs for every seed."""
     coarse = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (7, 7), dtype=np.uint8))
     return coarse.resize((side, side), Image.Resampling.BICUBIC)
 
@@ -277,7 +268,7 @@ _DISGUISES = {
 
 
 @pytest.mark.parametrize("disguise", _DISGUISES.values(), ids=_DISGUISES)
-def test_a_near_copy_of_an_evaluation_image_is_left_out_and_without_near_it_stays(disguise):
+def test_near_copies_of_evaluation_images_are_left_out_unless_near_is_off(disguise):
     train = _split("train", [_portrait(1), disguise(_portrait(2)), disguise(_portrait(2)), _portrait(3)], [0, 1, 2, 2])
     test = _split("test", [_portrait(2), _portrait(9)], [1, 1])
     kept, report = clean_training_indices(train, test)
@@ -290,13 +281,13 @@ def test_a_near_copy_of_an_evaluation_image_is_left_out_and_without_near_it_stay
         clean_training_indices(train, test, near=92)
 
 
-def test_two_different_pictures_are_no_near_copies():
+def test_different_images_are_not_near_copies():
     planes = np.stack([np.asarray(_portrait(i)) for i in range(40)])
     assert find_near_copies(planes[:20], planes[20:]).above().size == 0
     assert find_near_pairs(planes).shape == (0, 2)
 
 
-def test_the_near_copies_are_kept_in_the_cache_and_computed_again_for_other_images(tmp_path, monkeypatch):
+def test_near_copies_are_cached_per_set_of_images(tmp_path, monkeypatch):
     train, test = (
         _split("train", [_portrait(1), _DISGUISES["relit"](_portrait(2))], [0, 1]),
         _split("test", [_portrait(2)], [1]),
@@ -304,12 +295,14 @@ def test_the_near_copies_are_kept_in_the_cache_and_computed_again_for_other_imag
     cache = tmp_path / "run" / "near.npz"
     first = clean_training_indices(train, test, cache=cache)[0].tolist()
     calls = []
-    monkeypatch.setattr(data_module, "find_near_copies", lambda *a, **k: calls.append(a) or find_near_copies(*a, **k))
+    monkeypatch.setattr(
+        training.data.selection, "find_near_copies", lambda *a, **k: calls.append(a) or find_near_copies(*a, **k)
+    )
     assert clean_training_indices(train, test, cache=cache)[0].tolist() == first == [0]
     assert not calls
     assert clean_training_indices(train, _split("test", [_portrait(1)], [1]), cache=cache)[0].tolist() == [1]
     clean_training_indices(train, _split("test", [_portrait(1)], [1]), near=0.99, cache=cache)
-    assert len(calls) == 2, "other images or another threshold must not be answered from the cache"
+    assert len(calls) == 2, "the cache must not be used for other images or another threshold"
 
 
 def test_a_file_that_is_no_cache_is_not_overwritten(tmp_path):
@@ -320,7 +313,7 @@ def test_a_file_that_is_no_cache_is_not_overwritten(tmp_path):
     assert np.load(path).files == ["weights"]
 
 
-def test_near_pairs_and_groups_hang_together_in_the_order_of_their_first_image():
+def test_near_pairs_form_connected_components_numbered_by_first_image():
     a, b = _portrait(1), _portrait(2)
     faces = [b, a, _portrait(3), _DISGUISES["mirrored"](a), a, _DISGUISES["noisy"](a)]
     planes = np.stack([np.asarray(face) for face in faces])
@@ -334,7 +327,7 @@ def test_near_pairs_and_groups_hang_together_in_the_order_of_their_first_image()
 # leaks and votes
 
 
-def test_a_planted_leak_is_an_error_that_names_rows_and_split():
+def test_a_leak_is_an_error_that_names_rows_and_split():
     train, test = _split("train", [_face(i) for i in range(9)], [0] * 9), _split("test", [_face(4), _face(7)], [0, 0])
     kept, _ = clean_training_indices(train, test)
     check_no_leak(train, kept, test)
@@ -368,7 +361,7 @@ def test_joined_splits_keep_order_votes_and_shared_columns():
     assert both.dropped == {"contempt": 3}
 
 
-def test_fer2013_arrives_whole_with_votes_and_rows(shared_data):
+def test_fer2013_has_all_images_votes_and_rows(shared_data):
     split = load_split(shared_data / "fer2013", "PublicTest")
     assert (len(split), split.votes.shape, split.columns["source_row"][0]) == (3589, (3589, 10), 28709)
     assert np.bincount(split.labels).tolist() == [467, 56, 496, 895, 653, 415, 607]
@@ -395,12 +388,12 @@ def _recipe(**changes) -> dict:
     return {"name": "tiny", "model": "emotion_cnn", "preprocess": NATIVE48.to_dict(), "epochs": 1, "lr": 0.1, **changes}
 
 
-def test_there_are_recipes():
+def test_recipes_exist():
     assert {"native48", "upscale224"} <= {p.stem for p in RUNS}
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
-def test_every_recipe_loads_and_survives_json(path):
+def test_every_recipe_loads_and_round_trips_through_json(path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
     assert recipe.model in list_models()
@@ -423,34 +416,34 @@ def test_every_recipe_loads_and_survives_json(path):
         ({"backbone_lr": 0.0}, r"backbone_lr=0\.0"),
         ({"gamma": 1.0}, r"gamma=1\.0"),
         ({"gamma": 0}, "gamma=0"),
-        ({"epochs": 2.5}, r"epochs=2\.5: a whole number, at least 1"),
-        ({"batch_size": 8.0}, r"batch_size=8\.0: a whole number"),
-        ({"step_epochs": True}, "step_epochs=True: a whole number"),
-        ({"freeze_epochs": "1"}, "freeze_epochs='1': a whole number, at least 0"),
-        ({"patience": -1}, "patience=-1: a whole number, at least 0"),
-        ({"seed": -1}, "seed=-1: a whole number, at least 0"),
-        ({"near": 92}, "near=92: a correlation above 0, at most 1"),
-        ({"near": -0.1}, "near=-0.1: a correlation"),
-        ({"near": True}, "near=True: a correlation"),
+        ({"epochs": 2.5}, r"epochs=2\.5: give an integer of at least 1"),
+        ({"batch_size": 8.0}, r"batch_size=8\.0: give an integer"),
+        ({"step_epochs": True}, "step_epochs=True: give an integer"),
+        ({"freeze_epochs": "1"}, "freeze_epochs='1': give an integer of at least 0"),
+        ({"patience": -1}, "patience=-1: give an integer of at least 0"),
+        ({"seed": -1}, "seed=-1: give an integer of at least 0"),
+        ({"near": 92}, "near=92: give a correlation above 0 and at most 1"),
+        ({"near": -0.1}, "near=-0.1: give a correlation"),
+        ({"near": True}, "near=True: give a correlation"),
         ({"augmentation": {"flip": 3}}, "flip=3"),
         ({"preprocess": {**NATIVE48.to_dict(), "crop": 1}}, "unknown preprocessing key 'crop'"),
     ],
     ids=lambda v: "-".join(v) if isinstance(v, dict) else "",
 )
-def test_a_bad_recipe_names_the_key_and_what_is_allowed(changes, words):
+def test_an_invalid_recipe_is_an_error_that_names_key_and_range(changes, words):
     Recipe.from_dict(_recipe())
     with pytest.raises(ConfigError, match=words):
         Recipe.from_dict(_recipe(**changes))
 
 
-def test_near_0_in_a_recipe_looks_for_no_near_copies_and_what_was_recorded_still_loads():
+def test_near_0_in_a_recipe_is_off_and_round_trips():
     assert Recipe.from_dict(_recipe(near=0)).near is Recipe.from_dict(_recipe(near=0.0)).near is None
     assert Recipe.from_dict(_recipe(near=0)).to_dict()["near"] is None
     assert Recipe.from_dict(_recipe(near=None)).near is None
     assert [Recipe.from_dict(_recipe(near=near)).near for near in (0.92, 1)] == [0.92, 1]
 
 
-def test_a_missing_recipe_and_a_file_that_is_none_are_named(tmp_path):
+def test_missing_and_malformed_recipe_files_are_errors(tmp_path):
     with pytest.raises(ConfigError, match=r"no recipe at .*gone\.toml.*training/runs"):
         load_recipe(tmp_path / "gone.toml")
     for name, text in (("broken", "epochs = ["), ("short", 'name = "x"\nmodel = "emotion_cnn"\n')):

@@ -1,4 +1,4 @@
-"""Temperatures: found, folded into the weights, and written into a packaged checkpoint with what they did."""
+"""Temperature scaling: fitting, folding, and packaged checkpoints."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import nn
 
 import training.package
 import training.publishing.int8
+import training.publishing.package
 from emotion_hub.checkpoints import INT8_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.labels import FER2013
@@ -40,7 +41,7 @@ def _drawn(logits: np.ndarray, seed: int = 0) -> np.ndarray:
     return (np.random.default_rng(seed).random((len(logits), 1)) > cumulative).sum(axis=1).clip(0, logits.shape[1] - 1)
 
 
-# the number
+# fitting
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def answers() -> tuple[np.ndarray, np.ndarray]:
     return logits, _drawn(logits)
 
 
-def test_the_temperature_that_drew_the_labels_is_found(answers):
+def test_fit_temperature_recovers_the_true_temperature(answers):
     assert fit_temperature(*answers) == pytest.approx(TRUE, rel=0.06)
 
 
@@ -63,12 +64,12 @@ def test_no_other_temperature_has_a_lower_likelihood_loss(answers):
     assert min(losses) == losses[0]
 
 
-def test_answers_that_are_too_shy_get_a_temperature_below_one(answers):
+def test_underconfident_logits_get_a_temperature_below_one(answers):
     logits, labels = answers
     assert fit_temperature(logits / 10, labels) == pytest.approx(TRUE / 10, rel=0.06)
 
 
-def test_the_record_says_what_the_temperature_did(answers):
+def test_the_record_has_metrics_before_and_after_the_temperature(answers):
     logits, labels = answers
     record = calibration_record(logits, labels, fit_temperature(logits, labels))
     figures = record["validation"]
@@ -90,7 +91,7 @@ def test_the_record_says_what_the_temperature_did(answers):
     ],
     ids=["perfect", "empty", "uneven"],
 )
-def test_what_has_no_temperature_is_refused(logits, labels, message):
+def test_logits_without_a_finite_temperature_are_rejected(logits, labels, message):
     with pytest.raises(InputError, match=message):
         fit_temperature(logits, labels)
 
@@ -99,7 +100,7 @@ def test_what_has_no_temperature_is_refused(logits, labels, message):
 
 
 @pytest.mark.parametrize("name", ["emotion_cnn", "enhanced_cnn48", "mobilenetv2_224", "resnet18_48"])
-def test_folding_divides_the_logits_and_keeps_the_answer(name):
+def test_folding_divides_the_logits_and_keeps_the_prediction(name):
     assert name in list_models()
     torch.manual_seed(0)
     network = create_model(name).eval()
@@ -136,7 +137,7 @@ def _faces(count: int, seed: int) -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """A finished run by its files: random weights whose logits have a standard deviation of 4 over faces."""
+    """The files of a finished run: random weights whose logits have a standard deviation of 4 over faces."""
     folder = tmp_path_factory.mktemp("run") / "tiny"
     folder.mkdir()
     torch.manual_seed(0)
@@ -176,7 +177,7 @@ def checkpoint(run, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def splits(checkpoint) -> dict[str, FaceSplit]:
-    """600 validation faces with labels for which TRUE is right, and 100 more under wrong labels that also stand in test."""
+    """600 validation faces whose labels fit the temperature TRUE, and 100 with wrong labels that test has too."""
     faces = _faces(700, 9)
     predictor = EmotionPredictor.from_pretrained(checkpoint)
     logits = predictor.backend.logits(predictor.preprocessor.batch(faces))
@@ -190,20 +191,20 @@ def splits(checkpoint) -> dict[str, FaceSplit]:
 
 @pytest.fixture
 def calibrated(run, splits, tmp_path, monkeypatch, capsys) -> tuple[Path, str]:
-    """The packaged checkpoint and what was printed."""
-    asked: list[Any] = []
+    """The packaged checkpoint and the printed text."""
+    loaded: list[Any] = []
 
     def load_split(data: str, name: str, labels: Any) -> FaceSplit:
-        asked.append((data, name, labels))
+        loaded.append((data, name, labels))
         return splits[name]
 
-    monkeypatch.setattr(training.package, "load_split", load_split)
+    monkeypatch.setattr(training.publishing.package, "load_split", load_split)
     train = FaceSplit("train", _faces(40, 10), np.zeros(40, dtype=np.int64), [f"train {i}" for i in range(40)])
     monkeypatch.setattr(
         training.publishing.int8, "load_split", lambda data, name, labels: {**splits, "train": train}[name]
     )
     folder = _package(run, tmp_path / "calibrated", "--data", "DATA")
-    assert asked == [("DATA", "validation", FER2013), ("DATA", "test", FER2013)]
+    assert loaded == [("DATA", "validation", FER2013), ("DATA", "test", FER2013)]
     assert (folder / INT8_FILE).is_file()
     return folder, capsys.readouterr().out
 
@@ -212,7 +213,7 @@ def test_packaging_with_data_folds_the_temperature_of_validation_without_test_im
     calibrated, printed = calibrated
     record = json.loads((calibrated / TRAINING_FILE).read_text())["calibration"]
     assert record["temperature"] == pytest.approx(TRUE, rel=0.12), (
-        "the images shared with test, all wrong, would push it far up"
+        "the mislabelled images shared with test would increase it"
     )
     assert record["validation"]["n"] == 600
     assert record["validation"]["nll"]["after"] < record["validation"]["nll"]["before"]
@@ -229,8 +230,8 @@ def test_packaging_with_data_folds_the_temperature_of_validation_without_test_im
     assert f"temperature {record['temperature']:.4f} on 600" in printed
 
 
-def test_a_network_that_does_not_end_in_its_last_linear_layer_is_refused(run, splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.package, "load_split", lambda data, name, labels: splits[name])
+def test_a_network_that_does_not_end_in_a_linear_layer_is_rejected(run, splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.publishing.package, "load_split", lambda data, name, labels: splits[name])
     forward = nn.Module.__call__
 
     def log_softmax(self, *args, **kwargs):
@@ -253,20 +254,20 @@ def test_a_checkpoint_holds_the_best_weights_in_half_precision(run, checkpoint):
     assert model.labels == FER2013
 
 
-def test_a_checkpoint_carries_its_history_and_that_of_earlier_runs(run, checkpoint, tmp_path):
+def test_a_checkpoint_has_its_history_and_that_of_earlier_runs(run, checkpoint, tmp_path):
     history = json.loads((run / "history.json").read_text())
     assert json.loads((checkpoint / TRAINING_FILE).read_text()) == {"stages": [history]}
     _package(run, tmp_path, "--earlier", str(run))
     assert json.loads((tmp_path / TRAINING_FILE).read_text()) == {"stages": [history, history]}
 
 
-def test_a_run_that_went_on_from_another_is_packaged_with_it(run, tmp_path):
+def test_a_run_that_started_from_another_is_packaged_with_it(run, tmp_path):
     second = shutil.copytree(run, tmp_path / "second")
     history = json.loads((run / "history.json").read_text())
     history["recipe"] |= {"name": "second", "init": "checkpoint"}
     (second / "history.json").write_text(json.dumps(history))
     with pytest.raises(
-        CheckpointError, match=r"run 'second' started from the weights of an earlier one, .* with --earlier"
+        CheckpointError, match=r"run 'second' started from the weights of an earlier run, .* with --earlier"
     ):
         _package(second, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -282,14 +283,14 @@ def test_a_run_without_a_finished_epoch_is_not_packaged(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_over_the_limit_is_refused(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.package, "LIMIT", 1_000_000)
+def test_a_file_over_the_size_limit_is_rejected(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.publishing.package, "LIMIT", 1_000_000)
     with pytest.raises(CheckpointError, match=r"of 3\.0 MB; .* at most"):
         _package(run, tmp_path / "out")
-    assert not (tmp_path / "out").exists(), "a refused file must not stay"
+    assert not (tmp_path / "out").exists(), "a rejected file must not remain"
 
 
-def test_packaging_again_drops_the_report_of_the_weights_before(run, tmp_path):
+def test_packaging_again_deletes_the_report_of_the_earlier_weights(run, tmp_path):
     (tmp_path / "report.json").write_text("{}")
     _package(run, tmp_path)
     assert not (tmp_path / "report.json").exists()

@@ -1,4 +1,4 @@
-"""The embedded checkpoints' reports against the data itself."""
+"""Reports of the embedded checkpoints against FER2013 itself."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import pytest
 
 from emotion_hub.checkpoints import REPORT_FILE, embedded_checkpoints
-from training.evaluate import evaluate
+from training.evaluation.evaluate import evaluate
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(embedded_checkpoints()))
-def test_an_embedded_checkpoint_is_as_right_on_privatetest_as_its_report_says(shared_data, name, tmp_path, monkeypatch):
+def test_an_embedded_checkpoint_has_the_accuracy_of_its_report(shared_data, name, tmp_path, monkeypatch):
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)

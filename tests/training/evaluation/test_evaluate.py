@@ -1,4 +1,4 @@
-"""Measures by hand-made answers, and a checkpoint measured end to end on drawn faces."""
+"""Metrics of hand-made predictions; evaluation of a checkpoint end to end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 
 import training.evaluate
+import training.evaluation.evaluate
 from emotion_hub.checkpoints import TRAINING_FILE, WEIGHTS_FILE
-from emotion_hub.errors import InputError
+from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import FER2013, FERPLUS_VOTES, SIX_CLASS, LabelSet
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor, softmax
+from training.data.duplicates import THRESHOLD
 from training.data.faces import FaceSplit
 from training.evaluation import metrics
 from training.evaluation.measure import (
@@ -47,7 +49,7 @@ LABELS, PROBS = np.array([0, 1, 1, 2, 2]), np.eye(3)[[0, 0, 1, 2, 1]] * 0.7 + 0.
 
 
 def _face(label: int, seed: int) -> Image.Image:
-    """Gray, 48x48: the label is where a bright bar lies."""
+    """Gray, 48x48: the position of a bright bar encodes the label."""
     pixels = np.random.default_rng(seed).integers(0, 120, (48, 48), dtype=np.uint8)
     pixels[4 + 6 * label : 8 + 6 * label, 8:40] = 230
     return Image.fromarray(pixels)
@@ -71,7 +73,7 @@ def _face_split(labels: np.ndarray, **more) -> FaceSplit:
 # measures
 
 
-def test_scores_of_a_hand_made_answer():
+def test_scores_of_hand_made_predictions():
     values = scores(LABELS, PROBS, ("a", "b", "c"))
     assert values["confusion_matrix"] == [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
     assert (values["n"], values["accuracy"]) == (5, pytest.approx(0.6))
@@ -83,17 +85,17 @@ def test_scores_of_a_hand_made_answer():
         "support": 2,
     }
     assert values["log_loss"] == pytest.approx(-(3 * np.log(0.8) + 2 * np.log(0.1)) / 5)
-    assert values["ece"] == pytest.approx(0.2)  # every answer at .8, three of five right
+    assert values["ece"] == pytest.approx(0.2)  # every top probability is .8, three of five are correct
     assert json.loads(json.dumps(values)) == values
 
 
-def test_the_second_guess_counts_in_top_two():
+def test_the_second_most_probable_class_counts_in_top_2():
     probs = np.array([[0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
     assert top_k_accuracy(np.array([1, 2, 2]), probs) == pytest.approx(2 / 3)
     assert top_k_accuracy(np.array([1, 2, 2]), probs, k=1) == 0
 
 
-def test_calibration_error_is_the_weighted_gap_of_fifteen_equal_bins():
+def test_calibration_error_is_the_weighted_gap_over_fifteen_equal_bins():
     confidence = np.array([0.55, 0.58, 0.95, 0.95, 0.95, 0.95])
     probs = np.stack([confidence, 1 - confidence], axis=1)
     labels = np.array([0, 1, 0, 0, 0, 1])
@@ -106,13 +108,13 @@ def test_calibration_error_is_the_weighted_gap_of_fifteen_equal_bins():
     assert expected_calibration_error(labels, probs) == pytest.approx(2 / 6 * (0.565 - 0.5) + 4 / 6 * (0.95 - 0.75))
 
 
-def test_a_bin_holds_its_upper_edge_and_certainty_is_in_the_last():
+def test_bins_include_their_upper_edge():
     probs = np.array([[0.6, 0.4], [1.0, 0.0]])
     bins = reliability_bins(np.array([0, 0]), probs, bins=5)
     assert [b["n"] for b in bins] == [0, 0, 1, 0, 1]
 
 
-def test_bootstrap_draws_what_resampling_the_images_draws():
+def test_the_multinomial_bootstrap_equals_resampling_images():
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 3, 400)
     answers = np.where(rng.random(400) < 0.7, labels, rng.integers(0, 3, 400))
@@ -120,7 +122,7 @@ def test_bootstrap_draws_what_resampling_the_images_draws():
     ours = bootstrap(metrics.confusion(labels, probs))
     draws = [rng.integers(0, 400, 400) for _ in range(2000)]
     slow = [(labels[d] == answers[d]).mean() for d in draws]
-    slow_f1 = [macro_f1(metrics.confusion(labels[d], probs[d])) for d in draws[:500]]
+    slow_f1 = [macro_f1(labels[d], probs[d]) for d in draws[:500]]
     np.testing.assert_allclose(ours["accuracy"], np.quantile(slow, [0.025, 0.975]), atol=0.006)
     np.testing.assert_allclose(ours["macro_f1"], np.quantile(slow_f1, [0.025, 0.975]), atol=0.012)
     assert bootstrap(metrics.confusion(labels, probs)) == ours
@@ -132,7 +134,7 @@ def test_an_interval_narrows_with_more_images():
     assert small[0] < large[0] < 0.75 < large[1] < small[1]
 
 
-def test_a_group_that_lacks_a_label_is_not_punished_for_it():
+def test_macro_f1_of_a_group_skips_missing_labels():
     labels, probs = np.array([0, 0, 1]), np.eye(3)[[0, 0, 1]]
     assert brief(labels, probs)["macro_f1"] == pytest.approx(2 / 3)
     present = brief(labels, probs, present_only=True)
@@ -145,7 +147,7 @@ def test_a_group_that_lacks_a_label_is_not_punished_for_it():
     [(np.zeros(0, int), np.zeros((0, 3))), (np.zeros(2, int), np.zeros((3, 3)))],
     ids=["empty", "uneven"],
 )
-def test_measuring_nothing_or_uneven_rows_is_refused(labels, probs):
+def test_no_images_and_unequal_lengths_are_rejected(labels, probs):
     with pytest.raises(InputError, match=r"no images|one row of probabilities"):
         metrics.confusion(labels, probs)
 
@@ -154,7 +156,7 @@ def test_measuring_nothing_or_uneven_rows_is_refused(labels, probs):
 
 
 class Recorder:
-    """A backend whose logits say where the mean level of an image lies; it keeps its batches."""
+    """A backend whose logits depend on the mean level of an image; it records its batches."""
 
     num_parameters = 0
 
@@ -172,7 +174,7 @@ def _recording(size: str = "native48") -> EmotionPredictor:
     return EmotionPredictor(Recorder(), FER2013, Preprocessor(size), name="recorder")
 
 
-def test_ten_crops_are_the_corners_the_middle_and_their_mirror_images():
+def test_ten_crops_are_corners_centre_and_their_mirror_images():
     face = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10))
     crops = ten_crops(face, 0.8)
     assert [c.size for c in crops] == [(8, 8)] * 10
@@ -200,7 +202,7 @@ def _votes(**counts: int) -> list[float]:
     return [float(counts.get(name, 0)) for name in FERPLUS_VOTES]
 
 
-def test_ferplus_labels_need_more_than_half_of_the_votes_for_a_label_we_have():
+def test_ferplus_labels_need_a_majority_for_a_known_label():
     votes = [
         _votes(happiness=6, neutral=4),
         _votes(happiness=5, neutral=5),
@@ -218,12 +220,12 @@ def test_ferplus_labels_need_more_than_half_of_the_votes_for_a_label_we_have():
     assert (reading["n"], reading["accuracy"], reading["left_out"]) == (3, pytest.approx(2 / 3), left_out)
 
 
-def test_data_without_votes_is_not_read_against_them():
+def test_data_without_votes_has_no_ferplus_figures():
     with pytest.raises(InputError, match="ferplus_votes"):
         ferplus_labels(_face_split(np.array([0, 1])))
 
 
-def test_slices_measure_each_value_and_flag_small_groups():
+def test_slices_measure_each_value_and_mark_small_groups():
     labels = np.array([0, 1] * (SMALL // 2) + [3, 3, 3, 4])
     ages = np.array(["adult"] * SMALL + ["child"] * 4)
     probs = np.eye(7)[[0] * SMALL + [3, 3, 3, 3]]
@@ -237,7 +239,7 @@ def test_slices_measure_each_value_and_flag_small_groups():
     assert result["adult"]["interval"]["accuracy"][0] < 0.5 < result["adult"]["interval"]["accuracy"][1]
 
 
-def test_a_column_that_is_not_there_or_holds_no_groups_is_named():
+def test_an_unsuitable_slice_column_is_rejected():
     split = _face_split(np.arange(60) % 7, columns={"row": np.arange(60), "box": np.zeros((60, 4))})
     probs = np.eye(7)[split.labels]
     for column, message in (("gender", "'gender'.*row, box"), ("row", "60 values"), ("box", "4 numbers")):
@@ -258,7 +260,10 @@ def test_shifted_and_mirrored_faces_of_train_are_near_copies():
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, tuple[list[Image.Image], list[int]]]:
-    """14, 15 and 14 faces; validation holds an exact copy of a training and of a test face, and a shifted training face."""
+    """14, 15 and 14 faces.
+
+    Validation holds an exact copy of a training and of a test face, and a shifted training face.
+    """
     train, validation, test = _split(14, 0), _split(14, 1000), _split(14, 2000)
     train[0].append(validation[0][3])
     train[1].append(validation[1][3])
@@ -291,7 +296,7 @@ def data(tmp_path_factory, splits) -> Path:
 
 
 def _save(folder: Path, labels: tuple[str, ...] = FER2013.labels) -> Path:
-    """A checkpoint with random weights whose answers differ between faces."""
+    """Save a checkpoint with random weights whose predictions differ between faces."""
     torch.manual_seed(0)
     model = EmotionClassifier(ClassifierConfig("emotion_cnn", labels)).eval()
     last = model.network.classifier[-1]
@@ -314,7 +319,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def full(checkpoint, data, tmp_path_factory) -> SimpleNamespace:
-    """The report with everything switched on but what test_robustness.py tests, and what was written."""
+    """The report with all options except those of test_robustness.py, and the written files."""
     out = tmp_path_factory.mktemp("full")
     where = [
         "--checkpoint",
@@ -332,7 +337,7 @@ def full(checkpoint, data, tmp_path_factory) -> SimpleNamespace:
     return SimpleNamespace(report=report, json=out / "new" / "report.json", plots=out / "plots")
 
 
-def test_a_report_agrees_with_counting_by_hand(full, checkpoint, splits):
+def test_a_report_agrees_with_manual_counts(full, checkpoint, splits):
     report = full.report
     assert json.loads(full.json.read_text()) == report
     faces, labels = splits["validation"]
@@ -352,7 +357,7 @@ def test_a_report_agrees_with_counting_by_hand(full, checkpoint, splits):
         assert values["recall"] == pytest.approx(right[k] / sum(matrix[k]))
         assert values["precision"] == pytest.approx(right[k] / max(1, sum(row[k] for row in matrix)))
         assert values["f1"] == pytest.approx(f1[k])
-    kept = [k for k in range(15) if k not in (3, 14)]  # one stands in train, one in test
+    kept = [k for k in range(15) if k not in (3, 14)]  # one is in train, one in test
     assert report["without_copies"]["n"] == 13
     assert report["without_copies"]["accuracy"] == pytest.approx(sum(labels[k] == answers[k] for k in kept) / 13)
     near = [k for k in kept if k != 5]  # shifted in train
@@ -362,7 +367,7 @@ def test_a_report_agrees_with_counting_by_hand(full, checkpoint, splits):
     assert (report["split"], report["parameters"], report["labels"]) == ("validation", 1_572_551, list(FER2013.labels))
 
 
-def test_a_report_has_its_readings_beside_the_plain_one(full, checkpoint, data, splits):
+def test_a_report_has_the_optional_measurements(full, checkpoint, data, splits):
     report = full.report
     assert report["temperature"] == 1.25
     assert report["interval"]["accuracy"][0] <= report["accuracy"] <= report["interval"]["accuracy"][1]
@@ -383,7 +388,7 @@ def test_a_report_has_its_readings_beside_the_plain_one(full, checkpoint, data, 
     assert not {"robustness", "detected"} & set(report)
 
 
-def test_a_page_and_drawings_stand_where_they_are_asked_for_and_nowhere_else(full):
+def test_the_page_and_drawings_are_written_only_on_request(full):
     assert [p.name for p in full.json.parent.iterdir()] == ["report.json"]
     assert sorted(p.name for p in full.plots.iterdir()) == ["confusion.svg", "reliability.svg", "report.md"]
     page = (full.plots / "report.md").read_text()
@@ -405,7 +410,7 @@ def test_a_page_and_drawings_stand_where_they_are_asked_for_and_nowhere_else(ful
         assert "<dc:date>" not in text
 
 
-def test_a_plain_report_does_no_more_than_it_is_asked(checkpoint, data, capsys, monkeypatch):
+def test_a_plain_report_has_no_optional_measurements(checkpoint, data, capsys, monkeypatch):
     monkeypatch.chdir(data.parent)
     before = sorted(data.parent.rglob("*"))
     report = training.evaluate.main(["--checkpoint", str(checkpoint), "--data", str(data)])
@@ -414,10 +419,23 @@ def test_a_plain_report_does_no_more_than_it_is_asked(checkpoint, data, capsys, 
     assert f"{report['accuracy']:.2%}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("near", "threshold"), [([], THRESHOLD), (["0.999"], 0.999)], ids=["bare", "value"])
+def test_near_takes_a_correlation_and_defaults_to_the_usual_one(checkpoint, data, near, threshold):
+    command = ["--checkpoint", str(checkpoint), "--data", str(data), "--split", "validation"]
+    assert training.evaluate.main([*command, "--near", *near])["without_near_copies"]["threshold"] == threshold
+
+
+def test_near_0_is_off_and_an_invalid_correlation_is_an_error(checkpoint, data):
+    command = ["--checkpoint", str(checkpoint), "--data", str(data), "--split", "validation"]
+    assert "without_near_copies" not in training.evaluate.main([*command, "--near", "0"])
+    with pytest.raises(ConfigError, match=r"near=92\.0: give a correlation"):
+        training.evaluate.main([*command, "--near", "92"])
+
+
 @pytest.mark.parametrize("labels", [SIX_CLASS.labels, tuple(sorted(FER2013.labels))], ids=["six", "sorted"])
-def test_a_checkpoint_of_other_labels_is_measured_by_their_names(data, splits, tmp_path, labels):
+def test_a_checkpoint_with_other_labels_is_measured_by_label_name(data, splits, tmp_path, labels):
     _save(tmp_path, labels)
-    report = training.evaluate.evaluate(str(tmp_path), str(data), "validation")
+    report = training.evaluation.evaluate.evaluate(str(tmp_path), str(data), "validation")
     faces, ids = splits["validation"]
     own = LabelSet.of(labels)
     known = [i for i, k in enumerate(ids) if own.has(FER2013.labels[k])]

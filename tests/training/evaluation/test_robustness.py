@@ -1,4 +1,4 @@
-"""Spoiled faces, the adversarial step and a detector's crops: each is what it says, and its slice counts right."""
+"""Corruptions, FGSM and detector crops, and their figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-import training.evaluate
+import training.evaluation.evaluate
 from emotion_hub.backends import TorchBackend
 from emotion_hub.detectors import Detection, Framing
 from emotion_hub.errors import InputError
@@ -17,6 +17,7 @@ from emotion_hub.labels import FER2013
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
+from training.data.duplicates import THRESHOLD
 from training.data.faces import FaceSplit, load_split
 from training.evaluation.measure import face_probs
 from training.evaluation.plots import write_plots
@@ -33,7 +34,7 @@ from training.evaluation.summary import markdown
 
 
 def _face(seed: int = 0, side: int = 48) -> Image.Image:
-    """Gray: a soft ramp under fine noise, mean level about 128."""
+    """Gray: a smooth ramp with fine noise, mean level about 128."""
     ramp = np.linspace(60, 190, side)[:, None] + np.random.default_rng(seed).normal(0, 12, (side, side))
     return Image.fromarray(np.clip(ramp, 0, 255).astype(np.uint8))
 
@@ -44,7 +45,7 @@ def _rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def predictor() -> EmotionPredictor:
-    """Random weights whose answers differ between the faces used here."""
+    """Random weights whose predictions differ between the faces used here."""
     torch.manual_seed(3)
     model = EmotionClassifier("emotion_cnn").eval()
     with torch.no_grad():
@@ -63,7 +64,7 @@ def _distance(face: Image.Image, other: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_a_corruption_grows_with_its_strength_and_leaves_the_original(name):
+def test_corruptions_grow_with_strength_and_do_not_modify_the_original(name):
     face = _face()
     before = face.tobytes()
     spoiled = [corrupt(face, name, strength, _rng()) for strength in CORRUPTIONS[name].strengths]
@@ -80,14 +81,14 @@ def test_brightness_multiplies_the_levels():
     )
 
 
-def test_blur_removes_detail_keeps_the_mean_and_follows_the_size_of_the_face():
+def test_blur_removes_detail_keeps_the_mean_and_scales_with_the_face():
     small, large = _face(), _face().resize((96, 96), Image.Resampling.NEAREST)
     soft, large_soft = (np.asarray(corrupt(face, "blur", 2.0, _rng()), dtype=np.float32) for face in (small, large))
     assert (
         np.abs(np.diff(soft, axis=1)).mean() < 0.2 * np.abs(np.diff(np.asarray(small, dtype=np.float32), axis=1)).mean()
     )
     assert soft.mean() == pytest.approx(np.asarray(small).mean(), abs=1)
-    assert np.abs(large_soft[::2, ::2] - soft).mean() < 1.5, "twice the face, twice the radius in pixels"
+    assert np.abs(large_soft[::2, ::2] - soft).mean() < 1.5, "twice the size, twice the radius in pixels"
 
 
 def test_noise_has_the_stated_deviation():
@@ -105,7 +106,7 @@ def test_occlusion_covers_one_box_of_the_stated_side():
 
 def test_rotation_turns_both_ways_by_the_stated_angle_without_black_corners():
     pixels = np.full((48, 48), 40, dtype=np.uint8)
-    pixels[4:24, 23:25] = 250  # a hand that points up
+    pixels[4:24, 23:25] = 250  # a line that points up
     angles = set()
     for seed in range(12):
         turned = np.asarray(corrupt(Image.fromarray(pixels), "rotation", 40.0, _rng(seed)))
@@ -120,7 +121,7 @@ def test_an_unknown_corruption_lists_the_known():
         corrupt(_face(), "fog", 1.0, _rng())
 
 
-def test_every_strength_and_checkpoint_meets_the_same_random_part():
+def test_every_strength_and_checkpoint_gets_the_same_random_numbers():
     assert (
         corrupt(_face(), "noise", 8.0, _rng((0, 5))).tobytes() == corrupt(_face(), "noise", 8.0, _rng((0, 5))).tobytes()
     )
@@ -131,9 +132,9 @@ def test_every_strength_and_checkpoint_meets_the_same_random_part():
     assert np.corrcoef(weak.ravel(), strong.ravel())[0, 1] > 0.98
 
 
-def test_the_slice_holds_every_corruption_at_every_strength(predictor, tmp_path):
+def test_robustness_has_every_corruption_at_every_strength(predictor, tmp_path):
     faces = [_face(i) for i in range(24)]
-    labels = face_probs(predictor, faces).argmax(1)  # what it says of the clean faces is right
+    labels = face_probs(predictor, faces).argmax(1)  # the labels are its own predictions
     assert len(set(labels.tolist())) > 2
     result = robustness(predictor, faces, labels)
     assert result["clean"]["accuracy"] == 1
@@ -175,7 +176,7 @@ def test_the_slice_holds_every_corruption_at_every_strength(predictor, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["emotion_cnn", "resnet18_48"])
-def test_fgsm_raises_the_loss_within_its_budget_the_same_in_every_channel(name, monkeypatch):
+def test_fgsm_raises_the_loss_within_epsilon_equally_in_all_channels(name, monkeypatch):
     torch.manual_seed(0)
     model = EmotionClassifier(name).eval()
     network = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=name)
@@ -214,7 +215,10 @@ def test_fgsm_needs_gradients():
 
 
 class Boxes:
-    """A detector that finds the original frame moved by one source pixel, a smaller box too, and nothing in dark pictures."""
+    """A detector that returns the original frame moved by one source pixel, and a smaller box.
+
+    It detects nothing in dark pictures.
+    """
 
     name, framing = "boxes", Framing(1.0, 0.0)
 
@@ -233,14 +237,14 @@ def test_an_enlarged_face_has_its_edges_repeated():
         enlarged(_face(side=64))
 
 
-def test_the_largest_box_is_cut_by_the_detectors_framing():
+def test_the_largest_box_is_cropped_with_the_detectors_framing():
     [crop, nothing] = detected_crops(Boxes(), [_face(), Image.new("L", (48, 48), 3)])
     assert nothing is None
     assert crop.size == (192, 192)
     assert crop.tobytes() == enlarged(_face()).crop((52, 48, 244, 240)).tobytes()
 
 
-def test_faces_that_are_not_found_are_counted_and_the_others_compared_with_themselves(predictor):
+def test_undetected_faces_are_counted_and_the_others_compared_with_their_original(predictor):
     faces = [_face(i) for i in range(6)] + [Image.new("L", (48, 48), 3)]
     labels = np.append(face_probs(predictor, faces[:6]).argmax(1), 0)
     result = detector_slice(predictor, faces, labels, Boxes())
@@ -252,14 +256,14 @@ def test_faces_that_are_not_found_are_counted_and_the_others_compared_with_thems
         detector_slice(predictor, faces[6:], labels[6:], Boxes())
 
 
-def test_a_report_on_fer2013_has_the_slices_and_the_page_shows_them(shared_data: Path, monkeypatch):
+def test_a_report_on_fer2013_has_robustness_and_detector_figures(shared_data: Path, monkeypatch):
     pytest.importorskip("cv2")
     detector = shared_data / "detectors" / "face_detection_yunet_2023mar.onnx"
     if not detector.is_file():
         pytest.skip(f"no YuNet file at {detector}")
     validation = load_split(shared_data / "fer2013", "validation")
 
-    def few(data, name, labels):  # 40 faces stand for each split
+    def few(data, name, labels):  # 40 faces of each split
         rows = slice(*{"train": (0, 40), "validation": (40, 80), "test": (80, 120)}[name])
         return FaceSplit(
             name,
@@ -270,13 +274,15 @@ def test_a_report_on_fer2013_has_the_slices_and_the_page_shows_them(shared_data:
             validation.votes[rows],
         )
 
-    monkeypatch.setattr(training.evaluate, "load_split", few)
-    report = training.evaluate.evaluate("native48", "fer2013", "validation", near=True, robust=True, yunet=detector)
+    monkeypatch.setattr(training.evaluation.evaluate, "load_split", few)
+    report = training.evaluation.evaluate.evaluate(
+        "native48", "fer2013", "validation", near=THRESHOLD, robust=True, yunet=detector
+    )
     assert report["without_near_copies"]["n"] > 30
     clean, spoiled = report["robustness"]["clean"], report["robustness"]
     assert clean["accuracy"] > 0.4
     assert spoiled["fgsm"]["levels"][2]["accuracy"] < clean["accuracy"] - 0.2
     assert report["detected"]["not_found"] < 20
     page = markdown(report)
-    for words in ("## Robustness", "rotation 40", "fgsm 4", "## Crops made by YuNet", "- blur: standard deviation"):
+    for words in ("## Robustness", "rotation 40", "fgsm 4", "## Crops by YuNet", "- blur: standard deviation"):
         assert words in page

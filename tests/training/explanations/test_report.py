@@ -1,4 +1,4 @@
-"""The explanation report: a balanced draw, honest intervals and verdicts, nothing computed twice, and a page without any image of the data."""
+"""The explanation report: probe set, intervals, verdicts, cache, page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-import training.explain_report
+import training.explanations.report
 import training.explanations.study
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import GRID
@@ -25,11 +25,12 @@ from emotion_hub.labels import FER2013, SIX_CLASS
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.preprocess import NATIVE48
 from training.data.faces import FaceSplit
-from training.explain_report import Store, main
+from training.explain_report import main
 from training.explanations.findings import FEWEST, MIN_FACES, findings, mean_maps, patterns
 from training.explanations.markup import drawn, interval, number
 from training.explanations.page import render_page
 from training.explanations.sentences import plain_words
+from training.explanations.store import Store
 from training.explanations.study import (
     EXPECTED,
     SCORES,
@@ -58,7 +59,7 @@ def _split(name: str, per_class: int, seed: int) -> FaceSplit:
 # the probe set
 
 
-def test_the_probe_set_has_as_many_faces_of_every_class_and_the_seed_decides_which():
+def test_the_probe_set_is_balanced_and_determined_by_the_seed():
     split = _split("validation", 12, 0)
     probe = choose_probe(split, [], 4, seed=3)
     assert len(set(probe.tolist())) == 4 * CLASSES
@@ -67,20 +68,24 @@ def test_the_probe_set_has_as_many_faces_of_every_class_and_the_seed_decides_whi
     assert not np.array_equal(probe, choose_probe(split, [], 4, seed=4))
 
 
-def test_a_face_with_a_copy_anywhere_is_never_drawn():
+def test_a_face_with_a_copy_is_never_in_the_probe_set():
     split, train = _split("validation", 4, 0), _split("train", 1, 1)
-    split.hashes[0 + CLASSES] = split.hashes[0]  # two of class 0 are one image
-    train.hashes[0] = split.hashes[1]  # and one of class 1 stands in train
+    split.hashes[0 + CLASSES] = split.hashes[0]  # two faces of class 0 are copies
+    train.hashes[0] = split.hashes[1]  # and one of class 1 is in train
     probe = choose_probe(split, [train], 2)
     for seed in range(20):
         probe = choose_probe(split, [train], 2, seed)
         assert not {0, CLASSES, 1} & set(probe.tolist())
 
 
-def test_a_class_that_is_too_small_is_named():
+def test_a_class_with_too_few_faces_is_an_error():
     split = _split("validation", 3, 0)
     split.hashes[2 + CLASSES] = split.hashes[2]
-    with pytest.raises(InputError, match=rf"'{FER2013.labels[2]}' of validation has 1 faces without a copy; 3 a class"):
+    with pytest.raises(
+        InputError,
+        match=rf"'{FER2013.labels[2]}' of validation has 1 "
+        r"faces without a copy, 3 per class",
+    ):
         choose_probe(split, [], 3)
     with pytest.raises(InputError, match="per_class=0"):
         choose_probe(split, [], 0)
@@ -89,7 +94,7 @@ def test_a_class_that_is_too_small_is_named():
 # figures
 
 
-def test_a_bootstrap_interval_is_that_of_the_mean():
+def test_the_bootstrap_interval_is_of_the_mean():
     values = np.random.default_rng(0).normal(2, 1, 400)
     found = bootstrap([*values, None])
     half = 1.96 * values.std() / np.sqrt(400)
@@ -100,11 +105,11 @@ def test_a_bootstrap_interval_is_that_of_the_mean():
     assert bootstrap([*values, None]) == found
     assert bootstrap([0.5] * 3) == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 3}
     assert bootstrap([None]) is None
-    # of 0 and 1 a resampled mean is 0, 1/2 or 1, with chances 1/4, 1/2 and 1/4
+    # of 0 and 1 a resampled mean is 0, 1/2 or 1, with probabilities 1/4, 1/2 and 1/4
     assert bootstrap([0.0, 1.0]) == {"mean": 0.5, "low": 0.0, "high": 1.0, "n": 2}
 
 
-def test_the_interval_of_a_difference_is_that_of_two_groups_of_their_own():
+def test_the_interval_of_a_difference_is_of_two_independent_groups():
     a, b = np.random.default_rng(0).normal((3, 1), 1, (200, 2)).T
     found = bootstrap_difference(a, b[:100])
     half = 1.96 * np.sqrt(a.var() / 200 + b[:100].var() / 100)
@@ -114,7 +119,7 @@ def test_the_interval_of_a_difference_is_that_of_two_groups_of_their_own():
     assert bootstrap_difference([], b) is None
 
 
-def test_the_edges_of_a_map_are_the_lowest_rows_and_the_fullest_corner():
+def test_edge_shares_are_of_the_lowest_rows_and_the_strongest_corner():
     even = np.ones((GRID, GRID), dtype=np.float32)
     assert edge_shares(even) == {"bottom": pytest.approx(6 / 48), "corner": pytest.approx(1 / 16)}
     corner = np.zeros_like(even)
@@ -123,12 +128,12 @@ def test_the_edges_of_a_map_are_the_lowest_rows_and_the_fullest_corner():
     assert edge_shares(0 * even) == {"bottom": 0.0, "corner": 0.0}
 
 
-def test_shaps_sum_may_miss_as_much_as_shap_allows_itself():
+def test_the_sum_of_shap_values_has_shaps_tolerance():
     assert not over_tolerance({"additivity": 0.03, "difference": -1.0})
     assert over_tolerance({"additivity": 0.05, "difference": -1.0})
 
 
-def test_something_is_expected_of_every_class_in_parts_that_exist():
+def test_expected_parts_exist_for_every_class():
     assert set(EXPECTED) == set(FER2013.labels)
     assert {label for label, regions in EXPECTED.items() if not regions} == {"neutral"}
     assert all(set(regions) <= {*REGIONS} - {"face", "background"} for regions in EXPECTED.values())
@@ -139,8 +144,8 @@ def test_something_is_expected_of_every_class_in_parts_that_exist():
 
 
 def _row(position: int = 0, target: str = "happy", **values: Any) -> dict[str, Any]:
-    """A face's figures, those of an even map unless told."""
-    said = {
+    """A face's figures, by default those of an even map."""
+    prediction = {
         "model": "m",
         "method": "shap",
         "position": position,
@@ -165,14 +170,14 @@ def _row(position: int = 0, target: str = "happy", **values: Any) -> dict[str, A
         "explainer": None,
         "difference": None,
     }
-    return said | figures | more | values
+    return prediction | figures | more | values
 
 
 def _regions(**given: float) -> dict[str, float]:
     return {**dict.fromkeys(REGIONS, 0.0), **given}
 
 
-def test_a_pattern_is_held_where_the_expected_parts_have_more_than_their_area_and_the_interval_says_so():
+def test_a_pattern_is_held_when_the_interval_lies_above_the_area():
     area = areas()["mouth"] + areas()["eyes"]
     rows = [_row(i, regions=_regions(mouth=0.3, eyes=0.2 + 0.01 * i)) for i in range(6)]
     rows += [_row(10 + i, "angry", regions=_regions(nose=0.9, mouth=0.02)) for i in range(6)]
@@ -195,7 +200,7 @@ def test_a_pattern_is_held_where_the_expected_parts_have_more_than_their_area_an
     assert happy["others"] == pytest.approx(np.mean([*6 * [0.02], *3 * [0.0, 2 * area], *4 * [0.9], area]))
 
 
-def test_random_maps_are_beaten_when_the_whole_interval_says_so_and_not_before():
+def test_a_method_is_better_than_random_only_with_the_whole_interval():
     better = findings([_row(i, deletion=0.3 + 0.01 * i) for i in range(8)], _maps(8))["models"]["m"]["methods"]["shap"][
         "against_random"
     ]
@@ -220,7 +225,7 @@ def _maps(count: int, *keys: tuple[str, str]) -> dict[tuple[str, str, int], np.n
     }
 
 
-def test_failures_are_counted_where_they_were_measured_and_suspicious_faces_named_by_row():
+def test_failures_are_counted_and_suspicious_faces_listed_by_row():
     rows = [_row(i, randomisation=0.1 * i) for i in range(9)]
     rows[0] |= {"empty": True, "regions": _regions(), "deletion": 0.0}
     rows[1] |= {"regions": _regions(background=0.6, face=0.4)}
@@ -236,11 +241,11 @@ def test_failures_are_counted_where_they_were_measured_and_suspicious_faces_name
     }
     assert found["suspicious"] == {"background": [1001], "bottom": [1002], "corner": [1002]}
     words = " ".join(plain_words(findings(rows, _maps(9))))
-    assert "SHAP on m: 1 of 9 maps empty; 2 of 8 maps unchanged by shuffled weights" in words
+    assert "SHAP on m: 1 of 9 maps are empty; 2 of 8 maps are unchanged by shuffled weights" in words
     assert "regressions" not in words
 
 
-def test_wrong_answers_are_held_against_right_ones_once_there_are_enough_of_both():
+def test_wrong_and_correct_predictions_are_compared_when_both_are_enough():
     rows = [
         _row(i, right=i % 2 == 0, regions=_regions(background=0.2 + 0.2 * (i % 2) + 0.001 * i, face=0.5))
         for i in range(2 * FEWEST)
@@ -252,12 +257,12 @@ def test_wrong_answers_are_held_against_right_ones_once_there_are_enough_of_both
         == pytest.approx(background["wrong_less_right"]["mean"])
         == pytest.approx(0.201)
     )
-    assert "wrong answers rest 20 points more on the background than right ones" in " ".join(plain_words(found))
+    assert "maps of wrong predictions have 20 points more relevance on the background" in " ".join(plain_words(found))
     fewer = findings(rows[:-1], _maps(20))["models"]["m"]["methods"]["shap"]["background"]
     assert fewer["wrong_less_right"] is None
 
 
-def test_methods_and_networks_agree_as_far_as_their_maps_rank_cells_alike():
+def test_agreement_is_the_rank_correlation_of_maps():
     maps = _maps(3, ("a", "lime"), ("a", "shap"), ("b", "shap"))
     for i in range(3):
         maps["a", "lime", i] = maps["a", "shap", i] ** 2
@@ -276,30 +281,31 @@ def test_methods_and_networks_agree_as_far_as_their_maps_rank_cells_alike():
     assert (between["models"], between["method"], between["same_class"]) == (["a", "b"], "shap", 2)
     assert between["correlation"]["mean"] == pytest.approx(-1)
     assert (
-        "a and b say the same of 2 faces; their maps of one face have a mean rank correlation of SHAP -1.00."
+        "a and b predict the same class for 2 faces; the mean rank correlation of their maps of one face is SHAP -1.00."
         in plain_words(found)
     )
 
 
-def test_the_words_claim_no_more_than_the_figures():
-    said = plain_words(
+def test_the_sentences_agree_with_the_figures():
+    sentences = plain_words(
         findings(
             [_row(i, deletion=0.4, insertion=0.5, regions=_regions(mouth=0.5, face=0.5)) for i in range(8)], _maps(8)
         )
     )
-    assert said == [
-        "m names 8 of the 8 faces right (100%).",
-        "m, deletion: nothing is shown for SHAP.",
-        "m, insertion: nothing is shown for SHAP.",
-        "m: in 1 of 1 pairs of class and method the expected parts have more relevance than their area, and in 0 of these also more than in the maps of the "
-        "other classes. Every method says so of happy.",
+    assert sentences == [
+        "m predicts 8 of the 8 faces correctly (100%).",
+        "m, deletion: no difference from random maps shown: SHAP.",
+        "m, insertion: no difference from random maps shown: SHAP.",
+        "m: in 1 of 1 pairs of class and method the expected parts have more relevance than their area, and in 0 "
+        "of these "
+        "also more than in the maps of other classes. All methods agree on this for happy.",
     ]
 
 
 # mean maps
 
 
-def test_a_mean_map_weighs_every_face_alike_and_has_the_shares_of_its_faces():
+def test_a_mean_map_weights_all_faces_equally():
     maps = _maps(MIN_FACES)
     maps["m", "shap", 0] = maps["m", "shap", 0] * 1000
     maps["m", "shap", 1][:] = 0
@@ -320,7 +326,7 @@ def test_a_mean_map_weighs_every_face_alike_and_has_the_shares_of_its_faces():
 
 
 class _Page(HTMLParser):
-    """Tags that must close, every attribute that could fetch something, and the pictures."""
+    """Parses a page: unclosed tags, attributes that could load something, and images."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -354,7 +360,7 @@ class _Page(HTMLParser):
 
 def _report(rows: list[dict[str, Any]], maps: dict[tuple[str, str, int], np.ndarray]) -> dict[str, Any]:
     found = findings(rows, maps)
-    asked = {
+    arguments = {
         "data": "<drawn>",
         "split": "validation",
         "per_class": 1,
@@ -372,7 +378,7 @@ def _report(rows: list[dict[str, Any]], maps: dict[tuple[str, str, int], np.ndar
     }
     return {
         **head,
-        "arguments": asked,
+        "arguments": arguments,
         "labels": list(FER2013.labels),
         "faces": len(rows),
         "summary": plain_words(found),
@@ -380,7 +386,7 @@ def _report(rows: list[dict[str, Any]], maps: dict[tuple[str, str, int], np.ndar
     }
 
 
-def test_a_full_report_stays_small_and_holds_one_picture_for_each_mean_map():
+def test_a_full_report_is_small_with_one_image_per_mean_map():
     keys = [
         (model, method) for model in ("native48", "upscale224") for method in ("gradcam", "gradcam++", "lime", "shap")
     ]
@@ -410,7 +416,7 @@ def test_a_full_report_stays_small_and_holds_one_picture_for_each_mean_map():
     assert html.count('<th scope="row">') > 100
 
 
-def test_numbers_have_a_real_minus_and_none_before_zero():
+def test_numbers_have_a_minus_sign_except_rounded_zeros():
     assert (number(-0.001), number(-0.5), number(None)) == ("0.00", "−0.50", "–")
     assert interval({"mean": -0.051, "low": -0.2, "high": 0.1}, percent=True) == "−5<small>−20 to 10</small>"
     assert interval(None) == "–"
@@ -439,7 +445,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    """Random weights that call every face happy, so that one class has enough faces for a mean map."""
+    """Random weights that predict happy for every face, so that one class has enough faces for a mean map."""
     torch.manual_seed(0)
     model = EmotionClassifier("emotion_cnn").eval()
     with torch.no_grad():
@@ -451,7 +457,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data, checkpoint, tmp_path_factory, datasets_cache):
-    """The command's arguments without --out, what it returned, and its folder."""
+    """The command's arguments without --out, its return value, and its folder."""
     patch = pytest.MonkeyPatch()
     patch.setattr(training.explanations.study, "RANDOM_MAPS", 1)
     out, work = tmp_path_factory.mktemp("report"), tmp_path_factory.mktemp("work")
@@ -490,14 +496,14 @@ def test_the_command_measures_every_face_with_every_method(run):
         "difference",
     }
     assert None in (by_method["lime"]["stability"], by_method["lime"]["randomisation"]), (
-        "LIME is scored fully only when asked"
+        "LIME has all metrics only with --full"
     )
     assert by_method["lime"]["fit"] is not None
     assert len(report["checkpoints"]["tiny"]["sha256"]) == 64
     assert {"torch", "shap", "lime", "grad-cam", "numpy"} <= set(report["versions"])
 
 
-def test_neither_file_holds_an_image_of_the_data_or_a_folder_of_this_machine(run, data):
+def test_the_files_contain_no_image_of_the_data_and_no_local_path(run, data):
     _, report, out = run
     html, text = ((out / name).read_text() for name in ("index.html", "scores.json"))
     parsed = _Page(html)
@@ -517,25 +523,25 @@ def test_neither_file_holds_an_image_of_the_data_or_a_folder_of_this_machine(run
     longest = max(
         (len(value) for row in report["rows"] for value in row.values() if isinstance(value, list | dict)), default=0
     )
-    assert longest <= len(REGIONS), "a row holds numbers, no map"
+    assert longest <= len(REGIONS), "rows hold numbers, not maps"
 
 
-def test_a_second_run_computes_nothing_again(run, tmp_path, monkeypatch):
+def test_a_second_run_uses_the_stored_results(run, tmp_path, monkeypatch):
     arguments, report, _ = run
 
     def never(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("a finished face was computed again")
 
-    monkeypatch.setattr(training.explain_report, "measure", never)
-    monkeypatch.setattr(training.explain_report, "baseline", never)
+    monkeypatch.setattr(training.explanations.report, "measure", never)
+    monkeypatch.setattr(training.explanations.report, "baseline", never)
     again = main([*arguments, "--out", str(tmp_path)])
     assert again["rows"] == report["rows"]
     assert again["findings"] == report["findings"]
     with pytest.raises(AssertionError, match="computed again"):
-        main([*arguments, "--target", "true", "--out", str(tmp_path)])  # another question has other answers
+        main([*arguments, "--target", "true", "--out", str(tmp_path)])  # other settings need new results
 
 
-def test_a_killed_run_loses_the_face_it_was_at_and_no_other(tmp_path):
+def test_a_killed_run_loses_only_the_current_face(tmp_path):
     store, done = Store(tmp_path / "work"), []
 
     def compute(i: int) -> tuple[dict[str, Any], np.ndarray]:
@@ -552,20 +558,20 @@ def test_a_killed_run_loses_the_face_it_was_at_and_no_other(tmp_path):
     assert [row for row, _ in found] == [{"i": i, "share": 1 / 3} for i in range(4)]
     assert all((cells == i).all() for i, (_, cells) in enumerate(found))
     Store(None).get({"face": 0}, lambda: compute(0))
-    assert done[-1] == 0, "without a folder nothing is kept"
+    assert done[-1] == 0, "without a folder nothing is stored"
 
 
-def test_the_label_is_explained_when_asked_for(checkpoint):
-    predictor = training.explain_report._predictors([str(checkpoint)])["tiny"]
+def test_the_label_is_explained_on_request(checkpoint):
+    predictor = training.explanations.report.load_predictors([str(checkpoint)])["tiny"]
     face = _faces(1, 7)[0]
-    said = training.explanations.study.baseline(predictor, face, "sad")
-    asked = training.explanations.study.baseline(predictor, face, "sad", explain_label=True)
-    assert (said["predicted"], said["target"], said["right"]) == ("happy", "happy", False)
-    assert (asked["predicted"], asked["target"], asked["right"]) == ("happy", "sad", False)
-    assert asked["random_deletion"] != said["random_deletion"]
+    of_prediction = training.explanations.study.baseline(predictor, face, "sad")
+    of_label = training.explanations.study.baseline(predictor, face, "sad", explain_label=True)
+    assert (of_prediction["predicted"], of_prediction["target"], of_prediction["right"]) == ("happy", "happy", False)
+    assert (of_label["predicted"], of_label["target"], of_label["right"]) == ("happy", "sad", False)
+    assert of_label["random_deletion"] != of_prediction["random_deletion"]
 
 
-def test_what_cannot_be_reported_is_refused_by_name(data, checkpoint, tmp_path, datasets_cache):
+def test_invalid_arguments_are_errors_that_name_them(data, checkpoint, tmp_path, datasets_cache):
     base = ["--data", str(data), "--out", str(tmp_path / "out")]
     tiny = ["--model", str(checkpoint)]
     with pytest.raises(InputError, match="two models are called 'tiny'"):

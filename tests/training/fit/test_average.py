@@ -1,4 +1,4 @@
-"""The mean of several runs' weights: what is averaged, what is taken anew, what is refused."""
+"""Averaged weights, renewed batch-norm statistics, rejected inputs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from PIL import Image
 from torch import nn
 
 import training.average
+import training.fit.average
 import training.train
 from emotion_hub.errors import InputError
 from emotion_hub.labels import SIX_CLASS
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from tests.fakes.drawn_data import RECIPE, drawn_folder
 from tests.tolerances import LOGITS
-from training.average import average_weights, renew_statistics
+from training.fit.average import average_weights, renew_statistics
 from training.fit.run_folder import BEST_FILE, load_outcome
-from training.package import package
-from training.publishing.card_sections import training_text
+from training.publishing.card_training import training_text
+from training.publishing.package import package
 
 
 def _random(seed: int) -> EmotionClassifier:
@@ -31,7 +32,7 @@ def _random(seed: int) -> EmotionClassifier:
     return EmotionClassifier("emotion_cnn").eval()
 
 
-def test_weights_are_averaged_by_their_shares():
+def test_weights_are_averaged_with_their_shares():
     a, b = _random(0), _random(1)
     mean = average_weights([a, b], [0.25, 0.75])
     for name, tensor in mean.network.state_dict().items():
@@ -52,7 +53,7 @@ def test_weights_are_averaged_by_their_shares():
         ([0.5, 0.3, 0.2], "3 weights"),
     ],
 )
-def test_shares_that_make_no_mean_are_refused(shares, words):
+def test_invalid_shares_are_rejected(shares, words):
     models = [_random(i) for i in range(min(2, len(shares)))]
     with pytest.raises(InputError, match=words):
         average_weights(models, shares)
@@ -60,13 +61,13 @@ def test_shares_that_make_no_mean_are_refused(shares, words):
 
 def test_only_equal_networks_are_averaged():
     other = EmotionClassifier(ClassifierConfig("emotion_cnn", SIX_CLASS.labels))
-    with pytest.raises(InputError, match="only equals are averaged"):
+    with pytest.raises(InputError, match="give runs with equal configurations"):
         average_weights([_random(0), other], [0.5, 0.5])
     steadier = EmotionClassifier(ClassifierConfig("emotion_cnn", options={"dropout": 0.1}))
     assert average_weights([steadier, _random(0)], [0.5, 0.5]).config == steadier.config, "dropout has no weights"
 
 
-def test_batch_norm_statistics_are_those_of_the_pictures():
+def test_batch_norm_statistics_are_those_of_the_images():
     model = _random(0)
     pixels = np.random.default_rng(0).normal(0.3, 0.7, (512, 1, 48, 48)).astype(np.float32)
     renew_statistics(model, pixels)
@@ -85,7 +86,7 @@ def test_batch_norm_statistics_are_those_of_the_pictures():
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory, datasets_cache: None) -> Path:
-    """Data and two runs on it."""
+    """A data set and two runs on it."""
     root = tmp_path_factory.mktemp("average")
     drawn_folder(root / "data")
     for seed, name in enumerate(("one", "two")):
@@ -96,7 +97,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, datasets_cache: None) -> Pat
     return root
 
 
-def test_the_mean_is_a_run_of_its_own_that_says_what_it_is_made_of(drawn: Path, tmp_path: Path) -> None:
+def test_the_mean_is_a_run_whose_history_names_its_parts(drawn: Path, tmp_path: Path) -> None:
     command = [
         "--run",
         str(drawn / "one"),
@@ -129,8 +130,8 @@ def test_the_mean_is_a_run_of_its_own_that_says_what_it_is_made_of(drawn: Path, 
         )  # the statistics of batch norms come from forward passes
     made = package(tmp_path / "mean", tmp_path / "made", [drawn / "one", drawn / "two"], drawn / "data")
     assert (
-        "`mean`: the mean of weights, 40% of `one`, 60% of `two`, by `training.average`; batch-norm statistics of 35 training images"
-        in training_text(made)
+        "`mean`: the mean of weights, 40% of `one`, 60% of `two`, made by `training.average`, with batch-norm "
+        "statistics of 35 training images" in training_text(made)
     )
 
 
@@ -149,7 +150,7 @@ def test_a_single_run_keeps_its_weights_and_gets_new_statistics(drawn: Path, tmp
     )
     made = package(tmp_path / "alone", tmp_path / "made", [drawn / "one"], drawn / "data")
     assert (
-        "`alone`: the weights of `one`, by `training.average`; batch-norm statistics of 35 training images"
+        "`alone`: the weights of `one`, made by `training.average`, with batch-norm statistics of 35 training images"
         in training_text(made)
     )
 
@@ -166,7 +167,7 @@ def _mean(drawn: Path, data: Path, out: Path) -> dict:
     )
 
 
-def test_statistics_are_of_images_that_no_other_split_has(
+def test_statistics_come_from_images_without_copies_in_other_splits(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Path(shutil.copytree(drawn / "data", tmp_path / "data"))
@@ -175,17 +176,19 @@ def test_statistics_are_of_images_that_no_other_split_has(
     leaks[1].point(lambda level: level * 3 // 4 + 20).save(data / "train" / "happy" / "near.png")
     seen = []
     monkeypatch.setattr(
-        training.average,
+        training.fit.average,
         "renew_statistics",
         lambda model, pixels: seen.append(pixels) or renew_statistics(model, pixels),
     )
     history = _mean(drawn, data, tmp_path / "mean")
-    assert history["average"]["statistics"] == len(seen[0]) == 35, "the 37 of train but the two that another split has"
+    assert history["average"]["statistics"] == len(seen[0]) == 35, (
+        "the 37 training images except two that another split has"
+    )
     _mean(drawn, drawn / "data", tmp_path / "clean")
     assert {face.tobytes() for face in seen[0]} == {face.tobytes() for face in seen[1]}
 
 
-def test_data_without_all_three_splits_is_refused(drawn: Path, tmp_path: Path) -> None:
+def test_data_without_all_three_splits_is_rejected(drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(drawn / "data" / "train", tmp_path / "data" / "train")
     with pytest.raises(InputError, match=r"no split 'validation' in .* it has train"):
         _mean(drawn, tmp_path / "data", tmp_path / "mean")

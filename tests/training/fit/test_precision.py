@@ -29,7 +29,7 @@ def test_only_strided_depthwise_layers_change(case: str) -> None:
     assert [type(layer) is FloatConv2d for layer in model] == [changed, False]
 
 
-def test_the_network_keeps_its_weights_and_its_answers() -> None:
+def test_the_network_keeps_its_weights_and_outputs() -> None:
     torch.manual_seed(0)
     plain = create_model("mobilenetv2_224", num_classes=7).eval()
     model = strided_depthwise_in_float32(deepcopy(plain))
@@ -40,7 +40,7 @@ def test_the_network_keeps_its_weights_and_its_answers() -> None:
         assert_same_logits(model(faces), plain(faces))
 
 
-def test_float32_where_gradients_are_wanted_and_bfloat16_elsewhere() -> None:
+def test_float32_with_gradients_and_bfloat16_without() -> None:
     layer = strided_depthwise_in_float32(nn.Sequential(nn.Conv2d(4, 4, 3, 2, groups=4)))[0]
     faces = torch.randn(1, 4, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):

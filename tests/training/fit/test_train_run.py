@@ -1,4 +1,4 @@
-"""Whole training runs on drawn faces: what is kept, what resumes, what stops them."""
+"""Training runs on drawn faces: results, resuming, stopping, search, folds."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from safetensors.torch import load_file
 import training.cross_validate
 import training.curves
 import training.fit.callbacks
+import training.fit.cross_validate
+import training.fit.search
 import training.fit.session
 import training.package
 import training.prepare
@@ -70,7 +72,11 @@ def _split(count: int, seed: int) -> tuple[list[Image.Image], list[int]]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """40, 14 and 14 faces, and copies: one of each evaluation split and two others in train, one of test in validation."""
+    """40, 14 and 14 faces, among them copies.
+
+    train has a copy of one face of each evaluation split and two other copies; validation has a copy of a test
+    face.
+    """
     from datasets import ClassLabel, Dataset, Features
     from datasets import Image as ImageFeature
 
@@ -82,7 +88,7 @@ def data(tmp_path_factory) -> Path:
         (brighter, validation[1][6]),  # a near copy
         (train[0][0], train[1][0]),  # a surplus copy
         (train[0][1], 6),  # a copy with another label
-        (Image.new("L", (48, 48), 90), 2),  # no face at all
+        (Image.new("L", (48, 48), 90), 2),  # one flat colour
     ):
         train[0].append(face)
         train[1].append(label)
@@ -130,7 +136,7 @@ def run(recipe, data, tmp_path_factory) -> Path:
 
 
 def _weights(out: Path) -> dict[str, torch.Tensor]:
-    """Raw and averaged weights of the last state."""
+    """Network and averaged weights of the last state."""
     state = last_complete_state(out)
     ema = (
         {f"ema.{k}": v for k, v in torch.load(state / "ema.pt", weights_only=True).items()}
@@ -141,7 +147,10 @@ def _weights(out: Path) -> dict[str, torch.Tensor]:
 
 
 def _same(a: Path, b: Path) -> bool:
-    """Bit for bit, with equal thread counts: after eight steps in bfloat16, rounding errors are half as large as those of a lost random state."""
+    """Equal bit for bit with equal thread counts, else up to rounding errors.
+
+    After eight steps in bfloat16, rounding errors are half as large as the effect of a lost random state.
+    """
     one, two = _weights(a), _weights(b)
     optimizers = [torch.load(last_complete_state(p) / "optimizer.pt", weights_only=True)["state"] for p in (a, b)]
     momentum = [
@@ -150,10 +159,10 @@ def _same(a: Path, b: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(v, two[k]) for k, v in one.items()) and all(momentum)
 
 
-# what a run leaves behind
+# files of a run
 
 
-def test_a_run_keeps_its_recipe_its_history_and_its_machine(run):
+def test_a_run_records_recipe_history_and_machine(run):
     history = _history(run)
     assert [e["epoch"] for e in history["epochs"]] == [1, 2]
     for epoch in history["epochs"]:
@@ -167,7 +176,7 @@ def test_a_run_keeps_its_recipe_its_history_and_its_machine(run):
     assert {"device", "threads", "torch", "transformers", "accelerate", "dtype"} <= set(history["environment"])
 
 
-def test_copies_near_copies_and_bad_groups_are_left_out_and_counted(run):
+def test_copies_near_copies_and_conflicting_groups_are_left_out_and_counted(run):
     facts = _history(run)["data"]
     assert len(facts.pop("fingerprint")) == 64
     counts = {
@@ -183,7 +192,7 @@ def test_copies_near_copies_and_bad_groups_are_left_out_and_counted(run):
     assert facts["validation"] == 14
 
 
-def test_the_best_weights_are_the_average_of_the_best_epoch_and_not_the_raw_ones(run):
+def test_the_best_weights_are_the_averaged_ones_of_the_best_epoch(run):
     scores = [e["val_accuracy"] for e in _history(run)["epochs"]]
     best, last = load_file(run / "best.safetensors"), _weights(run)
     assert all(torch.equal(best[k], last[f"ema.module.{k}"]) for k in best) == (scores[1] > scores[0])
@@ -204,7 +213,7 @@ def test_a_run_learns(data, tmp_path):
 
 
 def test_a_worse_epoch_does_not_replace_the_best_weights(recipe, data, tmp_path, monkeypatch):
-    scores = iter([0.5, 0.5])  # as good is not better: the earlier epoch stays
+    scores = iter([0.5, 0.5])  # an equal score does not replace the earlier epoch
     monkeypatch.setattr("training.fit.trainer.macro_f1", lambda *_, **__: next(scores))
     _train(_recipe(tmp_path, "select = 'macro_f1'"), data, tmp_path / "run")
     best, last = load_file(tmp_path / "run" / "best.safetensors"), _weights(tmp_path / "run")
@@ -232,16 +241,16 @@ class_weights = "inverse"
 
 
 @pytest.mark.parametrize("more", ["", EVERYTHING], ids=["plain", "everything"])
-def test_a_run_stopped_anywhere_goes_on_to_the_same_weights_bit_for_bit(data, tmp_path, capsys, more):
+def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(data, tmp_path, capsys, more):
     recipe = _recipe(tmp_path, more)
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
     _train(recipe, data, whole)
     for stop in range(20):
-        torch.manual_seed(stop)  # another process would not start where this one stopped
+        torch.manual_seed(stop)  # a new process would have another random state
         history = _train(recipe, data, pieces, *(["--stop-after", "0"] if stop < 6 else []))
         if len(history["epochs"]) == 2:
             break
-    assert stop >= 5, "stopped inside epochs, not only between them"
+    assert stop >= 5, "stopped within epochs too"
     assert "resuming after 0.25 epochs" in capsys.readouterr().out
     assert _same(whole, pieces)
     assert (pieces / "best.safetensors").read_bytes() == (whole / "best.safetensors").read_bytes()
@@ -251,10 +260,10 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_weights_bit_for_bit(data, tm
     assert_same_logits(one, two, "the mean over all parts of an epoch")
     before = (pieces / "best.safetensors").read_bytes()
     assert len(_train(recipe, data, pieces)["epochs"]) == 2
-    assert (pieces / "best.safetensors").read_bytes() == before, "a finished run is left alone"
+    assert (pieces / "best.safetensors").read_bytes() == before, "a finished run is not changed"
 
 
-def test_a_killed_process_goes_on_to_the_same_weights(run, recipe, data, tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(run, recipe, data, tmp_path):
     out = tmp_path / "killed"
     code = (
         "import os, sys, training.fit.callbacks as c, training.train as t\n"
@@ -283,7 +292,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(run, recipe, data, tmp_pat
     assert _same(run, out)
 
 
-def test_another_recipe_or_other_data_do_not_continue_a_run(run, recipe, data, tmp_path):
+def test_a_run_is_not_resumed_with_another_recipe_or_other_data(run, recipe, data, tmp_path):
     before = (run / "history.json").read_bytes()
     with pytest.raises(CheckpointError, match="another recipe"):
         _train(_recipe(tmp_path, lr="0.03"), data, run)
@@ -305,7 +314,7 @@ def test_another_recipe_or_other_data_do_not_continue_a_run(run, recipe, data, t
 def test_results_without_a_state_are_not_overwritten(run, recipe, data, tmp_path, without):
     out = tmp_path / "out"
     shutil.copytree(run, out)
-    if without == "state":  # deleted to save room
+    if without == "state":  # deleted to save space
         shutil.rmtree(out / "state")
     else:  # an average of runs
         for name in ("start.json", "state"):
@@ -316,7 +325,7 @@ def test_results_without_a_state_are_not_overwritten(run, recipe, data, tmp_path
     assert (out / "best.safetensors").read_bytes() == before
 
 
-def test_a_run_killed_before_its_first_state_begins_again_and_another_recipe_does_not(run, recipe, data, tmp_path):
+def test_a_run_killed_before_its_first_state_restarts_with_the_same_recipe_only(run, recipe, data, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(run, out, ignore=shutil.ignore_patterns("checkpoint-*"))
     history = _history(out)
@@ -331,7 +340,7 @@ def test_a_run_killed_before_its_first_state_begins_again_and_another_recipe_doe
 
 
 def _spy(monkeypatch, look: Callable[[Any, Any], Any]) -> list[Any]:
-    """What `look(state, model)` says after every step."""
+    """The values of `look(state, model)` after every step."""
     import training.fit.callbacks as callbacks
 
     seen: list[Any] = []
@@ -344,14 +353,14 @@ def _spy(monkeypatch, look: Callable[[Any, Any], Any]) -> list[Any]:
     return seen
 
 
-def test_frozen_parameters_do_not_move_in_stage_one_and_move_after(data, tmp_path, monkeypatch):
+def test_frozen_parameters_change_only_after_stage_one(data, tmp_path, monkeypatch):
     seen = _spy(monkeypatch, lambda _, model: {k: v.clone() for k, v in model.state_dict().items()})
     _train(_recipe(tmp_path, "freeze_epochs = 1"), data, tmp_path / "run")
     steps = 39 // 8
     assert len(seen) == 2 * steps
     backbone = [k for k in seen[0] if k.startswith("features") and "num_batches" not in k]
     for key in backbone:
-        assert torch.equal(seen[0][key], seen[steps - 1][key]), f"{key} moved while frozen"
+        assert torch.equal(seen[0][key], seen[steps - 1][key]), f"{key} changed while frozen"
     assert all(not torch.equal(seen[steps - 1][k], seen[-1][k]) for k in backbone if k.endswith("weight"))
     assert not torch.equal(seen[0]["classifier.1.weight"], seen[steps - 1]["classifier.1.weight"])
 
@@ -387,7 +396,7 @@ def test_gradients_are_clipped_to_the_norm_of_the_recipe(data, tmp_path, monkeyp
     assert max(norms) > 1
 
 
-def test_a_run_ends_after_its_patience_without_a_gain_in_macro_f1(data, tmp_path, monkeypatch):
+def test_a_run_ends_after_patience_epochs_without_a_gain_in_macro_f1(data, tmp_path, monkeypatch):
     scores = iter([0.30, 0.50, 0.505, 0.508, 0.9])
     monkeypatch.setattr("training.fit.trainer.macro_f1", lambda *_, **__: next(scores))
     more = "select = 'macro_f1'\npatience = 2\nmin_gain = 0.01"
@@ -397,7 +406,7 @@ def test_a_run_ends_after_its_patience_without_a_gain_in_macro_f1(data, tmp_path
     assert again["epochs"] == history["epochs"], "a run that ended early is finished"
 
 
-def test_patience_is_counted_through_a_stop(data, tmp_path, monkeypatch):
+def test_patience_is_counted_across_a_resume(data, tmp_path, monkeypatch):
     scores = iter([0.30, 0.50, 0.505, 0.508, 0.9])
     monkeypatch.setattr("training.fit.trainer.macro_f1", lambda *_, **__: next(scores))
     recipe = _recipe(tmp_path, "select = 'macro_f1'\npatience = 2\nmin_gain = 0.01", epochs="5")
@@ -417,7 +426,7 @@ def _stop_in_the_fourth_epoch(self: Any, args: Any, state: Any, control: Any, **
 @pytest.mark.parametrize(
     ("step", "last"), [(0.0, 0.002), (-0.1, 0.002), (0.1, 0.02)], ids=["level", "falling", "rising"]
 )
-def test_the_rate_falls_when_the_score_no_longer_rises(data, tmp_path, monkeypatch, step, last):
+def test_the_learning_rate_falls_on_a_plateau(data, tmp_path, monkeypatch, step, last):
     scores = iter([0.5 + step * epoch for epoch in range(5)])
     monkeypatch.setattr("training.fit.trainer.macro_f1", lambda *_, **__: next(scores))
     rates = _spy(monkeypatch, lambda state, _: None)
@@ -429,7 +438,7 @@ def test_the_rate_falls_when_the_score_no_longer_rises(data, tmp_path, monkeypat
     assert history["epochs"][-1]["lr"] == pytest.approx(last)
 
 
-def test_faces_grow_over_the_epochs(data, tmp_path, monkeypatch):
+def test_the_face_size_grows_over_the_epochs(data, tmp_path, monkeypatch):
     sides: list[int] = []
     forward = torch.nn.AdaptiveAvgPool2d.forward
 
@@ -443,14 +452,14 @@ def test_faces_grow_over_the_epochs(data, tmp_path, monkeypatch):
     assert sides[2:].index(3) >= 39 // 8
 
 
-def test_a_side_the_network_cannot_take_is_named(data, tmp_path):
-    with pytest.raises(ConfigError, match="emotion_cnn cannot take faces of 32 pixels"):
+def test_a_side_that_the_network_does_not_accept_is_an_error(data, tmp_path):
+    with pytest.raises(ConfigError, match="emotion_cnn does not accept faces of 32 pixels"):
         _train(_recipe(tmp_path, "sizes = [[0, 32], [0.5, 48]]"), data, tmp_path / "run")
 
 
-def test_a_planted_leak_fails_the_run(recipe, data, tmp_path, monkeypatch):
+def test_a_leak_fails_the_run(recipe, data, tmp_path, monkeypatch):
     def careless(train: Any, *evaluation: Any, **kwargs: Any) -> Any:
-        from training.data.faces import SplitReport
+        from training.data.selection import SplitReport
 
         return np.arange(len(train)), SplitReport(len(train), len(train), 0, 0, 0, 0)
 
@@ -460,7 +469,7 @@ def test_a_planted_leak_fails_the_run(recipe, data, tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
 
-def test_a_batch_larger_than_the_training_split_is_named(data, tmp_path):
+def test_a_batch_larger_than_the_training_split_is_an_error(data, tmp_path):
     with pytest.raises(ConfigError, match=r"batch_size=64.*39 training images"):
         _train(_recipe(tmp_path, batch_size="64"), data, tmp_path / "run")
 
@@ -469,12 +478,12 @@ def test_a_batch_larger_than_the_training_split_is_named(data, tmp_path):
 
 
 @pytest.mark.parametrize("init", ["checkpoint", "torchvision-mobilenetv2"])
-def test_missing_starting_weights_are_named(data, tmp_path, init):
+def test_missing_starting_weights_are_an_error(data, tmp_path, init):
     with pytest.raises(ConfigError, match=f"'tiny' starts from '{init}'.*--init"):
         _train(_recipe(tmp_path, f'init = "{init}"'), data, tmp_path / "run")
 
 
-def test_starting_weights_that_the_recipe_does_not_want_are_refused(run, recipe, data, tmp_path):
+def test_starting_weights_without_use_in_the_recipe_are_rejected(run, recipe, data, tmp_path):
     with pytest.raises(ConfigError, match=r"'tiny' starts from random weights.*--init"):
         _train(recipe, data, tmp_path / "run", "--init", str(run / "best.safetensors"))
 
@@ -487,7 +496,7 @@ def test_a_run_starts_from_the_weights_of_an_earlier_one(run, data, tmp_path):
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-6, rtol=0)
 
 
-def test_a_run_learns_from_a_teacher_and_says_which(run, data, tmp_path):
+def test_a_run_learns_from_a_teacher_and_records_it(run, data, tmp_path):
     from training.fit.recipe import Recipe
 
     teacher = EmotionClassifier(Recipe.from_dict(_history(run)["recipe"]).classifier)
@@ -497,7 +506,7 @@ def test_a_run_learns_from_a_teacher_and_says_which(run, data, tmp_path):
     )
     digest = hashlib.sha256((tmp_path / "teacher" / "model.safetensors").read_bytes()).hexdigest()
     assert history["teachers"] == [{"name": "teacher", "sha256": digest}]
-    with pytest.raises(CheckpointError, match="taught by others"):
+    with pytest.raises(CheckpointError, match="trained with other teachers"):
         _train(_recipe(tmp_path, "distill = 0.5", epochs="1"), data, tmp_path / "run", "--teacher", "native48")
 
 
@@ -506,7 +515,7 @@ def test_a_run_learns_from_a_teacher_and_says_which(run, data, tmp_path):
 
 def test_six_classes_are_trained_on_seven_class_data_and_packaged(data, tmp_path):
     history = _train(_recipe(tmp_path, 'label_set = "six_class"', epochs="1"), data, tmp_path / "run")
-    assert history["data"]["total"] == 46 - 6, "the disgusted faces are left out"
+    assert history["data"]["total"] == 46 - 6, "faces with disgust are left out"
     folder = training.package.main(["--run", str(tmp_path / "run"), "--out", str(tmp_path / "checkpoint")])
     model = EmotionClassifier.from_pretrained(folder)
     assert model.labels == SIX_CLASS
@@ -562,17 +571,17 @@ def test_copies_and_near_copies_stay_in_one_fold(recipe, data):
     hashes = [f"face{i}" for i in range(28)] + [f"face{i}" for i in range(7)] + [f"twin{i}" for i in range(7)]
     split = FaceSplit("train", faces + twins, np.asarray(labels + labels[:14]), hashes)
     whole = RunData(split, np.arange(42), split, np.arange(0), {})
-    folds = training.cross_validate.folds_of(whole, 4, load_recipe(recipe).seed)
+    folds = training.fit.cross_validate.folds_of(whole, 4, load_recipe(recipe).seed)
     home = {int(i): number for number, fold in enumerate(folds) for i in fold.validation_indices}
     assert sorted(home) == list(range(42))
     assert [home[28 + i] for i in range(14)] == [home[i] for i in range(14)]
     for fold in folds:
         assert sorted([*fold.train_indices, *fold.validation_indices]) == list(range(42))
     with pytest.raises(ConfigError, match="folds=1"):
-        training.cross_validate.folds_of(whole, 1, 0)
+        training.fit.cross_validate.folds_of(whole, 1, 0)
 
 
-def test_a_logger_that_is_not_installed_is_named_with_its_command(recipe, data, tmp_path, monkeypatch):
+def test_a_missing_logger_is_an_error_with_the_pip_command(recipe, data, tmp_path, monkeypatch):
     monkeypatch.setattr(training.train, "find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match="pip install trackio"):
         _train(recipe, data, tmp_path / "run", "--log", "trackio")
@@ -598,10 +607,11 @@ def test_each_fold_trains_on_the_others(data, tmp_path):
     assert summary["accuracy"] == {"mean": pytest.approx(np.mean(scores)), "sd": pytest.approx(np.std(scores, ddof=1))}
 
 
-def test_a_search_tries_its_space_and_keeps_every_trial(data, tmp_path):
+def test_a_search_samples_its_space_and_stores_every_trial(data, tmp_path):
     space = tmp_path / "space.toml"
     space.write_text(
-        '[lr]\nlow = 0.001\nhigh = 0.1\nlog = true\n[optimizer]\nchoices = ["sgd", "adamw"]\n["augmentation.rotate"]\nlow = 0.0\nhigh = 20.0\n'
+        '[lr]\nlow = 0.001\nhigh = 0.1\nlog = true\n[optimizer]\nchoices = ["sgd", '
+        '"adamw"]\n["augmentation.rotate"]\nlow = 0.0\nhigh = 20.0\n'
     )
     command = [
         "--recipe",
@@ -625,7 +635,7 @@ def test_a_search_tries_its_space_and_keeps_every_trial(data, tmp_path):
         assert recipe["augmentation"]["rotate"] == trial["params"]["augmentation.rotate"]
     assert found["best"]["value"] == max(trial["value"] for trial in found["trials"])
     again = training.search.main(command)
-    assert again["trials"] == found["trials"], "a search that is done is not done again"
+    assert again["trials"] == found["trials"], "a finished search is not repeated"
 
 
 def _search(folder: Path, data: Path, space: str, trials: int, more: str = "", *flags: str) -> dict[str, Any]:
@@ -649,20 +659,20 @@ def _search(folder: Path, data: Path, space: str, trials: int, more: str = "", *
 RATES = "[lr]\nlow = 0.001\nhigh = 0.1\n"
 
 
-def test_a_search_that_goes_on_tries_other_values(data, tmp_path):
+def test_a_continued_search_tries_other_values(data, tmp_path):
     first = _search(tmp_path, data, RATES, 2)
     second = _search(tmp_path, data, RATES, 4)
     assert second["trials"][:2] == first["trials"]
     assert len({trial["params"]["lr"] for trial in second["trials"]}) == 4
 
 
-def test_a_trial_that_a_kill_cut_short_is_taken_up_again_in_its_folder(data, tmp_path):
+def test_a_killed_trial_is_resumed_in_its_folder(data, tmp_path):
     (tmp_path / "search").mkdir()
     space = tomllib.loads(RATES)
     cut = []
-    for _ in range(2):  # the second start is killed too
-        trial = training.search.open_study(tmp_path / "search", load_recipe(_recipe(tmp_path))).ask()
-        cut.append((training.search.suggest(trial, space), training.search.folder_of(trial)))
+    for _ in range(2):  # the second attempt is killed too
+        trial = training.fit.search.open_study(tmp_path / "search", load_recipe(_recipe(tmp_path))).ask()
+        cut.append((training.fit.search.suggest(trial, space), training.fit.search.folder_of(trial)))
     assert cut[0] == cut[1]
     [trial] = _search(tmp_path, data, RATES, 1)["trials"]
     assert (trial["params"], trial["folder"]) == cut[0]
@@ -687,19 +697,19 @@ def test_a_search_learns_from_a_teacher(data, tmp_path):
         ("[lr]\nchoices = []\n", "space of 'lr'"),
     ],
 )
-def test_a_space_that_is_none_is_named_before_any_data_is_read(tmp_path, space, words):
+def test_an_invalid_search_space_is_an_error_before_data_is_read(tmp_path, space, words):
     with pytest.raises(ConfigError, match=words):
         _search(tmp_path, tmp_path / "nowhere", space, 1)
 
 
-def test_a_missing_space_and_a_search_without_trials_are_named(tmp_path):
+def test_a_missing_space_and_zero_trials_are_errors(tmp_path):
     with pytest.raises(ConfigError, match="--trials 0: a search needs at least 1"):
         _search(tmp_path, tmp_path / "nowhere", RATES, 0)
     with pytest.raises(ConfigError, match=r"no search space at .*gone\.toml"):
         _search(tmp_path, tmp_path / "nowhere", RATES, 1, "", "--space", str(tmp_path / "gone.toml"))
 
 
-def test_a_search_over_a_key_no_recipe_has_names_it(data, tmp_path):
+def test_an_unknown_key_in_a_search_space_is_an_error(data, tmp_path):
     space = tmp_path / "space.toml"
     space.write_text("[speed]\nlow = 1\nhigh = 2\n")
     with pytest.raises(ConfigError, match="speed"):
@@ -721,7 +731,7 @@ def test_a_search_over_a_key_no_recipe_has_names_it(data, tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
-def test_a_run_with_an_average_is_measured_and_goes_on_on_the_gpu(recipe, data, tmp_path):
+def test_a_run_with_averaged_weights_resumes_on_the_gpu(recipe, data, tmp_path):
     while len(_train(recipe, data, tmp_path / "run", "--stop-after", "0")["epochs"]) < 1:
         pass
     history = _train(recipe, data, tmp_path / "run")

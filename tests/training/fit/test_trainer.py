@@ -1,4 +1,4 @@
-"""Each training technique on its own: what fails here is what a run would miss without it."""
+"""Training techniques, each on its own."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
 from training.data.augment import Augmentation
 from training.data.batches import PlaneDataset
 from training.data.faces import FaceSplit
+from training.data.files import write_atomically
 from training.fit.callbacks import (
     DONE_FILE,
     EmaCallback,
     EpochCallback,
-    RecordCallback,
     StatisticsCallback,
     TimeLimitCallback,
     UnfreezeCallback,
 )
 from training.fit.optim import build_optimizer, rate_factor
 from training.fit.recipe import Recipe
-from training.fit.run_folder import write_atomically
+from training.fit.record import RecordCallback
 from training.fit.targets import class_weights, soft_targets, teacher_probs
 from training.fit.trainer import FaceTrainer, arguments, last_complete_state, measures, mixers
 
@@ -53,7 +53,7 @@ def _recipe(**changes: Any) -> Recipe:
 
 
 class Fixed(nn.Module):
-    """Logits that do not look at the picture: their gradient is softmax minus target."""
+    """Logits that do not depend on the picture: their gradient is softmax minus target."""
 
     def __init__(self, count: int, classes: int = 7) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def test_cutmix_pastes_a_box_and_mixes_targets_by_its_area(batch):
     share = pasted[0, 0].float().mean()
     assert 0.02 < share < 0.98
     rows, cols = pasted[0, 0].any(1).sum(), pasted[0, 0].any(0).sum()
-    assert pasted[0, 0].sum() == rows * cols, "one whole box"
+    assert pasted[0, 0].sum() == rows * cols, "one box"
     torch.testing.assert_close(targets, (1 - share) * batch[1] + share * batch[1].roll(1, 0), atol=1e-5, rtol=0)
 
 
@@ -132,14 +132,14 @@ def test_with_both_mixers_a_batch_gets_the_one_or_the_other(batch):
     assert kinds == {True, False}
 
 
-def test_nothing_is_mixed_smoothed_or_weighted_when_measuring(batch):
+def test_evaluation_uses_no_mixing_smoothing_or_weights(batch):
     recipe = _recipe(label_smoothing=0.2, mixup=0.4)
     model, targets = _loss_of(recipe, batch[0], torch.arange(6), train=False, weights=torch.arange(1.0, 8.0))
     torch.testing.assert_close(targets, batch[1], atol=1e-5, rtol=0)
     assert torch.equal(model.seen, batch[0])
 
 
-def test_class_weights_weigh_the_loss_of_each_image(batch):
+def test_class_weights_scale_the_loss_of_each_image(batch):
     weights = torch.tensor([1.0, 5.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     plain, _ = _loss_of(_recipe(label_smoothing=0.0), *batch)
     weighed, _ = _loss_of(_recipe(label_smoothing=0.0), *batch, weights=weights)
@@ -165,7 +165,7 @@ def _split(count: int = 7, votes: np.ndarray | None = None) -> FaceSplit:
     return FaceSplit("train", faces, np.arange(count) % 7, [str(i) for i in range(count)], votes=votes)
 
 
-def test_votes_are_mixed_in_by_their_share_and_a_label_stands_in_for_no_vote():
+def test_votes_are_mixed_in_by_their_share_and_labels_replace_missing_votes():
     votes = np.zeros((2, 10), dtype=np.float32)
     votes[0, [4, 3, 9]] = 6, 2, 2  # anger, sadness, not a face
     votes[1, 8] = 10  # unknown
@@ -183,7 +183,7 @@ def test_teachers_are_mixed_in_by_their_share():
 @pytest.mark.parametrize(
     ("changes", "words"), [({"ferplus": 0.5}, "no ferplus_votes column"), ({"distill": 0.5}, "--teacher")]
 )
-def test_votes_or_teachers_that_are_not_there_are_named(changes, words):
+def test_missing_votes_and_teachers_are_errors(changes, words):
     with pytest.raises(ConfigError, match=words):
         soft_targets(_split(), np.arange(7), _recipe(**changes))
 
@@ -201,7 +201,7 @@ class Teacher:
             return logits
 
 
-def test_a_teacher_is_asked_about_the_face_and_its_mirror_image():
+def test_teacher_probabilities_average_face_and_mirror_image():
     face = Image.fromarray(np.tile(np.linspace(0, 255, 48, dtype=np.uint8), (48, 1)))
     split = FaceSplit("train", [face], np.array([0]), ["x"])
     probs = teacher_probs([Teacher(), Teacher()], split, np.array([0]))
@@ -211,10 +211,10 @@ def test_a_teacher_is_asked_about_the_face_and_its_mirror_image():
     assert probs.sum() == pytest.approx(1)
 
 
-def test_a_teacher_with_other_labels_is_refused():
+def test_a_teacher_with_other_labels_is_rejected():
     teacher = Teacher()
     teacher.labels = SimpleNamespace(labels=("a", "b"))
-    with pytest.raises(ConfigError, match=r"teacher answers with \('a', 'b'\)"):
+    with pytest.raises(ConfigError, match=r"teacher teacher has the labels \('a', 'b'\)"):
         teacher_probs([teacher], _split(), np.arange(7))
 
 
@@ -237,7 +237,7 @@ def test_head_and_backbone_have_their_own_rates_and_only_matrices_decay():
 @pytest.mark.parametrize(
     ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
-def test_the_recipe_names_the_optimiser(name, kind):
+def test_the_optimiser_is_that_of_the_recipe(name, kind):
     optimizer = build_optimizer(create_model("emotion_cnn"), _recipe(optimizer=name))
     assert type(optimizer) is kind
     if name == "sgd":
@@ -255,7 +255,7 @@ def test_the_cosine_warms_up_to_the_peak_and_falls_to_zero():
     assert rate_factor(0, 1, 1, _recipe(warmup_epochs=1)) == 1
 
 
-def test_the_step_schedule_halves_every_eight_epochs_and_the_constant_one_stays():
+def test_step_schedule_halves_every_eight_epochs_and_constant_stays():
     step = _recipe(schedule="step", step_epochs=8, gamma=0.5, warmup_epochs=0)
     assert [rate_factor(10 * epoch, 250, 10, step) for epoch in (0, 7, 8, 15, 16, 24)] == [1, 1, 0.5, 0.5, 0.25, 0.125]
     assert {rate_factor(s, 250, 10, _recipe(schedule="constant", warmup_epochs=0)) for s in range(250)} == {1.0}
@@ -277,7 +277,7 @@ def test_the_average_follows_the_network_and_is_not_the_network():
     raw = copy.deepcopy(model.state_dict())
     ema.on_step_end(None, None, None, model=model)
     average = ema.module.state_dict()
-    decay = (1 + 1) / (10 + 1)  # early steps weigh more
+    decay = (1 + 1) / (10 + 1)  # early steps have more weight
     torch.testing.assert_close(average["0.weight"], decay * before["0.weight"] + (1 - decay) * raw["0.weight"])
     torch.testing.assert_close(average["1.running_mean"], torch.full((2,), (1 - decay) * 5))
     assert average["1.num_batches_tracked"] == 7
@@ -301,7 +301,7 @@ def test_a_late_step_moves_the_average_by_one_minus_the_decay():
     assert ema.module.weight.item() - before == pytest.approx(0.1, abs=1e-5)
 
 
-def test_the_average_is_taken_up_again_where_it_was(tmp_path):
+def test_the_average_is_resumed_from_its_state(tmp_path):
     model = nn.Linear(3, 2)
     ema = EmaCallback(model, 0.9)
     for _ in range(5):
@@ -316,7 +316,7 @@ def test_the_average_is_taken_up_again_where_it_was(tmp_path):
     assert torch.equal(ema.module.weight, other.module.weight)
 
 
-def test_the_average_goes_where_the_trainer_moves_the_network(tmp_path, monkeypatch):
+def test_the_average_moves_to_the_trainers_device(tmp_path, monkeypatch):
     model, recipe = nn.Linear(3, 2), _recipe()
     args, ema = arguments(recipe, tmp_path), EmaCallback(model, 0.9)
     monkeypatch.setattr(TrainingArguments, "device", torch.device("meta"))
@@ -328,11 +328,11 @@ def test_the_average_goes_where_the_trainer_moves_the_network(tmp_path, monkeypa
 
 
 def _recorded(monkeypatch: pytest.MonkeyPatch, out: Path, *, clock: list[float]) -> RecordCallback:
-    monkeypatch.setattr("training.fit.callbacks.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("training.fit.record.time", SimpleNamespace(monotonic=lambda: clock[0]))
     return RecordCallback(out, {"epochs": []}, "accuracy", lambda: nn.Linear(1, 1), StatisticsCallback(4))
 
 
-def test_an_epoch_that_was_cut_is_recorded_with_all_its_parts(tmp_path, monkeypatch):
+def test_an_interrupted_epoch_is_recorded_with_all_its_parts(tmp_path, monkeypatch):
     args, clock, model = SimpleNamespace(train_batch_size=8, world_size=1, num_train_epochs=2), [100.0], nn.Linear(1, 1)
     metrics = {"eval_loss": 1.0, "eval_accuracy": 0.5, "eval_macro_f1": 0.5}
 
@@ -343,30 +343,30 @@ def test_an_epoch_that_was_cut_is_recorded_with_all_its_parts(tmp_path, monkeypa
         (0, 1, 2.0, 4.0),
         (1, 3, 3.0, 1.0),
         (3, 4, 5.0, 2.0),
-    ):  # each in a process of its own
+    ):  # each in its own process
         record = _recorded(monkeypatch, tmp_path, clock=clock)
         record.load(tmp_path)
         record.on_epoch_begin(args, at(begin), None)
         clock[0] += seconds
-        record.on_log(args, at(end), None, {"loss": loss, "learning_rate": 0.1})
+        record.on_log(args, at(end), None, logs={"loss": loss, "learning_rate": 0.1})
         record.save(tmp_path)
     record.on_epoch_end(args, at(4), None)
-    record.on_evaluate(args, at(4), None, metrics, model)
-    record.on_epoch_begin(args, at(4), None)  # nothing of it is carried over
+    record.on_evaluate(args, at(4), None, metrics=metrics, model=model)
+    record.on_epoch_begin(args, at(4), None)  # nothing is carried over
     clock[0] += 4.0
     record.on_epoch_end(args, at(8), None)
-    record.on_log(args, at(8), None, {"loss": 0.3})
-    record.on_evaluate(args, at(8), None, metrics, model)
+    record.on_log(args, at(8), None, logs={"loss": 0.3})
+    record.on_evaluate(args, at(8), None, metrics=metrics, model=model)
     rows = record.history["epochs"]
     assert [(row["seconds"], row["images_per_second"]) for row in rows] == [(10.0, 3.2), (4.0, 8.0)]
     assert rows[0]["loss"] == pytest.approx((4.0 + 2 * 1.0 + 2.0) / 4)
-    assert rows[1]["loss"] == 0.3, "an epoch in one piece is recorded to the last bit"
+    assert rows[1]["loss"] == 0.3, "an uninterrupted epoch is recorded exactly"
 
 
 # stages, statistics, limits
 
 
-def test_the_backbone_is_still_in_the_first_epochs_and_moves_after():
+def test_the_backbone_is_frozen_in_the_first_epochs_only():
     model, callback = create_model("emotion_cnn"), UnfreezeCallback(3)
     for epoch, frozen in ((None, True), (1.0, True), (2.5, True), (3.0, False), (4.0, False)):
         callback.on_epoch_begin(None, SimpleNamespace(epoch=epoch), None, model=model)
@@ -388,7 +388,7 @@ def test_statistics_are_those_of_the_weights_and_of_the_last_gradients_of_the_ep
     assert found["1"]["weight_std"] == pytest.approx(model[1].weight.std().item(), rel=1e-3)
 
 
-def test_the_time_limit_saves_and_stops_and_leaves_a_cut_epoch_unmeasured():
+def test_the_time_limit_saves_stops_and_skips_evaluation_of_an_unfinished_epoch():
     control = TrainerControl()
     limit = TimeLimitCallback(0)
     limit.on_step_end(SimpleNamespace(device="cpu"), SimpleNamespace(global_step=3, max_steps=8), control)
@@ -400,7 +400,7 @@ def test_the_time_limit_saves_and_stops_and_leaves_a_cut_epoch_unmeasured():
     assert [control.should_evaluate, control.should_log, control.should_save] == [False] * 3
     finished = TrainerControl(should_evaluate=True)
     limit.on_epoch_end(None, SimpleNamespace(epoch=1.0), finished)
-    assert finished.should_evaluate, "a whole epoch is measured"
+    assert finished.should_evaluate, "a complete epoch is measured"
     late = TrainerControl()
     for seconds in (1e9, None):
         TimeLimitCallback(seconds).on_step_end(
@@ -409,7 +409,7 @@ def test_the_time_limit_saves_and_stops_and_leaves_a_cut_epoch_unmeasured():
     assert not late.should_training_stop
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -424,7 +424,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "new"
 
 
-def test_a_state_that_a_kill_cut_short_is_passed_over(tmp_path):
+def test_an_incomplete_state_is_skipped(tmp_path):
     for step, whole in ((4, True), (8, True), (12, False)):
         folder = tmp_path / "state" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
@@ -434,10 +434,10 @@ def test_a_state_that_a_kill_cut_short_is_passed_over(tmp_path):
     assert last_complete_state(tmp_path / "elsewhere") is None
 
 
-# what transformers is told
+# arguments for transformers
 
 
-def test_the_arguments_carry_the_recipe(tmp_path):
+def test_the_training_arguments_have_the_recipes_settings(tmp_path):
     recipe = _recipe(clip_norm=1.0, dtype="bfloat16", select="macro_f1", seed=5)
     args = arguments(recipe, tmp_path)
     assert (args.max_grad_norm, args.bf16, args.fp16, args.seed, args.data_seed) == (1.0, True, False, 5, 5)
@@ -451,18 +451,18 @@ def test_the_arguments_carry_the_recipe(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_float16_without_a_gpu_names_the_way_out(tmp_path):
+def test_float16_without_a_gpu_is_an_error_that_names_bfloat16(tmp_path):
     with pytest.raises(ConfigError, match=r"float16.*needs a GPU; use 'bfloat16'"):
         arguments(_recipe(dtype="float16"), tmp_path)
 
 
-def test_measures_of_a_hand_made_answer():
+def test_measures_of_hand_made_predictions():
     logits = np.array([[2.0, 1, 0], [0, 3, 1], [0, 2, 1], [0, 1, 2]])
     found = measures(EvalPrediction(predictions=logits, label_ids=np.array([0, 1, 2, 2])))
     assert found == {"accuracy": 0.75, "macro_f1": pytest.approx((1 + 2 / 3 + 2 / 3) / 3)}
 
 
-def test_a_class_that_neither_occurs_nor_is_answered_counts_as_0():
+def test_a_class_without_images_and_predictions_has_f1_0():
     logits = np.array([[2.0, 1, 0], [0, 3, 1]])
     assert measures(EvalPrediction(predictions=logits, label_ids=np.array([0, 1]))) == {
         "accuracy": 1.0,
@@ -480,7 +480,7 @@ def _planes(count: int = 12, side: int = 48) -> np.ndarray:
 HOW = Augmentation(flip=0.5, rotate=10, noise=0.2, clahe=0.5)
 
 
-def test_without_augmentation_a_batch_is_what_serving_sees():
+def test_without_augmentation_a_batch_equals_serving_preprocessing():
     planes = _planes()
     batch = PlaneDataset(planes, np.arange(12), Preprocessor(NATIVE48)).__getitems__([3, 5])
     expected = np.stack([Preprocessor(NATIVE48)(Image.fromarray(planes[i])) for i in (3, 5)])
@@ -488,11 +488,11 @@ def test_without_augmentation_a_batch_is_what_serving_sees():
     assert batch["labels"].tolist() == [3, 5]
 
 
-def test_the_chances_of_a_batch_follow_from_seed_epoch_and_images():
+def test_the_random_numbers_of_a_batch_depend_on_seed_epoch_and_images():
     def batch(seed: int = 0, epoch: int = 0, indices: tuple[int, ...] = (1, 2, 3)) -> torch.Tensor:
         data = PlaneDataset(_planes(), np.arange(12), Preprocessor(NATIVE48), HOW, seed=seed)
         data.set_epoch(epoch)
-        data.__getitems__([7, 8])  # what was drawn before does not matter
+        data.__getitems__([7, 8])  # earlier random numbers have no influence
         return data.__getitems__(list(indices))["pixel_values"]
 
     torch.manual_seed(1)
@@ -532,10 +532,10 @@ def test_the_side_follows_the_epochs():
         EpochCallback(data).on_epoch_begin(None, SimpleNamespace(epoch=float(epoch)), None)
         assert data.__getitems__([0, 1])["pixel_values"].shape == (2, 1, side, side)
     EpochCallback(data).on_epoch_begin(None, SimpleNamespace(epoch=1.75), None)
-    assert data.__getitems__([0])["pixel_values"].shape[-1] == 24, "a run resumed inside epoch two is still in it"
+    assert data.__getitems__([0])["pixel_values"].shape[-1] == 24, "a run resumed within epoch two continues it"
 
 
-def test_three_channels_of_one_gray_plane_stay_one_plane():
+def test_three_channels_of_a_gray_plane_stay_equal():
     preprocessor = Preprocessor(UPSCALE224)
     data = PlaneDataset(
         _planes(2, 224),
@@ -547,4 +547,4 @@ def test_three_channels_of_one_gray_plane_stay_one_plane():
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (preprocessor.config.mean, preprocessor.config.std))
     gray = pixels * std + mean
     spread = (gray - gray.mean(1, keepdim=True)).abs()
-    assert spread.median() < 0.02, "noise is the same grain in each channel's own units"
+    assert spread.median() < 0.02, "noise is the same in each channel, in its normalised units"

@@ -1,4 +1,4 @@
-"""Cards follow their reports: what was measured is stated, what was not is not."""
+"""Model cards state what reports contain, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 
 from emotion_hub.checkpoints import CONFIG_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE, embedded_checkpoints
 from emotion_hub.errors import CheckpointError, PublishError
-from training.publishing import card_sections, cards
+from training.publishing import card_studies, card_training, cards, checkpoint_files, licences
 
 SHA256 = hashlib.sha256(b"0" * 2**20).hexdigest()
 INTERVAL = {"accuracy": [0.641, 0.672], "macro_f1": [0.55, 0.61]}
@@ -37,7 +37,10 @@ FULL = {
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch) -> dict[str, Path]:
-    """The embedded checkpoints without their weights' content, reports as before intervals were measured, for a test to change."""
+    """Folders of the embedded checkpoints without real weights, for a test to change.
+
+    Their reports lack the figures of newer versions.
+    """
     found = {}
     for name, folder in embedded_checkpoints().items():
         target = found[name] = tmp_path / name
@@ -54,7 +57,7 @@ def folders(tmp_path: Path, monkeypatch) -> dict[str, Path]:
             stage["data"].pop("near_copies_in_evaluation", None)
         _change(target / TRAINING_FILE, drop=("calibration",), stages=plain)
     monkeypatch.setattr(cards, "embedded_checkpoints", lambda: found)
-    monkeypatch.setattr(card_sections, "PHOTO_STUDY", tmp_path / "photos.json")
+    monkeypatch.setattr(card_studies, "PHOTO_STUDY", tmp_path / "photos.json")
     study = {"faces": 2, "photos": 1, "detectors": {"YuNet": {"found": 2, "right": dict.fromkeys(found, 1)}}}
     (tmp_path / "photos.json").write_text(json.dumps(study))
     return found
@@ -65,33 +68,35 @@ def _change(path: Path, drop: tuple[str, ...] = (), **values: Any) -> None:
     path.write_text(json.dumps({k: v for k, v in content.items() if k not in drop} | values))
 
 
-def test_a_report_without_the_newer_figures_still_makes_a_card(folders):
+def test_a_card_is_made_from_a_report_without_newer_figures(folders):
     text = cards.embedded_card("native48") + cards.overview()
-    assert "the probabilities are not calibrated." in text
+    assert "The probabilities are not calibrated." in text
     for word in ("95%", "ECE", "emperature", "alibration error", "near copy", "FER+'s majority"):
         assert word not in text
     assert "ECE" not in cards.figures_table()
-    assert "no group slices were measured here" in text
+    assert "no groups were measured" in text
 
 
-def test_a_full_report_is_stated_in_full(folders):
+def test_a_card_states_all_figures_of_a_full_report(folders):
     _change(folders["native48"] / REPORT_FILE, **FULL, slices={"age": {}})
     text = cards.embedded_card("native48")
     for words in (
         "95% intervals (bootstrap over the images): accuracy 64.1 to 67.2%, macro F1 0.550 to 0.610.",
-        "near copy in train (correlation 0.92 or more) as well: 64.10% (n=3,000, 64.1 to 67.2%).",
+        "Also without those that have a near copy in train (correlation 0.92 or more): 64.10% (n=3,000, 64.1 to "
+        "67.2%).",
         "Expected calibration error 0.0213, with the temperature 1.234 in the weights",
-        "two most probable 82.95% of the time",
-        "Ten crops of 0.9 of the side, averaged: 67.12%",
-        "FER+'s majority labels, where there is one: 75.00% (n=2,854",
-        "slices were measured by age",
-        "`native48`'s logits are divided by the temperature 1.234, fitted on validation (expected calibration error on PrivateTest 0.021)",
+        "top-2 accuracy 82.95%",
+        "Average of ten crops of 0.9 of the side: 67.12%",
+        "FER+'s majority labels, for images that have one: 75.00% (n=2,854",
+        "groups were measured by age",
+        "he logits of `native48` are divided by the temperature 1.234, which was fitted on validation (expected "
+        "calibration error on PrivateTest: 0.021)",
     ):
         assert words in text
     assert "not calibrated" not in text
 
 
-def test_the_table_shows_intervals_and_calibration_where_they_are_known(folders):
+def test_the_table_shows_known_intervals_and_calibration_errors(folders):
     _change(folders["native48"] / REPORT_FILE, **FULL)
     head, _, _, native, upscale = cards.figures_table().splitlines()
     assert head.endswith("| ECE |")
@@ -101,36 +106,37 @@ def test_the_table_shows_intervals_and_calibration_where_they_are_known(folders)
     assert upscale.endswith("| – |")
 
 
-def test_the_common_page_says_which_checkpoint_is_calibrated(folders):
+def test_the_overview_states_which_checkpoint_is_calibrated(folders):
     _change(folders["native48"] / REPORT_FILE, **FULL)
     text = cards.overview()
-    assert "`native48`'s logits are divided by the temperature 1.234" in text
-    assert "`upscale224`'s logits are not calibrated" in text
+    assert "he logits of `native48` are divided by the temperature 1.234" in text
+    assert "the logits of `upscale224` are not calibrated" in text
 
 
-def test_a_calibration_error_without_a_temperature_is_no_calibration(folders):
+def test_a_calibration_error_without_temperature_counts_as_uncalibrated(folders):
     _change(folders["native48"] / REPORT_FILE, ece=0.05, top2_accuracy=0.8)
     text = cards.embedded_card("native48")
-    assert "the probabilities are not calibrated." in text
+    assert "The probabilities are not calibrated." in text
     assert "Expected calibration error 0.0500, no temperature in the weights" in text
 
 
 def test_the_training_record_states_near_copies_and_the_temperature(folders):
     path = folders["native48"] / TRAINING_FILE
     stages = json.loads(path.read_text())["stages"]
-    assert "near copy" not in card_sections.training_text(folders["native48"])
+    assert "near copy" not in card_training.training_text(folders["native48"])
     stages[-1]["data"]["near_copies_in_evaluation"] = 1382
     figures = {"n": 3543, "nll": {"before": 0.97, "after": 0.95}, "ece": {"before": 0.06, "after": 0.01}}
     _change(path, stages=stages, calibration={"temperature": 1.2, "validation": figures})
-    text = card_sections.training_text(folders["native48"])
+    text = card_training.training_text(folders["native48"])
     assert "1,382 with a near copy there" in text
     assert (
-        "Temperature 1.200, fitted on 3,543 validation images: log loss 0.9700 to 0.9500, ECE 0.0600 to 0.0100 there."
-        in text
+        "Temperature 1.200, fitted on 3,543 validation images; there the log loss changes from 0.9700 to 0.9500, "
+        "the ECE "
+        "from 0.0600 to 0.0100." in text
     )
 
 
-def test_the_epoch_named_is_the_one_that_was_chosen(folders):
+def test_the_card_names_the_selected_epoch(folders):
     path = folders["native48"] / TRAINING_FILE
     [stage] = json.loads(path.read_text())["stages"][-1:]
     stage["recipe"]["select"] = "macro_f1"
@@ -138,17 +144,17 @@ def test_the_epoch_named_is_the_one_that_was_chosen(folders):
         {"epoch": e, "val_accuracy": a, "val_macro_f1": f, "seconds": 1} for e, a, f in ((1, 0.5, 0.4), (2, 0.4, 0.5))
     ]
     _change(path, stages=[stage])
-    assert "Best epoch 2: 40.00%" in card_sections.training_text(folders["native48"])
+    assert "Best epoch 2: 40.00%" in card_training.training_text(folders["native48"])
 
 
-def test_another_checkpoint_gets_its_card_and_row(folders, tmp_path):
+def test_a_new_checkpoint_gets_its_card_and_row(folders, tmp_path):
     folders["another"] = Path(shutil.copytree(folders["native48"], tmp_path / "another"))
     assert len(cards.figures_table().splitlines()) == 2 + len(folders)
-    with pytest.raises(CheckpointError, match=r"does not know another.*training\.photo_study"):
+    with pytest.raises(CheckpointError, match=r"does not contain another.*training\.studies\.photos"):
         cards.embedded_card("another")
-    study = json.loads(card_sections.PHOTO_STUDY.read_text())
+    study = json.loads(card_studies.PHOTO_STUDY.read_text())
     study["detectors"]["YuNet"]["right"]["another"] = 2
-    card_sections.PHOTO_STUDY.write_text(json.dumps(study))
+    card_studies.PHOTO_STUDY.write_text(json.dumps(study))
     assert "# emotion_hub another" in cards.embedded_card("another")
     assert "## another" in cards.overview()
 
@@ -158,7 +164,7 @@ def test_the_training_record_names_the_teachers(folders):
     [stage] = json.loads(path.read_text())["stages"][-1:]
     stage["recipe"]["distill"] = 0.6
     _change(path, stages=[{**stage, "teachers": [{"name": "larger", "sha256": "0123456789abcdef"}]}])
-    assert "60% of its targets are the answers of `larger` (01234567…)." in card_sections.training_text(
+    assert "60% of its targets are the probabilities of `larger` (01234567…)." in card_training.training_text(
         folders["native48"]
     )
 
@@ -175,20 +181,18 @@ CORAL_V1 = {"name": "v1.pt", "sha256": "4257da9bb655247eb469b858fd650096ca1df809
         ("checkpoint", "mobilenetv2_224", None, ""),
     ],
 )
-def test_weights_that_started_from_apache_ones_keep_their_licence_and_name_whose_they_were(
-    folders, init, model, file, source
-):
+def test_weights_fine_tuned_from_apache_weights_keep_licence_and_source(folders, init, model, file, source):
     folder = folders["native48"]
     stage = {"recipe": {"init": init, "model": model}} | ({"init": file} if file else {})
     _change(
         folder / TRAINING_FILE,
         stages=[stage, {**stage, "average": {}, "recipe": {"init": "pretrained", "model": "vgg16_48"}}],
     )
-    assert cards.apache_source(folder) == source
+    assert licences.apache_source(folder) == source
     assert f"license: {'apache-2.0' if source else 'mit'}\n" in cards.front_matter(
-        "native48", folder, card_sections.report_of(folder)
+        "native48", folder, checkpoint_files.report_of(folder)
     )
-    cards.check_start(folder, None)
+    licences.check_start(folder, None)
 
 
 @pytest.mark.parametrize(
@@ -204,26 +208,29 @@ def test_weights_of_unknown_licence_are_not_called_mit(folders, model, file, wor
     stage["recipe"] |= {"init": "pretrained", "model": model}
     _change(folder / TRAINING_FILE, stages=[{**stage, "init": file}])
     with pytest.raises(PublishError, match=rf"native48 started from {words}.*--licence.*--start-source"):
-        cards.check_start(folder, None)
-    start = cards.Start("cc-by-nc-4.0", "weights of a museum, for study only.")
-    cards.check_start(folder, start)
+        licences.check_start(folder, None)
+    start = licences.Start("cc-by-nc-4.0", "weights of a museum, for study only.")
+    licences.check_start(folder, start)
     text = cards.repository_card("native48", folder, "a/b", timm=False, package="p", start=start)
     assert "license: cc-by-nc-4.0\n" in text
-    assert "Code: MIT. Weights: cc-by-nc-4.0. They started from others: weights of a museum, for study only.\n" in text
+    assert (
+        "Code: MIT. Weights: cc-by-nc-4.0. They were fine-tuned from other weights: weights of a museum, for "
+        "study only.\n" in text
+    )
     assert "Code and weights: MIT" not in text
     with pytest.raises(PublishError, match="--start-source is empty"):
-        cards.Start("other", " ")
+        licences.Start("other", " ")
 
 
 @pytest.mark.parametrize("name", embedded_checkpoints())
 def test_embedded_reports_are_of_the_contests_private_test(name):
     folder = embedded_checkpoints()[name]
-    report = card_sections.report_of(folder)
-    assert report["data"]["pixels_sha256"] == card_sections.PRIVATE_TEST
-    assert "Of FER2013's 28,709 training images" in card_sections.training_text(folder, report)
+    report = checkpoint_files.report_of(folder)
+    assert report["data"]["pixels_sha256"] == checkpoint_files.PRIVATE_TEST
+    assert "Of FER2013's 28,709 training images" in card_training.training_text(folder, report)
 
 
-def test_fer2013_is_named_where_it_was_measured_alone(folders):
+def test_fer2013_is_named_only_on_its_own_reports(folders):
     folder = folders["native48"]
     _change(folder / REPORT_FILE, **FULL, data={"name": "my faces", "pixels_sha256": "0" * 64})
     text = cards.repository_card("native48", folder, "a/b", timm=False, package="p")
@@ -232,24 +239,24 @@ def test_fer2013_is_named_where_it_was_measured_alone(folders):
     for words in (
         "The test split of my faces: **accuracy",
         "- Of the 28,709 training images",
-        "as my faces's annotators would have named it",
-        "expected calibration error on my faces's test split 0.021",
+        "as the annotators of my faces would have named it",
+        "expected calibration error on the test split of my faces: 0.021",
         "name: my faces without exact and near copies",
         "type: my-faces-ferplus-majority-labels",
     ):
         assert words in text, words
-    _change(folder / REPORT_FILE, data={"name": "elsewhere", "pixels_sha256": card_sections.PRIVATE_TEST})
+    _change(folder / REPORT_FILE, data={"name": "elsewhere", "pixels_sha256": checkpoint_files.PRIVATE_TEST})
     [stage] = json.loads((folder / TRAINING_FILE).read_text())["stages"][-1:]
     stage["data"]["total"] = 12_271
     _change(folder / TRAINING_FILE, stages=[stage])
     text = cards.repository_card("native48", folder, "a/b", timm=False, package="p")
     assert "PrivateTest (`test`)" in text
-    assert "- Of the 12,271 training images" in text, "measured on FER2013, trained on something else"
+    assert "- Of the 12,271 training images" in text, "measured on FER2013, trained on other data"
 
 
-def test_every_figure_of_the_report_stands_in_the_model_index(folders, tmp_path):
+def test_the_model_index_has_every_figure_of_the_report(folders, tmp_path):
     _change(folders["native48"] / REPORT_FILE, **FULL)
-    report = card_sections.report_of(folders["native48"])
+    report = checkpoint_files.report_of(folders["native48"])
     (tmp_path / "card.md").write_text(cards.embedded_card("native48"))
     found = {
         (r.dataset_name, r.metric_name): r.metric_value for r in ModelCard.load(tmp_path / "card.md").data.eval_results
@@ -263,7 +270,7 @@ def test_every_figure_of_the_report_stands_in_the_model_index(folders, tmp_path)
     assert found["FER2013, ten crops averaged", "Accuracy"] == 0.6712
 
 
-def test_robustness_and_the_detectors_crops_are_stated_where_they_were_measured(folders):
+def test_measured_robustness_and_detector_crops_are_stated(folders):
     assert "## Robustness" not in cards.embedded_card("native48")
     levels = [{"strength": 0.6, "accuracy": 0.61}, {"strength": 1.4, "accuracy": 0.605}]
     detected = {
@@ -281,25 +288,26 @@ def test_robustness_and_the_detectors_crops_are_stated_where_they_were_measured(
     _change(folders["native48"] / REPORT_FILE, robustness=robust, detected=detected)
     text = cards.embedded_card("native48")
     assert "| brightness (factor on every gray level) | 0.6: 61.0%, 1.4: 60.5% |" in text
-    assert "changed (as it is: 66.0%)" in text
+    assert "with corrupted images (unchanged images: 66.0%)" in text
     assert (
-        "Cut out by YuNet again after enlarging: 67.9% of the 3,438 it found of 3,589; the same faces as they are, 68.1%."
-        in text
+        "Faces enlarged and cropped again by YuNet: 67.9% of the 3,438 faces it found of 3,589; the original crops of "
+        "the same faces: 68.1%." in text
     )
 
 
-def test_explanations_are_those_of_these_weights_or_are_said_to_be_missing(folders, tmp_path, monkeypatch):
-    assert "No explanation of these weights was scored yet; `python -m training.explain_report" in cards.embedded_card(
-        "native48"
+def test_explanations_of_other_weights_are_stated_as_missing(folders, tmp_path, monkeypatch):
+    assert (
+        "The explanations of these weights were not measured yet; run `python -m training.explain_report"
+        in cards.embedded_card("native48")
     )
-    study = json.loads(card_sections.EXPLAIN_STUDY.read_text())
+    study = json.loads(card_studies.EXPLAIN_STUDY.read_text())
     study["checkpoints"]["native48"]["sha256"] = SHA256
     (tmp_path / "scores.json").write_text(json.dumps(study))
-    monkeypatch.setattr(card_sections, "EXPLAIN_STUDY", tmp_path / "scores.json")
+    monkeypatch.setattr(card_studies, "EXPLAIN_STUDY", tmp_path / "scores.json")
     text = cards.embedded_card("native48")
     line = next(line for line in study["summary"] if line.startswith("native48"))
     assert f"- {line}" in text
-    assert "No explanation of these weights" not in text
+    assert "explanations of these weights were not" not in text
 
 
 @pytest.mark.parametrize(
@@ -307,16 +315,16 @@ def test_explanations_are_those_of_these_weights_or_are_said_to_be_missing(folde
     [
         (
             [{"device": "cpu", "threads": 2, "processes": 1}],
-            "1.0 hours in all, about 0.02 kWh at an assumed 10 W a CPU core in use (an estimate; ",
+            "1.0 hours in total, about 0.02 kWh at an assumed 10 W per CPU core in use (an estimate, ",
         ),
         (
             [{"device": "NVIDIA H200", "threads": 16}],
-            "1.0 hours in all, about 0.70 kWh at an assumed 10 W a CPU core in use, 700 W a H200",
+            "1.0 hours in total, about 0.70 kWh at an assumed 10 W per CPU core in use, 700 W per H200",
         ),
-        ([None], "1.0 hours in all; which machine was not recorded, so its energy is not estimated."),
+        ([None], "1.0 hours in total; the machine was not recorded, so its energy is not estimated."),
         (
             [None, {"device": "cpu", "threads": 1}],
-            "2.0 hours in all, about 0.01 kWh at an assumed 10 W a CPU core in use (an estimate; nothing",
+            "2.0 hours in total, about 0.01 kWh at an assumed 10 W per CPU core in use (an estimate, not",
         ),
     ],
 )
@@ -325,10 +333,10 @@ def test_energy_is_an_estimate_that_states_its_assumptions(machines, words):
         {"epochs": [{"seconds": 1800}, {"seconds": 1800}], **({"environment": machine} if machine else {})}
         for machine in machines
     ]
-    assert card_sections.energy_text(stages).startswith(words)
+    assert card_training.energy_text(stages).startswith(words)
 
 
-def test_a_report_of_other_weights_is_no_report(folders):
+def test_a_report_of_other_weights_is_rejected(folders):
     _change(folders["native48"] / REPORT_FILE, sha256="0" * 64)
     with pytest.raises(
         CheckpointError,

@@ -1,4 +1,4 @@
-"""The 8-bit file of a checkpoint: calibrated on clean training faces, measured beside the other two."""
+"""The 8-bit file of a checkpoint: calibration faces and measured accuracy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("datasets_cache")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn faces; one of validation stands in train as well."""
+    """Drawn faces; one validation face is in train as well."""
     root = drawn_folder(tmp_path_factory.mktemp("int8") / "data")
     shutil.copyfile(root / "validation" / "happy" / "0.png", root / "train" / "happy" / "leak.png")
     return root
@@ -41,7 +41,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_clean_training_faces_set_the_ranges(data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_is_calibrated_on_clean_training_faces(
+    data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     quantize, used = training.publishing.int8.quantize_onnx, []
     monkeypatch.setattr(
         training.publishing.int8,
@@ -50,12 +52,12 @@ def test_clean_training_faces_set_the_ranges(data: Path, checkpoint: Path, monke
     )
     made = training.quantize.main(["--checkpoint", str(checkpoint), "--data", str(data)])
     assert made.path == checkpoint / INT8_FILE
-    assert made.faces == len(used) == 35, "the 36 of train but the one that validation has"
+    assert made.faces == len(used) == 35, "the 36 training images except one that validation has"
     train = {np.asarray(load_splits(str(data))["train"].faces[i]).tobytes() for i in range(36)}
     validation = load_splits(str(data))["validation"].faces
     assert {np.asarray(face).tobytes() for face in used} < train
     assert not {np.asarray(face).tobytes() for face in used} & {np.asarray(face).tobytes() for face in validation}
-    with pytest.raises(InputError, match=r"has no config.json; name a checkpoint's folder"):
+    with pytest.raises(InputError, match=r"has no config.json; give the folder of a checkpoint"):
         training.quantize.main(["--checkpoint", str(data), "--data", str(data)])
 
 
@@ -84,7 +86,7 @@ def test_the_study_measures_the_files_that_ship(data: Path, checkpoint: Path, tm
         )
 
 
-def test_data_without_all_three_splits_is_refused(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_data_without_all_three_splits_is_rejected(data: Path, checkpoint: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "train", tmp_path / "train")
     with pytest.raises(InputError, match=r"no split 'validation' in .* it has train\. python -m training\.prepare"):
         training.publishing.int8.write_int8(checkpoint, tmp_path)

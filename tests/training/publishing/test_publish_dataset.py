@@ -1,4 +1,4 @@
-"""A data set goes to the Hub and comes back the same, whole and streaming; its card says what is in it."""
+"""Publish a data set and load it again; its card."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TERMS = [
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """split/class/file: two pictures of each label, as PNG and JPEG, one of them a copy of another split's."""
+    """split/class/file: two pictures of each label, as PNG and JPEG; one is a copy from another split."""
     rng, root = np.random.default_rng(0), tmp_path / "pictures"
     for split in ("train", "validation"):
         for label in FER2013.labels:
@@ -68,7 +68,7 @@ for streaming in (False, True):
 """
 
 
-def test_what_is_pushed_comes_back_with_equal_labels_and_bytes_whole_and_streaming(hub, pictures: Path) -> None:
+def test_a_pushed_data_set_loads_equal_complete_and_streaming(hub, pictures: Path) -> None:
     import hashlib
 
     done = publish(pictures, "--private")
@@ -84,7 +84,7 @@ def test_what_is_pushed_comes_back_with_equal_labels_and_bytes_whole_and_streami
     assert not publish(pictures).changed
 
 
-def test_the_card_is_complete_and_says_what_the_audit_found(hub, pictures: Path, tmp_path: Path) -> None:
+def test_the_card_is_complete_and_has_the_audit(hub, pictures: Path, tmp_path: Path) -> None:
     out = publish(pictures, "--dry-run", str(tmp_path / "out"))
     card = DatasetCard.load(out / "README.md")
     card.validate(repo_type="dataset")
@@ -98,15 +98,15 @@ def test_the_card_is_complete_and_says_what_the_audit_found(hub, pictures: Path,
     for words in ("Drawn by a test.", "By construction.", "AI Act"):
         assert words in card.text
     assert "{" not in card.text
-    assert not hub.seen("/api/datasets", method="POST"), "a dry run sends nothing"
+    assert not hub.seen("/api/datasets", method="POST"), "a dry run uploads nothing"
 
 
-def test_a_card_without_terms_or_a_folder_in_use_is_refused(pictures: Path, tmp_path: Path) -> None:
+def test_missing_terms_and_a_nonempty_folder_are_rejected(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="source is empty"):
         publish(pictures, "--source", " ", "--dry-run", str(tmp_path / "out"))
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "x").touch()
-    with pytest.raises(InputError, match="holds files already"):
+    with pytest.raises(InputError, match="already holds files"):
         publish(pictures, "--dry-run", str(tmp_path / "used"))
-    with pytest.raises(ConfigError, match=r"near=2\.0: a correlation above 0, at most 1"):
+    with pytest.raises(ConfigError, match=r"near=2\.0: give a correlation above 0 and at most 1"):
         publish(pictures, "--near", "2", "--dry-run", str(tmp_path / "other"))

@@ -1,4 +1,4 @@
-"""A checkpoint goes to the Hub once and is loaded five ways with one answer; its card is whole; a Space follows."""
+"""Publish a checkpoint and load it in five ways; its card; Spaces."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from training.publishing.space_folder import space_variables
 pytest.importorskip("onnx")
 pytestmark = pytest.mark.usefixtures("datasets_cache")
 
-#: Where this package cannot be imported: transformers' pipeline and, for a network of timm's own, timm.
+#: Code that runs without emotion_hub: transformers' pipeline and, for a network of timm's own, timm.
 ELSEWHERE = """
 import json, sys
 
@@ -68,7 +68,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a checkpoint trained here: one epoch on drawn faces, calibrated, measured."""
+    """The folder of a checkpoint trained here: one epoch on drawn faces, calibrated and measured."""
     root = tmp_path_factory.mktemp("trained")
     drawn_folder(root / "data")
     (root / "drawn.toml").write_text(RECIPE.format(name="drawn", seed=0))
@@ -114,7 +114,9 @@ def served(repo: str) -> Iterator[str]:
 
 
 @each_checkpoint
-def test_five_ways_to_load_give_one_answer(hub, checkpoint: str, face_image: Image.Image, tmp_path: Path) -> None:
+def test_five_ways_to_load_give_equal_probabilities(
+    hub, checkpoint: str, face_image: Image.Image, tmp_path: Path
+) -> None:
     repo = "tester/published"
     done = publish(checkpoint, repo)
     pictures = []
@@ -133,8 +135,8 @@ def test_five_ways_to_load_give_one_answer(hub, checkpoint: str, face_image: Ima
     ]
     ways["bare ONNX Runtime"] = _bare_onnx(repo, pictures)
     timm = "architecture" in json.loads(hub.files(repo)["config.json"])
-    asked = [sys.executable, "-c", ELSEWHERE, repo, json.dumps([str(p) for p in pictures]), "timm" if timm else ""]
-    ways |= json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    command = [sys.executable, "-c", ELSEWHERE, repo, json.dumps([str(p) for p in pictures]), "timm" if timm else ""]
+    ways |= json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     with served(repo) as url:
         client = InferenceClient(model=f"{url}/models/{repo}")
         ways["client"] = [
@@ -145,12 +147,12 @@ def test_five_ways_to_load_give_one_answer(hub, checkpoint: str, face_image: Ima
     for way, answers in ways.items():
         for answer, probs in zip(answers, expected, strict=True):
             assert_same_probs(answer, probs, way)
-    assert len(hub.seen("/cdn/", "PUT", 200)) >= 2, "the weights took the LFS way"
-    assert not publish(checkpoint, repo).changed, "nothing has changed: no commit"
+    assert len(hub.seen("/cdn/", "PUT", 200)) >= 2, "the weights were uploaded with LFS"
+    assert not publish(checkpoint, repo).changed, "nothing changed, so there is no commit"
 
 
 def _bare_onnx(repo: str, pictures: list[Path]) -> list[dict[str, float]]:
-    """What somebody gets who has onnxruntime, the file and its metadata."""
+    """Probabilities computed with only onnxruntime, the file and its metadata."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(hf_hub_download(repo, "model.onnx"), providers=["CPUExecutionProvider"])
@@ -169,7 +171,7 @@ def _bare_onnx(repo: str, pictures: list[Path]) -> list[dict[str, float]]:
 
 
 @each_checkpoint
-def test_the_folder_is_whole_and_its_card_has_no_blanks(hub, checkpoint: str, tmp_path: Path) -> None:
+def test_the_folder_is_complete_and_its_card_has_no_placeholders(hub, checkpoint: str, tmp_path: Path) -> None:
     out = publish(
         checkpoint,
         "tester/dry",
@@ -191,19 +193,17 @@ def test_the_folder_is_whole_and_its_card_has_no_blanks(hub, checkpoint: str, tm
         "LICENSE",
     }
     assert needed | {"architecture.png", "examples/collins.jpg"} <= names
-    assert ("NOTICE" in names) == (checkpoint == "upscale224"), "Apache-2.0 weights travel with their notice"
+    assert ("NOTICE" in names) == (checkpoint == "upscale224"), "Apache-2.0 weights are published with their notice"
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
     assert (out / "requirements.txt").read_text() == "emotion-hub @ git+https://example.org/x\n"
     source = embedded_checkpoints().get(checkpoint, Path(checkpoint))
     assert (out / WEIGHTS_FILE).read_bytes() == (source / WEIGHTS_FILE).read_bytes()
-    assert not hub.seen("/api/models", method="POST"), "a dry run sends nothing"
+    assert not hub.seen("/api/models", method="POST"), "a dry run uploads nothing"
 
     card, report = ModelCard.load(out / "README.md"), json.loads((source / REPORT_FILE).read_text())
     card.validate()
     results = {(r.dataset_name, r.metric_name): r.metric_value for r in card.data.eval_results}
-    data = (
-        "data" if checkpoint not in embedded_checkpoints() else "FER2013"
-    )  # the name of the folder that `trained` was measured on
+    data = "data" if checkpoint not in embedded_checkpoints() else "FER2013"  # the name of the data folder of `trained`
     assert results[data, "Accuracy"] == round(report["accuracy"], 4)
     assert results[data, "F1 of happy"] == round(report["per_class"]["happy"]["f1"], 4)
     assert ("FER2013" in card.content) == (data == "FER2013")
@@ -219,7 +219,7 @@ def test_the_folder_is_whole_and_its_card_has_no_blanks(hub, checkpoint: str, tm
         "## Limits",
         "seed 0",
         energy,
-        "most often taken for",
+        "most often mistaken for",
         "architecture.png",
     ):
         assert words in card.text
@@ -228,9 +228,7 @@ def test_the_folder_is_whole_and_its_card_has_no_blanks(hub, checkpoint: str, tm
     assert Image.open(out / "examples" / "collins.jpg").size == (200, 200)
 
 
-def test_the_handler_is_the_one_object_that_answers_endpoints(
-    trained: Path, tmp_path: Path, face_image: Image.Image
-) -> None:
+def test_the_handler_module_exports_one_class(trained: Path, tmp_path: Path, face_image: Image.Image) -> None:
     out = publish(trained, "tester/handler", "--dry-run", str(tmp_path / "out"))
     namespace: dict = {}
     exec((out / "handler.py").read_text(), namespace)
@@ -248,7 +246,7 @@ def test_the_handler_is_the_one_object_that_answers_endpoints(
     ("file", "command"),
     [(REPORT_FILE, "training.evaluate --checkpoint"), (TRAINING_FILE, "training.package --run RUN --out")],
 )
-def test_a_missing_report_stops_the_publish_with_the_command_that_makes_it(
+def test_a_missing_report_is_an_error_with_the_command_that_writes_it(
     trained: Path, tmp_path: Path, file: str, command: str
 ) -> None:
     broken = Path(shutil.copytree(trained, tmp_path / "broken"))
@@ -258,7 +256,7 @@ def test_a_missing_report_stops_the_publish_with_the_command_that_makes_it(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_report_of_other_weights_or_another_split_stops_it_too(trained: Path, tmp_path: Path) -> None:
+def test_a_report_of_other_weights_or_another_split_is_rejected(trained: Path, tmp_path: Path) -> None:
     broken = Path(shutil.copytree(trained, tmp_path / "broken"))
     report = json.loads((broken / REPORT_FILE).read_text())
     for change, words in (
@@ -270,23 +268,23 @@ def test_a_report_of_other_weights_or_another_split_stops_it_too(trained: Path, 
             publish(broken, "tester/x", "--dry-run", str(tmp_path / "out"))
 
 
-def test_only_what_is_here_is_published_and_nothing_is_overwritten(trained: Path, tmp_path: Path) -> None:
+def test_only_local_checkpoints_are_published_and_nothing_is_overwritten(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no embedded name and no folder"):
         publish("somebody/model", "tester/x", "--dry-run", str(tmp_path / "out"))
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "mine.txt").touch()
-    with pytest.raises(InputError, match="holds files already"):
+    with pytest.raises(InputError, match="already holds files"):
         publish(trained, "tester/x", "--dry-run", str(tmp_path / "used"))
 
 
-def test_weights_of_unknown_licence_are_published_with_what_their_maker_says(trained: Path, tmp_path: Path) -> None:
+def test_weights_of_unknown_licence_need_licence_and_source(trained: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(trained, tmp_path / "theirs"))
     record = json.loads((folder / TRAINING_FILE).read_text())
     record["stages"][0]["recipe"]["init"] = "pretrained"
     (folder / TRAINING_FILE).write_text(json.dumps(record))
     dry = ("--dry-run", str(tmp_path / "out"))
     with pytest.raises(
-        PublishError, match="started from 'pretrained' weights for emotion_cnn, whose licence is not known"
+        PublishError, match="started from 'pretrained' weights for emotion_cnn, whose licence is unknown"
     ):
         publish(folder, "tester/x", *dry)
     with pytest.raises(PublishError, match=r"--start-source None: the card needs both"):
@@ -299,15 +297,15 @@ def test_weights_of_unknown_licence_are_published_with_what_their_maker_says(tra
     assert "- Weights of a museum, for study only.\n" in (out / "NOTICE").read_text()
 
 
-def test_a_refused_upload_leaves_no_half_repository(hub, trained: Path) -> None:
+def test_a_failed_upload_leaves_no_incomplete_repository(hub, trained: Path) -> None:
     hub.fail(r"/api/models/tester/refused/commit/", status=500, times=50)
-    with pytest.raises(PublishError, match="deleted again"):
+    with pytest.raises(PublishError, match="has been deleted"):
         publish(trained, "tester/refused")
     assert not HfApi().repo_exists("tester/refused")
 
 
 def _measured(folder: Path) -> Path:
-    """The folder, its report said to be of the weights in it."""
+    """The folder, with its report changed to refer to the weights in it."""
     report = json.loads((folder / REPORT_FILE).read_text())
     (folder / REPORT_FILE).write_text(
         json.dumps({**report, "sha256": hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()})
@@ -371,7 +369,7 @@ def space(*more: str):
     return main(["space", "--repo", "tester/demo", *more])
 
 
-def test_the_space_is_this_repository_with_the_ids_as_variables(hub, tmp_path: Path) -> None:
+def test_a_space_has_the_demo_and_model_ids_as_variables(hub, tmp_path: Path) -> None:
     done = space("--native48", "tester/small@v1", "--models", "tester/third")
     assert done.changed
     repo = hub.repo("tester/demo", "space")
@@ -397,10 +395,10 @@ def test_the_space_is_this_repository_with_the_ids_as_variables(hub, tmp_path: P
     assert not space("--native48", "tester/small@v1", "--models", "tester/third").changed
 
 
-def test_a_refused_space_keeps_its_variables(hub) -> None:
+def test_a_failed_upload_restores_a_spaces_variables(hub) -> None:
     space("--native48", "tester/small")
     hub.fail(r"/api/spaces/tester/demo/commit/", status=500, times=50)
-    with pytest.raises(PublishError, match="the repository is as it was"):
+    with pytest.raises(PublishError, match="the repository is unchanged"):
         space("--native48", "tester/other", "--upscale224", "tester/large")
     now = HfApi().get_space_variables("tester/demo")
     assert {key: value.value for key, value in now.items()} == {"EMOTION_HUB_NATIVE48": "tester/small"}
@@ -424,12 +422,12 @@ def _without_path() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("value", ["a/b/c", "no owner", "./folder", "small", "a/b,c/d"])
-def test_a_space_takes_hub_ids_alone(value: str) -> None:
+def test_a_space_accepts_only_hub_ids(value: str) -> None:
     with pytest.raises(InputError, match="is no Hub id"):
         space_variables(native48=value)
 
 
-def test_the_preprocessing_of_the_file_is_the_checkpoints(trained: Path, tmp_path: Path) -> None:
+def test_the_onnx_file_has_the_checkpoints_preprocessing(trained: Path, tmp_path: Path) -> None:
     out = publish(trained, "tester/x", "--dry-run", str(tmp_path / "out"))
     assert (
         EmotionPredictor.from_onnx(out / "model.onnx").preprocessor.config
@@ -449,9 +447,7 @@ needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not i
         ("git@example.org:us/emotion_hub.git", "git+ssh://git@example.org/us/emotion_hub.git"),
     ],
 )
-def test_a_repository_is_served_by_the_package_of_this_checkouts_own_address(
-    monkeypatch, tmp_path, origin, installed
-) -> None:
+def test_the_package_requirement_is_the_checkouts_git_address(monkeypatch, tmp_path, origin, installed) -> None:
     for line in (["init", "-q"], ["remote", "add", "origin", origin]):
         subprocess.run(["git", *line], cwd=tmp_path, check=True)
     monkeypatch.setattr(training.publishing.model_folder, "ROOT", tmp_path)
@@ -459,8 +455,8 @@ def test_a_repository_is_served_by_the_package_of_this_checkouts_own_address(
 
 
 @needs_git
-def test_a_checkout_without_an_address_asks_for_one(monkeypatch, tmp_path) -> None:
+def test_a_checkout_without_a_git_address_is_an_error(monkeypatch, tmp_path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     monkeypatch.setattr(training.publishing.model_folder, "ROOT", tmp_path)
-    with pytest.raises(InputError, match=r"no Git address to install emotion_hub from; name one.*--package"):
+    with pytest.raises(InputError, match=r"no Git address to install emotion_hub from; give one.*--package"):
         training.publishing.model_folder.package_of_origin()

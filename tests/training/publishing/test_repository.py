@@ -1,4 +1,4 @@
-"""A folder becomes a repository in one commit, or nothing changes; over HTTP, with the Hub's own client."""
+"""Push a folder in one commit, or change nothing, with the Hub client."""
 
 from __future__ import annotations
 
@@ -51,61 +51,61 @@ def test_publishing_twice_without_a_change_makes_no_commit(hub, folder: Path) ->
     assert HfApi().model_info(REPO).sha == first.commit
 
 
-def test_a_refused_upload_leaves_no_half_repository(hub, folder: Path) -> None:
+def test_a_failed_upload_leaves_no_incomplete_repository(hub, folder: Path) -> None:
     hub.fail(r"/api/models/tester/faces/commit/", status=500, times=50)
     with pytest.raises(
         PublishError,
-        match=r"tester/faces: the Hub did not take the upload .*; the repository made for it was deleted again",
+        match=r"tester/faces: the Hub did not accept the upload .*; the repository that was created has been deleted",
     ):
         push_folder(folder, REPO)
     assert not HfApi().repo_exists(REPO)
 
 
-def test_a_refused_change_leaves_the_repository_as_it_was(hub, folder: Path) -> None:
+def test_a_failed_change_leaves_the_repository_unchanged(hub, folder: Path) -> None:
     first = push_folder(folder, REPO)
     (folder / "figures" / "a.txt").write_text("changed")
     hub.fail(r"/api/models/tester/faces/commit/", status=500, times=50)
-    with pytest.raises(PublishError, match="the repository is as it was"):
+    with pytest.raises(PublishError, match="the repository is unchanged"):
         push_folder(folder, REPO)
     assert HfApi().model_info(REPO).sha == first.commit
 
 
-def test_a_card_that_the_hub_refuses_is_said_to_be_refused(hub, folder: Path) -> None:
-    with pytest.raises(PublishError, match=r"did not take the upload .*\"sdk\" is required.*was deleted again"):
+def test_a_card_that_the_hub_rejects_is_an_error(hub, folder: Path) -> None:
+    with pytest.raises(PublishError, match=r"did not accept the upload .*\"sdk\" is required.*has been deleted"):
         push_folder(folder, REPO, kind="space", space_sdk="gradio")
     assert not HfApi().repo_exists(REPO, repo_type="space")
 
 
-def test_a_repository_that_cannot_be_deleted_again_is_named(hub, folder: Path, monkeypatch) -> None:
+def test_a_repository_that_cannot_be_deleted_is_named(hub, folder: Path, monkeypatch) -> None:
     hub.fail(r"/api/models/tester/faces/commit/", status=500, times=50)
     monkeypatch.setattr(HfApi, "delete_repo", lambda *_, **__: (_ for _ in ()).throw(OSError("the line is dead")))
-    with pytest.raises(PublishError, match="may still be there, empty: delete it"):
+    with pytest.raises(PublishError, match="may still exist, empty: delete it"):
         push_folder(folder, REPO)
     assert HfApi().repo_exists(REPO)
 
 
 @pytest.mark.parametrize("how", ["pull request", "before they were read"])
-def test_variables_that_were_not_touched_are_not_taken_back(hub, folder: Path, how: str, monkeypatch) -> None:
+def test_unchanged_variables_are_not_restored(hub, folder: Path, how: str, monkeypatch) -> None:
     (folder / "README.md").write_text("---\nsdk: gradio\n---\n# faces\n")
     push_folder(folder, REPO, kind="space", space_sdk="gradio", variables={"MODEL": "live"})
     (folder / "figures" / "a.txt").write_text("changed")
     hub.fail(r"/api/spaces/tester/faces/commit/", status=500, times=50)
     if how != "pull request":
         monkeypatch.setattr(HfApi, "repo_exists", lambda *_, **__: (_ for _ in ()).throw(OSError("the line is dead")))
-    with pytest.raises(PublishError, match="the repository is as it was"):
+    with pytest.raises(PublishError, match="the repository is unchanged"):
         push_folder(folder, REPO, kind="space", variables={"MODEL": "new"}, create_pr=how == "pull request")
     assert {key: value.value for key, value in HfApi().get_space_variables(REPO).items()} == {"MODEL": "live"}
 
 
-def test_a_reading_token_may_not_publish(hub, folder: Path) -> None:
+def test_a_read_only_token_cannot_publish(hub, folder: Path) -> None:
     from tests.fakes.hub_server import READ_TOKEN
 
-    with pytest.raises(PublishError, match="token's rights"):
+    with pytest.raises(PublishError, match="token's permissions"):
         push_folder(folder, REPO, token=READ_TOKEN)
     assert not HfApi().repo_exists(REPO)
 
 
-def test_a_pull_request_leaves_main_alone(hub, folder: Path) -> None:
+def test_a_pull_request_does_not_change_main(hub, folder: Path) -> None:
     with pytest.raises(PublishError, match="publish without --create-pr first"):
         push_folder(folder, REPO, create_pr=True)
     first = push_folder(folder, REPO)
@@ -115,11 +115,11 @@ def test_a_pull_request_leaves_main_alone(hub, folder: Path) -> None:
     assert HfApi().model_info(REPO).sha == first.commit
 
 
-def test_wrong_calls_are_named(hub, folder: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_rejected(hub, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PublishError, match="0 files in"):
         push_folder(tmp_path / "empty", REPO)
-    with pytest.raises(PublishError, match="as one of model, dataset, space"):
+    with pytest.raises(PublishError, match="one of model, dataset, space"):
         push_folder(folder, REPO, kind="bucket")
     with pytest.raises(PublishError, match="no repository id"):
         push_folder(folder, "a/b/c")

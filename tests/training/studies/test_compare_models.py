@@ -1,4 +1,4 @@
-"""The table of models: every cell from the file it should come from, and pairs that speak for or against pretraining."""
+"""The comparison of models: rows, pairs with and without pretraining, page."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _run(folder: Path, history: dict[str, Any]) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """No measuring of speed but where a test asks for it."""
+    """Constant speed figures, so that nothing is timed."""
     monkeypatch.setattr(
         training.studies.comparison, "speed", lambda model: {"latency_ms": 1.5, "images_per_second": 2000.0}
     )
@@ -79,7 +79,7 @@ def runs(tmp_path) -> tuple[Path, Path]:
 # rows
 
 
-def test_a_runs_row_says_what_its_history_says(runs):
+def test_a_runs_row_agrees_with_its_history(runs):
     row = run_row(runs[0], 0.5)
     assert (row["name"], row["kind"], row["model"], row["start"]) == ("slow", "run", "emotion_cnn", "scratch")
     assert row["parameters"] == 1_572_551
@@ -106,7 +106,7 @@ def test_a_run_without_a_finished_epoch_has_no_row(tmp_path):
         run_row(tmp_path, 0.5)
 
 
-def test_a_checkpoints_row_takes_report_and_stages(tmp_path):
+def test_a_checkpoints_row_has_its_report_and_stages(tmp_path):
     EmotionClassifier("emotion_cnn").save_pretrained(tmp_path)
     bare = checkpoint_row(str(tmp_path), 0.5)
     assert (bare["start"], bare["validation"], bare["training"], bare["epochs"]) == ("unknown", None, None, 0)
@@ -116,14 +116,14 @@ def test_a_checkpoints_row_takes_report_and_stages(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps(report))
     row = checkpoint_row(str(tmp_path), 0.5)
     assert (row["start"], row["epochs"], row["epochs_to_target"]) == ("pretrained", 5, 2)
-    assert row["validation"]["accuracy"] == 0.65, "the last stage's best is what was saved"
+    assert row["validation"]["accuracy"] == 0.65, "the best epoch of the last stage was saved"
     assert row["training"]["images_per_second"] == pytest.approx(5000 / 70)
     assert row["report"]["accuracy"] == 0.7
     assert "confusion_matrix" not in row["report"]
     assert row["file_bytes"] == (tmp_path / WEIGHTS_FILE).stat().st_size
 
 
-def test_measuring_takes_validation_without_the_images_it_shares_with_test(runs, monkeypatch):
+def test_models_are_measured_on_validation_without_images_of_test(runs, monkeypatch):
     rng = np.random.default_rng(0)
     faces = [Image.fromarray(rng.integers(0, 256, (48, 48), dtype=np.uint8)) for _ in range(20)]
     hashes, labels = [str(i) for i in range(20)], np.arange(20) % 7
@@ -146,7 +146,7 @@ def test_measuring_takes_validation_without_the_images_it_shares_with_test(runs,
     assert set(row["measured"]["interval"]) == {"accuracy", "macro_f1"}
 
 
-def test_networks_without_a_trained_model_are_listed_with_their_parameters():
+def test_untrained_networks_are_listed_with_their_parameters():
     rows = registry_rows({"vgg16_48"})
     assert [row["model"] for row in rows] == [name for name in list_models() if name != "vgg16_48"]
     by_name = {row["model"]: row["parameters"] for row in rows}
@@ -162,7 +162,7 @@ def test_epochs_are_counted_until_the_accuracy_is_reached():
     assert [epochs_to(curve, a) for a in (0.1, 0.5, 0.6, 0.61)] == [1, 3, 6, None]
 
 
-def test_a_pair_says_what_the_start_gained(runs):
+def test_a_pair_has_the_gain_of_pretraining(runs):
     [pair] = pretraining_pairs([run_row(folder, 0.55) for folder in runs])
     assert (pair["pretrained"], pair["scratch"]) == ("fast", "slow")
     assert pair["gain"] == pytest.approx(0.06)
@@ -172,13 +172,13 @@ def test_a_pair_says_what_the_start_gained(runs):
     assert pair["differs"] == ["epochs"]
 
 
-def test_a_target_that_one_never_reaches_gives_no_ratio(runs):
+def test_a_target_that_is_never_reached_gives_no_speedup(runs):
     [pair] = pretraining_pairs([run_row(folder, 0.65) for folder in runs])
     assert pair["speedup_to_target"] is None
     assert pair["speedup_to_shared"] == pytest.approx(3)
 
 
-def test_other_networks_other_data_and_unknown_starts_make_no_pair(runs, tmp_path):
+def test_different_networks_data_and_unknown_starts_form_no_pair(runs, tmp_path):
     scratch, pretrained = (run_row(folder, 0.5) for folder in runs)
     assert pretraining_pairs([scratch, pretrained | {"model": "enhanced_cnn48"}]) == []
     assert pretraining_pairs([scratch, pretrained | {"fingerprint": "g"}]) == []
@@ -209,38 +209,38 @@ def test_the_page_and_the_figures_are_written(runs, tmp_path, capsys):
     assert str(tmp_path) not in text + out.with_suffix(".json").read_text()
 
 
-def test_rows_of_runs_whose_folders_are_gone_are_kept(runs, tmp_path, monkeypatch):
+def test_rows_of_deleted_runs_are_kept(runs, tmp_path, monkeypatch):
     slow, fast = runs
     out = tmp_path / "models.md"
     before = training.compare_models.main(["--checkpoints", "--runs", str(slow), str(fast), "--out", str(out)])
-    monkeypatch.setattr(training.compare_models, "machine", lambda: before["machine"] | {"load": 99.0})
+    monkeypatch.setattr(training.studies.comparison, "machine", lambda: before["machine"] | {"load": 99.0})
     monkeypatch.setattr(
         training.studies.comparison, "speed", lambda model: {"latency_ms": 7.0, "images_per_second": 100.0}
     )
-    for _ in range(2):  # a kept row is kept again with the machine it was measured on
+    for _ in range(2):  # a row that is kept again keeps the machine it was measured on
         after = training.compare_models.main(["--checkpoints", "--runs", str(fast), "--keep", "--out", str(out)])
     rows = {row["name"]: row for row in after["models"]}
     assert rows["slow"] == before["models"][0] | {"measured_on": before["machine"]}
     assert (rows["fast"]["latency_ms"], "measured_on" in rows["fast"]) == (7.0, False)
-    assert after["pairs"], "kept rows make pairs"
+    assert after["pairs"], "kept rows form pairs"
     load = before["machine"]["load"]
     assert f"load average {load}: `slow`." in out.read_text()
     assert "load average 99.0." in out.read_text()
 
 
-def test_rows_are_kept_only_from_figures_that_are_there_and_count_alike(runs, tmp_path):
+def test_rows_are_kept_only_from_existing_figures_with_the_same_target(runs, tmp_path):
     out = tmp_path / "models.md"
-    with pytest.raises(InputError, match=r"models\.json is not there, so that no row can be kept"):
+    with pytest.raises(InputError, match=r"models\.json does not exist, so there are no rows to keep"):
         training.compare_models.main(["--checkpoints", "--keep", "--out", str(out)])
     training.compare_models.main(["--checkpoints", "--runs", str(runs[0]), "--out", str(out)])
     with pytest.raises(InputError, match=r"count epochs to 0\.6, the new ones to 0\.5; give --target 0\.6"):
         training.compare_models.main(["--checkpoints", "--keep", "--target", "0.5", "--out", str(out)])
 
 
-def test_a_page_without_pairs_says_so_and_a_claim_can_fail(runs):
+def test_a_page_states_missing_pairs_and_failed_claims(runs):
     scratch, pretrained = (run_row(folder, 0.5) for folder in runs)
     about = {"target": 0.5, "machine": machine(), "untrained": []}
-    assert "nothing here speaks for or against" in page({**about, "models": [scratch], "pairs": []})
+    assert "the claim is not tested" in page({**about, "models": [scratch], "pairs": []})
     poor = pretraining_pairs([scratch, pretrained | {"validation": {"accuracy": 0.61, "epoch": 2, "n": 50}}])
     assert "gain below, speed yes" in page({**about, "models": [scratch], "pairs": poor})
     rich = pretraining_pairs(
@@ -265,7 +265,7 @@ def test_latency_is_the_median_of_passes_on_one_thread(monkeypatch):
     monkeypatch.setattr(EmotionClassifier, "forward", spy)
     clock = iter(
         [0.0, *(0.0, 0.0, 0.010), *(0.0, 0.0, 0.030), *(0.0, 0.0, 0.020), 9.0]
-    )  # the start; then a look, begin and end a pass
+    )  # the start; then one check, start and end per pass
     monkeypatch.setattr(training.evaluation.latency.time, "perf_counter", lambda: next(clock))
     assert latency(model, 4, seconds=1.0, least=0) == pytest.approx(20)
     assert set(threads) == {1}
@@ -273,7 +273,7 @@ def test_latency_is_the_median_of_passes_on_one_thread(monkeypatch):
     assert len(batches) == 5, "two to warm up"
 
 
-def test_the_number_of_threads_is_put_back():
+def test_the_number_of_threads_is_restored():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -284,7 +284,7 @@ def test_the_number_of_threads_is_put_back():
         torch.set_num_threads(before)
 
 
-def test_the_machine_is_stated():
+def test_the_machine_record_has_processor_cores_and_load():
     facts = machine()
     assert facts["processor"]
     assert facts["cores"] >= 1

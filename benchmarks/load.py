@@ -34,7 +34,7 @@ from PIL import Image
 from benchmarks.timing import machine
 from emotion_hub.detectors import default_detector
 from emotion_hub.examples import example_path
-from emotion_hub.images import load_image
+from emotion_hub.images import is_image_name, load_image
 from emotion_hub.predictor import EmotionPredictor
 from training.data.files import write_json
 
@@ -47,11 +47,7 @@ START_TIMEOUT = 300
 def photos(folder: Path | None) -> list[bytes]:
     """The files of a folder, or the packaged photo of an astronaut as JPEG files of four sizes."""
     if folder is not None:
-        return [
-            path.read_bytes()
-            for path in sorted(folder.iterdir())
-            if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
-        ]
+        return [path.read_bytes() for path in sorted(folder.iterdir()) if is_image_name(path.name)]
     files, photo = [], load_image(example_path("astronaut"))
     for side in (512, 448, 384, 320):
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Facial-expression recognition: the native 48-pixel face beside its 224-pixel upscale.
+"""Facial-expression recognition on native 48-pixel faces and their upscales.
 
     from emotion_hub import EmotionPredictor
     EmotionPredictor.from_pretrained("native48").predict("photo.jpg")

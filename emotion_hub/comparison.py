@@ -1,4 +1,4 @@
-"""Compare both pipelines on the same faces: native 48 pixels and the 224-pixel upscale."""
+"""Compare both pipelines on the same faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label sets: their order, presets, spellings of other projects, and projection of probabilities."""
+"""Label sets: order, presets, spellings, projection of probabilities."""
 
 from __future__ import annotations
 

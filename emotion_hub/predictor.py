@@ -1,4 +1,8 @@
-"""EmotionPredictor: from an image to predictions (decode, detect, prepare, run the network)."""
+"""EmotionPredictor: from an image to predictions.
+
+One class with the public way in for every interface; it is longer than other modules because its docstrings are the
+reference of `from_pretrained` and `predict`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces of a photo: YuNet's detections, crops and boxes, and the default detector."""
+"""Faces of a photo: detections, crops, boxes, the default detector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label sets: order, spellings, custom labels, and projection from seven to six labels."""
+"""Label sets: order, spellings, custom labels, projection."""
 
 from __future__ import annotations
 

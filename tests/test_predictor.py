@@ -1,4 +1,4 @@
-"""EmotionPredictor: single images, batches, parity with training, comparison, label sets, backends."""
+"""EmotionPredictor: images, batches, parity with training, label sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README.md and the cards: what they print works, what they state stands in a report."""
+"""README.md and the cards: blocks run, figures match the reports."""
 
 from __future__ import annotations
 

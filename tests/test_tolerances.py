@@ -1,4 +1,7 @@
-"""The tolerances of these tests: rounding errors pass, any other difference does not; noise for one network is noise for no other."""
+"""The tolerances of these tests.
+
+Rounding errors pass, any other difference does not; noise for one network is noise for no other.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub.errors import InputError
-from emotion_hub.labels import FER2013, LABEL_SETS
+from emotion_hub.labels import FER2013, LABEL_SETS, label_set
 from training.data.audit_text import render
 from training.data.duplicates import THRESHOLD
 from training.data.faces import load_splits
@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     )
     parser.add_argument(
         "--labels",
-        choices=tuple(LABEL_SETS),
+        metavar="SET",
         default=FER2013.name,
-        help="label set; images with other labels are counted and left out",
+        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
     )
     parser.add_argument(
         "--near",
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     )
     args = parser.parse_args(argv)
     near = near_threshold(args.near)
-    splits = load_splits(args.data, LABEL_SETS[args.labels], args.root)
+    splits = load_splits(args.data, label_set(args.labels), args.root)
     if not any(len(split) for split in splits.values()):
         fault = next((row for split in splits.values() for row in split.unreadable), "the data has no rows")
         raise InputError(f"no image of {args.data} can be read. The first fault: {fault}")

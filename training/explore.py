@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub.errors import InputError
-from emotion_hub.labels import FER2013, LABEL_SETS
+from emotion_hub.labels import FER2013, LABEL_SETS, label_set
 from training.data.duplicates import THRESHOLD
 from training.data.exploration import explore
 from training.data.exploration_page import render_page
@@ -37,9 +37,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", required=True, type=Path, help="the page to write")
     parser.add_argument(
         "--labels",
-        choices=tuple(LABEL_SETS),
+        metavar="SET",
         default=FER2013.name,
-        help="label set; images with other labels are counted and left out",
+        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
     )
     parser.add_argument(
         "--near",
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     )
     args = parser.parse_args(argv)
     near = near_threshold(args.near)
-    splits = load_splits(args.data, LABEL_SETS[args.labels], args.root)
+    splits = load_splits(args.data, label_set(args.labels), args.root)
     if not any(len(split) for split in splits.values()):
         raise InputError(
             f"no image of {args.data} can be read; python -m training.audit --data {args.data} lists the faults"

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.labels import FER2013, LABEL_SETS
+from emotion_hub.labels import FER2013, LABEL_SETS, label_set
 from training.data.balance import MAX_VARIANTS, STRATEGIES, Transforms
 from training.data.duplicates import THRESHOLD
 from training.data.prepare import prepare
@@ -33,9 +33,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--out", required=True, type=Path, help="a new folder")
     parser.add_argument(
         "--labels",
-        choices=tuple(LABEL_SETS),
+        metavar="SET",
         default=FER2013.name,
-        help="label set of the new data; images with other labels are left out and counted",
+        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
     )
     parser.add_argument(
         "--balance",
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits and the variants")
     args = parser.parse_args(argv)
     transforms = Transforms(vertical_flip=args.vertical_flip)
-    labels = LABEL_SETS[args.labels]
+    labels = label_set(args.labels)
     status = prepare(
         args.data, args.out, labels, args.balance, args.max_variants, transforms, args.near, args.seed, args.root
     )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emotion_hub.errors import PublishError
-from emotion_hub.labels import FER2013, LABEL_SETS
+from emotion_hub.labels import FER2013, LABEL_SETS, label_set
 from training.data.duplicates import THRESHOLD
 from training.publishing.dataset_folder import Terms, write_dataset_folder
 from training.publishing.licences import Start
@@ -74,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--labels",
-        choices=tuple(LABEL_SETS),
+        metavar="SET",
         default=FER2013.name,
-        help="label set; rows with other labels are counted and left out",
+        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
     )
     data.add_argument(
         "--near",
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _dataset(args: argparse.Namespace, out: Path) -> None:
     terms = Terms(args.title, args.licence, args.source, args.annotation)
-    rows = write_dataset_folder(args.data, out, terms, labels=LABEL_SETS[args.labels], near=args.near)
+    rows = write_dataset_folder(args.data, out, terms, labels=label_set(args.labels), near=args.near)
     print("rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()))
 
 

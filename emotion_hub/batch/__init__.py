@@ -9,8 +9,9 @@ run can be continued. It runs on one machine or on a Ray cluster.
 
 from __future__ import annotations
 
-from emotion_hub.batch.pictures import IMAGE_SUFFIXES, Picture, Source
+from emotion_hub.batch.pictures import Picture, Source
 from emotion_hub.batch.run import ENGINES, BatchSummary, predict_many
 from emotion_hub.batch.sources import open_source
+from emotion_hub.images import IMAGE_SUFFIXES
 
 __all__ = ["ENGINES", "IMAGE_SUFFIXES", "BatchSummary", "Picture", "Source", "open_source", "predict_many"]

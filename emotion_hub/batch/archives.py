@@ -20,13 +20,12 @@ from typing import IO, Any, cast
 from emotion_hub.batch.pictures import (
     Picture,
     file_stamp,
-    is_image_name,
     read_member,
     shown_name,
     unreadable_picture,
 )
 from emotion_hub.errors import ImageError, InputError
-from emotion_hub.images import MAX_BYTES
+from emotion_hub.images import MAX_BYTES, is_image_name
 
 __all__ = ["ZIP_ERRORS", "TarSource", "ZipSource", "read_zip_member"]
 

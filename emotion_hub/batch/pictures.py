@@ -13,21 +13,14 @@ from emotion_hub.errors import ImageError, ImageTooLargeError
 from emotion_hub.images import MAX_BYTES, ImageSource
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "Picture",
     "Source",
     "file_stamp",
-    "is_image_name",
     "read_file",
     "read_member",
     "shown_name",
     "unreadable_picture",
 ]
-
-#: Suffixes of the files in folders and archives that are read as pictures: the formats of emotion_hub.images.
-
-#: File names that are taken for pictures inside folders and archives: the formats of emotion_hub.images.
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +62,6 @@ def unreadable_picture(name: str, reason: str) -> Picture:
 def shown_name(name: str | os.PathLike[str]) -> str:
     """The name as text that any file format can store; bytes that are not UTF-8 are written as \\xNN."""
     return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a path has a picture's suffix and no hidden part (macOS adds a "._" copy of every file to archives)."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not any(
-        part.startswith(".") and part not in (".", "..") for part in name.split("/")
-    )
 
 
 def read_member(file: Any, name: str, size: int) -> bytes:

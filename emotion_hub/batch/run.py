@@ -18,7 +18,7 @@ from emotion_hub.batch.progress import bar
 from emotion_hub.batch.sources import SourceArguments, open_source
 from emotion_hub.batch.tables import ParquetSource
 from emotion_hub.batch.worker import PartPredictor, load_models, model_hash
-from emotion_hub.detectors import FaceDetector, default_detector
+from emotion_hub.detectors import FaceDetector, default_detector, get_detector
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import LabelSet
 from emotion_hub.predictor import EmotionPredictor
@@ -69,7 +69,7 @@ def predict_many(
     split: str | None = None,
     column: str | None = None,
     rate: float | None = DEFAULT_RATE,
-    detector: FaceDetector | None = None,
+    detector: FaceDetector | str | None = None,
     part_size: int = PART_SIZE,
     restart: bool = False,
     progress: bool = False,
@@ -112,7 +112,8 @@ def predict_many(
     names = tuple(model.name for model in predictors)
     if len(set(names)) < len(names):
         raise InputError(f"models={list(names)}: rows are told apart by the model's name; give each model once")
-    used_detector = None if whole else detector or predictors[0].detector or default_detector()
+    chosen = predictors[0].detector if detector is None else get_detector(detector)
+    used_detector = None if whole else chosen or default_detector()
     record = _record(pictures, predictors, batch_size, used_detector, full_decode, part_size)
     file_format = open_format(out.suffix, [model.classes.labels for model in predictors], record)
     result = Parts(out, record, file_format)

@@ -24,11 +24,9 @@ from typing import Any, TypedDict
 from emotion_hub.batch.archives import TarSource, ZipSource
 from emotion_hub.batch.data_sets import DatasetSource
 from emotion_hub.batch.pictures import (
-    IMAGE_SUFFIXES,
     Picture,
     Source,
     file_stamp,
-    is_image_name,
     read_file,
     shown_name,
     unreadable_picture,
@@ -36,13 +34,14 @@ from emotion_hub.batch.pictures import (
 from emotion_hub.batch.progress import bar
 from emotion_hub.batch.tables import ParquetSource
 from emotion_hub.checkpoints import file_hash
+from emotion_hub.checkpoints.hub import HUB_ID
 from emotion_hub.errors import InputError, ManifestError, VideoError
+from emotion_hub.images import IMAGE_SUFFIXES, is_image_name
 from emotion_hub.video.frames import DEFAULT_RATE, VIDEO_SUFFIXES, probe_video, read_frames
 
 __all__ = ["FolderSource", "ManifestSource", "SourceArguments", "VideoSource", "open_source"]
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class SourceArguments(TypedDict):
@@ -74,7 +73,7 @@ def open_source(
         opened = _open_folder(path, table, progress)
     elif os.path.isfile(path):
         opened = _open_file(path, name, table, rate)
-    elif not os.path.exists(path) and _HUB_ID.fullmatch(str(source)):
+    elif not os.path.exists(path) and re.fullmatch(HUB_ID, str(source)):
         return DatasetSource.from_hub(str(source), **table)
     else:
         raise InputError(

@@ -7,7 +7,10 @@ from typing import TypedDict
 
 from emotion_hub.errors import CheckpointError, MissingFileError, first_line
 
-__all__ = ["DownloadOptions", "download_file"]
+__all__ = ["HUB_ID", "DownloadOptions", "download_file"]
+
+#: Regular expression of a Hub id, owner/name.
+HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 
 class DownloadOptions(TypedDict, total=False):

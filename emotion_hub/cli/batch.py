@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotion_hub.cli.options import add_backend, add_labels, add_model, add_option, add_whole
+from emotion_hub.cli.options import add_backend, add_detector, add_labels, add_model, add_option, add_whole
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
@@ -55,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=int, default=64, metavar="N", help="faces per batch of a network (default: 64)"
     )
     add_whole(parser, "picture")
+    add_detector(parser)
     parser.add_argument(
         "--full-decode",
         action="store_true",

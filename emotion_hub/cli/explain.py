@@ -6,10 +6,12 @@ import argparse
 import sys
 
 from emotion_hub.backend_names import AUTO
-from emotion_hub.cli.options import add_backend, add_model, add_option, add_whole, named_file
+from emotion_hub.cli.options import add_backend, add_detector, add_model, add_option, add_whole, named_file
 
 TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
+    from typing import Any
+
     from emotion_hub.explainers import Explanation
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
@@ -23,6 +25,25 @@ EXAMPLES = (
 )
 
 
+class _ListMethods(argparse.Action):
+    """Print the explanation methods and end the process, as --version does."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print one line per method, and one per option."""
+        from emotion_hub.explainers.registry import METHODS
+
+        for name, method in METHODS.items():
+            print(f"{name:12} {method.title}: {method.summary}")
+            for option in method.public_options:
+                declared = method.options[option]
+                bounds = "" if declared.low is None else f" ({declared.low} to {declared.high})"
+                print(f"{'':12}   {option}={declared.default}{bounds}: {declared.summary}")
+        parser.exit()
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.add_argument(
@@ -32,12 +53,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         action="append",
-        help="gradcam, gradcam++, lime, shap, rollout or all; repeat for more columns (default: gradcam)",
+        help="an explanation method, or all; repeat for more columns (default: gradcam); see --list-methods",
     )
     parser.add_argument("--target", help="the label to explain (default: the predicted one)")
     parser.add_argument("--versus", help="explain why TARGET rather than this label")
-    parser.add_argument("--samples", type=int, default=1000, help="number of samples of LIME (default: 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="the seed of LIME and SHAP (default: 0)")
+    parser.add_argument("--list-methods", action=_ListMethods, help="print the methods with their options, and exit")
+    parser.add_argument("--samples", type=int, help="number of samples of LIME (default: 1000)")
+    parser.add_argument("--seed", type=int, help="the seed of LIME and SHAP (default: 0)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another option of the methods that --list-methods names; repeat for several",
+    )
     add_option(
         parser,
         "--metrics",
@@ -49,12 +78,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--out", default="explanation.png", metavar="PNG", help="the image to write (default: explanation.png)"
     )
     add_whole(parser)
+    add_detector(parser)
     about = (
         "what runs the network for LIME (default: auto); Grad-CAM, rollout and, where torch is installed, SHAP"
         " always use torch"
     )
     add_backend(parser, about)
     parser.add_argument("--json", action="store_true", help="print the explanations as JSON, without the maps")
+
+
+def _method_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The methods' options that were given; raises InputError for one that is not NAME=VALUE."""
+    from emotion_hub.errors import InputError
+
+    given = {name: getattr(args, name) for name in ("samples", "seed") if getattr(args, name) is not None}
+    for text in args.option:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise InputError(f"--option {text!r}: give NAME=VALUE, such as samples=500")
+        given[name] = int(value) if value.lstrip("-").isdigit() else value
+    return given
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,8 +137,7 @@ def run(args: argparse.Namespace) -> int:
             whole=args.whole,
             metrics=args.metrics,
             progress=progress,
-            samples=args.samples,
-            seed=args.seed,
+            **_method_options(args),
         )
     sheet(explanations).save(target)
     if args.json:

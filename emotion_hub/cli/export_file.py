@@ -12,7 +12,6 @@ from typing import overload
 
 from PIL import Image
 
-from emotion_hub.batch.pictures import is_image_name
 from emotion_hub.checkpoints import (
     CONFIG_FILE,
     INT8_FILE,
@@ -23,7 +22,7 @@ from emotion_hub.checkpoints import (
     resolve_file,
 )
 from emotion_hub.errors import InputError
-from emotion_hub.images import load_image
+from emotion_hub.images import is_image_name, load_image
 
 __all__ = ["export_file"]
 

@@ -56,6 +56,6 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _is_picture(name: str) -> bool:
-    from emotion_hub.batch.pictures import is_image_name
+    from emotion_hub.images import is_image_name
 
     return is_image_name(name)

@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from emotion_hub.errors import EmotionHubError
 
     try:
+        if getattr(args, "detector", None):
+            _set_detector(args.detector)
         return args.run(args)
     except EmotionHubError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -53,6 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # without a valid file, the interpreter's flush at exit would raise again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _set_detector(name: str) -> None:
+    """Make a detector the default of this process and those that it starts; raises DetectorError for an unknown one."""
+    from emotion_hub.detectors import DETECTOR_VARIABLE, get_detector
+
+    get_detector(name)
+    os.environ[DETECTOR_VARIABLE] = name
 
 
 class _Parser(argparse.ArgumentParser):

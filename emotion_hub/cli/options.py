@@ -19,6 +19,7 @@ __all__ = [
     "FORMATS",
     "add_annotate",
     "add_backend",
+    "add_detector",
     "add_format",
     "add_labels",
     "add_model",
@@ -90,6 +91,15 @@ def add_whole(parser: argparse.ArgumentParser, what: str = "image") -> None:
     )
 
 
+def add_detector(parser: argparse.ArgumentParser) -> None:
+    """Add --detector, which `emotion_hub.cli.main` makes the default detector of the process."""
+    parser.add_argument(
+        "--detector",
+        metavar="NAME",
+        help="yunet, or none, which takes every image as a face (default: EMOTION_HUB_DETECTOR, or yunet)",
+    )
+
+
 def add_format(parser: argparse.ArgumentParser) -> None:
     """Add --format, --json and --out, used by `emotion_hub.cli.tables`."""
     parser.add_argument(
@@ -115,6 +125,7 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `predict` and `compare` share."""
     add_labels(parser)
     add_whole(parser)
+    add_detector(parser)
     add_backend(parser)
     add_format(parser)
     add_annotate(parser)

@@ -6,6 +6,8 @@ import argparse
 from contextlib import contextmanager
 from importlib.util import find_spec
 
+from emotion_hub.cli.options import add_detector
+
 TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         help="auto, torch, onnx or onnx-int8 (default: auto, which is onnx for models that have its file, else torch)",
     )
+    add_detector(parser)
     parser.add_argument(
         "--api-key",
         metavar="KEY",
@@ -95,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     """The exit status, after the server has stopped."""
     from emotion_hub.serve.command import config_of, serve
 
-    given = {name: value for name, value in vars(args).items() if name not in ("run", "no_demo")}
+    given = {name: value for name, value in vars(args).items() if name not in ("run", "no_demo", "detector")}
     with_demo = not args.no_demo and find_spec("gradio") is not None
     return serve(config_of(given), _demo if with_demo else None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from emotion_hub.cli.options import add_backend, add_labels, add_model, add_whole
+from emotion_hub.cli.options import add_backend, add_detector, add_labels, add_model, add_whole
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
 
@@ -32,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="folder to write to (default: FILE's name without its suffix)")
     parser.add_argument("--partial", action="store_true", help="keep the part of a damaged file before the damage")
     add_whole(parser, "frame")
+    add_detector(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 

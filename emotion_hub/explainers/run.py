@@ -16,7 +16,7 @@ from PIL import Image
 from emotion_hub.backend_names import BACKENDS
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import embedded_checkpoints
-from emotion_hub.detectors import FaceDetector
+from emotion_hub.detectors import FaceDetector, get_detector
 from emotion_hub.errors import InputError, MissingFileError, missing_extra
 from emotion_hub.explainers import metrics as map_metrics
 from emotion_hub.explainers.base import Explanation, Progress, Relevance, Subject
@@ -53,7 +53,7 @@ def explain(
     whole: bool = False,
     metrics: str = "fast",
     progress: Progress | None = None,
-    detector: FaceDetector | None = None,
+    detector: FaceDetector | str | None = None,
     **options: Any,
 ) -> Explanation:
     """Why `model` gives the largest face of the image the label `target`, by default the label it predicts.
@@ -72,7 +72,8 @@ def explain(
     check_method(method, options)
     check_metrics(metrics)
     predictor = predictor_of(model)
-    face = largest_face(locate(image, detector or predictor.detector, whole=whole)).image
+    used_detector = predictor.detector if detector is None else get_detector(detector)
+    face = largest_face(locate(image, used_detector, whole=whole)).image
     return explain_face(face, predictor, method, target, versus=versus, metrics=metrics, progress=progress, **options)
 
 

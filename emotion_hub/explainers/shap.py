@@ -1,4 +1,4 @@
-"""SHAP values with the `shap` package: Deep, Gradient and Partition explainers.
+"""SHAP values by the `shap` package: Deep, Gradient, Partition explainers.
 
 SHAP: Lundberg and Lee 2017, arXiv:1705.07874. The Deep explainer where it supports the network's layers, else
 Gradient; Partition for a network that is not on torch. Deep and Gradient are in `shap_torch`, so that this module

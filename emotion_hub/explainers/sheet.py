@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image
 
-from emotion_hub.detectors import FaceDetector
+from emotion_hub.detectors import FaceDetector, get_detector
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import Explanation, Progress
-from emotion_hub.explainers.registry import METHODS
+from emotion_hub.explainers.registry import METHODS, public_options
 from emotion_hub.explainers.run import explain_face, largest_face, list_methods, predictor_of
 from emotion_hub.faces import locate
 from emotion_hub.images import ImageSource
@@ -72,8 +72,11 @@ def tasks(
     """One task per method and predictor for a face crop, quick methods first.
 
     `options` are passed to the methods that have them as public options: `samples` to LIME, `seed` to LIME and SHAP.
-    Raises InputError for an unknown method.
+    Raises InputError for an unknown method, and for an option that is public for none.
     """
+    if unknown := sorted(set(options or {}) - set(public_options())):
+        names = ", ".join(map(repr, unknown))
+        raise InputError(f"no method has the public option {names}; there are {', '.join(public_options())}")
     planned = [(predictor, name) for predictor in predictors for name in methods_for(methods, predictor)]
     for predictor, name in sorted(planned, key=lambda plan: not METHODS[plan[1]].quick):
         own = {key: value for key, value in (options or {}).items() if key in METHODS[name].public_options}
@@ -89,7 +92,7 @@ def explain_all(
     versus: str | None = None,
     whole: bool = False,
     metrics: str = "fast",
-    detector: FaceDetector | None = None,
+    detector: FaceDetector | str | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Explanation]:
@@ -101,7 +104,8 @@ def explain_all(
     predictors = [predictor_of(model) for model in models]
     if not predictors:
         raise InputError("models is empty; name at least one network")
-    face = largest_face(locate(image, detector or predictors[0].detector, whole=whole)).image
+    used_detector = predictors[0].detector if detector is None else get_detector(detector)
+    face = largest_face(locate(image, used_detector, whole=whole)).image
     planned = list(tasks(face, methods, predictors, target, versus=versus, metrics=metrics, options=options))
     explanations = []
     for number, task in enumerate(planned):

@@ -6,7 +6,6 @@ The server already answers GET /health while the models load.
 from __future__ import annotations
 
 import asyncio
-import copy
 import io
 import logging
 import threading
@@ -175,7 +174,7 @@ class Models:
 
     def _predictor(self, name: str) -> EmotionPredictor:
         if self._predictors is not None:
-            return _renamed(self._predictors[name], name)
+            return self._predictors[name].with_name(name)
         return _load_predictor(name, self._sources[name], self._config.backend or AUTO)
 
     def _batcher(self, name: str, predictor: EmotionPredictor) -> Batcher:
@@ -215,16 +214,7 @@ def _warm_up_file() -> bytes:
     return buffer.getvalue()
 
 
-def _renamed(predictor: EmotionPredictor, name: str) -> EmotionPredictor:
-    """A copy of the predictor with the name that clients use; its own name may be a local path."""
-    renamed = copy.copy(predictor)
-    renamed.name = name
-    return renamed
-
-
 def _load_predictor(name: str, source: str, backend: str) -> EmotionPredictor:
     if source in embedded_checkpoints():
         return embedded_predictor(source, backend)  # shared with the demo in this process
-    predictor = EmotionPredictor.from_pretrained(source, backend=backend)
-    predictor.name = name
-    return predictor
+    return EmotionPredictor.from_pretrained(source, backend=backend).with_name(name)

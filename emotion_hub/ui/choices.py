@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emotion_hub.checkpoints import CONFIG_FILE, checkpoint_summary, embedded_checkpoints
+from emotion_hub.checkpoints.hub import HUB_ID
 from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.preprocess import PreprocessConfig
 
@@ -41,7 +42,7 @@ MORE_VARIABLE, FOLDERS_VARIABLE = "EMOTION_HUB_MODELS", "EMOTION_HUB_MODELS_DIR"
 MAX_CHARACTERS = 300
 
 #: owner/name, with @revision where one is pinned.
-_HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w.][\w./-]*))?", re.ASCII)
+_HUB_ID = re.compile(rf"(?P<id>{HUB_ID})(?:@(?P<revision>[\w.][\w./-]*))?", re.ASCII)
 
 _FORMS = "a Hub id 'owner/name' or 'owner/name@revision'"
 

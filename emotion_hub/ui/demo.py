@@ -18,6 +18,14 @@ from emotion_hub.ui.upload_limits import UploadLimits
 
 __all__ = ["build_demo", "launch_options"]
 
+#: The tabs in the order of the page: {id, which is also the title in lower case: function that builds the tab}.
+TABS = {
+    "predict": predict_tab,
+    "compare": compare_tab,
+    "explain": explain_tab,
+    "about": about_tab,
+}
+
 #: Seconds between two clean-ups of the temporary files, and the age in seconds at which they are deleted.
 SWEEP, AGE = 60, 240
 
@@ -39,14 +47,9 @@ def build_demo() -> gr.Blocks:
             " the native 48-pixel face, another the same face upscaled to 224 pixels.</p></header>"
         )
         gr.HTML(f'<div class="eh-note eh-notice">{NOTICE.format(minutes=(SWEEP + AGE) // 60)}</div>', elem_id="notice")
-        with gr.Tab("Predict", id="predict"):
-            predict_tab()
-        with gr.Tab("Compare", id="compare"):
-            compare_tab()
-        with gr.Tab("Explain", id="explain"):
-            explain_tab()
-        with gr.Tab("About", id="about"):
-            about_tab()
+        for name, build_tab in TABS.items():
+            with gr.Tab(name.capitalize(), id=name):
+                build_tab()
         gr.HTML(f'<p class="eh-foot">{detector_line()}</p>', elem_id="detector")
     demo.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE)
     return demo

@@ -34,8 +34,10 @@ WAITING = message(
     " as well."
 )
 STOPPING = message("Stopping after the current batch.")
-QUICK = ("gradcam", "gradcam++")
-SHOWN = ("gradcam", "gradcam++", "lime", "shap")
+
+#: Methods that explain every network, and those of them that are computed at once.
+SHOWN = tuple(name for name, method in METHODS.items() if method.applies is None)
+QUICK = tuple(name for name in SHOWN if METHODS[name].quick)
 BOTH, PREDICTED, NOTHING = "both", "the predicted one", "nothing"
 
 #: Seconds between two updates of the progress.
@@ -188,7 +190,8 @@ def explain_json(
         detected = detected_photo(photo, whole)
         if not detected.faces:
             raise gr.Error(NO_FACE, print_exception=False)
-        options: dict[str, Any] = {"samples": int(samples)} if method == "lime" else {}
+        public = METHODS[method].public_options if method in METHODS else ()
+        options: dict[str, Any] = {"samples": int(samples)} if "samples" in public else {}
         label = None if target in ("", PREDICTED) else target
         other_label = None if versus in ("", NOTHING) else versus
         name = shared_pool().default("native48") if model == BOTH else model

@@ -134,6 +134,6 @@ def explain_tab() -> None:
         gr.JSON(visible=False),
         api_name="explain",
         api_description="Why a network gave the largest face its label: heatmap, signed map and metrics. method is"
-        " gradcam, gradcam++, lime or shap.",
+        f" one of {', '.join(SHOWN)}.",
         concurrency_id="explanations",
     )

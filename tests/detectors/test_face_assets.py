@@ -1,4 +1,4 @@
-"""Files that training writes for explanations: average neutral faces and mean landmarks."""
+"""Files that training writes: average neutral faces, mean landmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registry of face detectors: names, the default, environment variables, and use by predictors."""
+"""Registry of face detectors: names, default, environment variables."""
 
 from __future__ import annotations
 

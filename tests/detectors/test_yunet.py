@@ -1,4 +1,4 @@
-"""The packaged YuNet file and its decoder, compared with OpenCV's detector; other files are refused."""
+"""The packaged YuNet file and its decoder against OpenCV's detector."""
 
 from __future__ import annotations
 

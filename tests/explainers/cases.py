@@ -1,4 +1,4 @@
-"""Cases and helpers of the explainers' tests: predictors with random weights, faces, timeouts."""
+"""Shared cases of the explainers' tests."""
 
 from __future__ import annotations
 

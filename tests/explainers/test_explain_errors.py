@@ -1,4 +1,4 @@
-"""Errors of explain: unknown methods, options, classes and layers, missing faces and packages."""
+"""Errors of explain: unknown methods, options, classes and layers."""
 
 from __future__ import annotations
 

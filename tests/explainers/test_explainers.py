@@ -1,4 +1,4 @@
-"""Explanations: target and versus, SHAP's explainers, superpixels, maps and JSON."""
+"""Explanations: target, versus, superpixels, maps and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Isolation of explanations: seeds, unchanged networks and random state, exceptions, threads."""
+"""Isolation of explanations: seeds, unchanged networks, threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps of networks whose deciding pixels are known: trained on a patch, linear, or one block's brightness."""
+"""Maps of networks whose deciding pixels are known."""
 
 from __future__ import annotations
 

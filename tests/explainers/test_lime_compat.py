@@ -1,4 +1,4 @@
-"""Canary for what lime_compat relies on in lime: fails when a release of lime changes it."""
+"""Canary for what lime_compat relies on in lime."""
 
 from __future__ import annotations
 

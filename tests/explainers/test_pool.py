@@ -1,4 +1,4 @@
-"""Private copies of networks: reuse, limit, changed weights, shuffled weights, memory."""
+"""Private copies of networks: reuse, limit, changed weights, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regions of a face: a partition of the grid, shares of maps, position and symmetry."""
+"""Regions of a face: partition, shares of maps, position, symmetry."""
 
 from __future__ import annotations
 

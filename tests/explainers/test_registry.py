@@ -1,4 +1,4 @@
-"""Registry of explanation methods: options, public options, predicates, and new entries."""
+"""Registry of explanation methods: options, predicates, new entries."""
 
 from __future__ import annotations
 

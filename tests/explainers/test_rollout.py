@@ -1,4 +1,4 @@
-"""Attention rollout: its equation, the tokens that the head reads, and networks without attention."""
+"""Attention rollout: its equation, and networks without attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Canary for what shap_compat relies on in shap: fails when a release of shap changes it."""
+"""Canary for what shap_compat relies on in shap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Target layers and class activation maps of every model and of backbones of timm."""
+"""Target layers and class activation maps of every model."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from emotion_hub.errors import ImageError, LabelError, ManifestError
+from emotion_hub.errors import ImageError, LabelError, ManifestError, shown
 from emotion_hub.images import load_image
-from emotion_hub.labels import UNSUPPORTED_LABELS, LabelSet, canonical
+from emotion_hub.labels import FER2013, UNSUPPORTED_LABELS, LabelSet, spelling
 from training.data.manifests import check_apart
 from training.data.sources import Source, open_manifests
 
@@ -48,13 +48,16 @@ def label_ids(source: Source, label_set: LabelSet) -> tuple[np.ndarray, dict[str
     for i, name in enumerate(source.labels):
         if name in known:
             continue
-        label = name.strip().lower()
-        try:
-            label = canonical(name)
-        except LabelError as error:
-            if label not in (*UNSUPPORTED_LABELS, *label_set.labels):
-                raise LabelError(f"{source.where(i)}: {error}. Correct the label, or leave its rows out") from error
-        known[name] = label_set.index(label) if label_set.has(label) else -1
+        label = spelling(name.strip())
+        if label_set.has(label):
+            known[name] = label_set.index(label)
+        elif label in FER2013.labels or label.lower() in UNSUPPORTED_LABELS:
+            known[name] = -1
+        else:
+            raise LabelError(
+                f"{source.where(i)}: unknown label {shown(name)}; the label set has {', '.join(label_set.labels)}. "
+                "Correct the label, leave its rows out, or choose another label set"
+            )
     ids = np.asarray([known[name] for name in source.labels], dtype=np.int64)
     dropped = dict(Counter(name.strip().lower() for name in source.labels if known[name] < 0))
     if dropped:

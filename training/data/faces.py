@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from emotion_hub.errors import ImageError, InputError, ManifestError
-from emotion_hub.labels import FER2013, FERPLUS_VOTES, UNSUPPORTED_LABELS, LabelSet
+from emotion_hub.labels import FER2013, FERPLUS_VOTES, LabelSet
 from emotion_hub.preprocess import Preprocessor
 from training.data.decode import check_pixels_apart, decode_face, label_ids, pixel_hash
 from training.data.sources import SPLITS, Source, canonical_split, open_manifests, open_splits
@@ -184,7 +184,7 @@ def vote_distribution(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarra
     """
     shares = np.zeros((len(votes), len(label_set)), dtype=np.float32)
     for column, name in enumerate(FERPLUS_VOTES):
-        if name.lower() not in UNSUPPORTED_LABELS and label_set.has(name):
+        if label_set.has(name):
             shares[:, label_set.index(name)] += votes[:, column]
     total = shares.sum(axis=1, keepdims=True)
     return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0), total[:, 0] > 0

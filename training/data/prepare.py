@@ -65,8 +65,8 @@ def prepare(
     kept_labels = pool.labels[kept]
     if missing := [label for i, label in enumerate(labels.labels) if i not in kept_labels]:
         raise InputError(
-            f"{data} has no image of {', '.join(missing)}; choose another label set with --labels "
-            f"({', '.join(LABEL_SETS)})"
+            f"{data} has no image of {', '.join(missing)}; choose another label set with --labels: "
+            f"{', '.join(LABEL_SETS)}, or labels separated by commas"
         )
     planes = prepare_planes(pool, Preprocessor(NATIVE48), kept)
     groups = group_copies([pool.hashes[i] for i in kept], planes, near, known=known_groups(pool.columns, kept))

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 from emotion_hub.errors import InputError, ManifestError
+from emotion_hub.images import IMAGE_SUFFIXES
 from emotion_hub.labels import FER2013
 from training.data.splits import ALIASES, SPLITS, Source, names_by_split
 
 __all__ = ["fer2013_csv", "image_folder", "tables"]
 
 _IMAGES, _LABELS = ("image", "img"), ("label", "labels", "emotion", "expression")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 #: Rows of a table that are read at once.
 _BLOCK = 512
@@ -107,11 +107,11 @@ def image_folder(path: Path, strict: bool) -> dict[str, Source]:
     by_split = {split: path / name for split, name in names_by_split(names, path).items()} or {"train": path}
     for folder in by_split.values() if strict else ():
         for label in _subfolders(folder):
-            if not any(file.suffix.lower() in _SUFFIXES for file in label.rglob("*")):
+            if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in label.rglob("*")):
                 raise ManifestError(
-                    f"class folder {label} holds no image; put {', '.join(_SUFFIXES[:3])} files there or delete it"
+                    f"class folder {label} holds no image; put {', '.join(IMAGE_SUFFIXES[:3])} files there or delete it"
                 )
-    if not any(file.suffix.lower() in _SUFFIXES for file in path.rglob("*")):
+    if not any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.rglob("*")):
         raise InputError(
             f"no data at {path}: it holds no manifest, no parquet file and no image; give a folder that does"
         )

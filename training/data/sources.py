@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emotion_hub.checkpoints.hub import HUB_ID
 from emotion_hub.errors import InputError
 from training.data.manifests import Manifest, check_apart, check_classes, find_manifests, read_manifest
 from training.data.source_files import fer2013_csv, image_folder, tables
@@ -22,7 +23,8 @@ from training.data.splits import ALIASES, SPLITS, Source, canonical_split
 
 __all__ = ["SPLITS", "Source", "canonical_split", "open_manifests", "open_splits"]
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+#: A data set's Hub id; unlike those of models, some have no owner.
+_HUB_ID = re.compile(rf"{HUB_ID}|[\w.-]+")
 
 
 def open_splits(data: str | Path, root: Path | None = None, strict: bool = True) -> dict[str, Source]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.errors import ConfigError
-from emotion_hub.labels import FER2013, LABEL_SETS, LabelSet
+from emotion_hub.errors import ConfigError, LabelError
+from emotion_hub.labels import FER2013, LabelSet, label_set
 from emotion_hub.models.classifier import ClassifierConfig
 from emotion_hub.preprocess import PreprocessConfig
 from training.data.augment import Augmentation
@@ -61,7 +61,7 @@ class Recipe:
     lr: float
     augmentation: Augmentation = field(default_factory=Augmentation)
     options: dict[str, Any] = field(default_factory=dict)
-    label_set: str = FER2013.name
+    label_set: str | tuple[str, ...] = FER2013.name
     batch_size: int = 128
     optimizer: str = "sgd"
     weight_decay: float = 5e-4
@@ -141,17 +141,17 @@ class Recipe:
             or min(side for _, side in self.sizes) < 8
         ):
             raise ConfigError(
-                f"sizes={self.sizes}: give pairs of (share of the training, side of at least 8 pixels), the "
-                "shares rising "
-                "from 0 to below 1"
+                f"sizes={self.sizes}: give pairs of (share of the training, side of at least 8 pixels), the shares "
+                "rising from 0 to below 1"
             )
 
     @property
     def labels(self) -> LabelSet:
         """The label set of the targets; raises ConfigError for an unknown one."""
-        if self.label_set not in LABEL_SETS:
-            raise ConfigError(f"label_set={self.label_set!r}; choose from {', '.join(LABEL_SETS)}")
-        return LABEL_SETS[self.label_set]
+        try:
+            return label_set(self.label_set)
+        except LabelError as error:
+            raise ConfigError(f"label_set={self.label_set!r}: {error}") from error
 
     @property
     def training_preprocess(self) -> PreprocessConfig:
@@ -176,6 +176,7 @@ class Recipe:
             "preprocess": self.preprocess.to_dict(),
             "augmentation": augmentation,
             "sizes": [list(pair) for pair in self.sizes],
+            "label_set": self.label_set if isinstance(self.label_set, str) else list(self.label_set),
         }
 
     @classmethod
@@ -190,6 +191,8 @@ class Recipe:
         if unknown := sorted(set(strengths) - {f.name for f in dataclasses.fields(Augmentation)}):
             raise ConfigError(f"unknown augmentation {', '.join(map(repr, unknown))}; see training.data.augment")
         values["augmentation"] = Augmentation(**strengths)
+        if isinstance(labels := values.get("label_set"), list):
+            values["label_set"] = tuple(labels)
         return cls(**values)
 
 

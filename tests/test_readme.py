@@ -153,14 +153,14 @@ def test_set_up_is_two_commands() -> None:
     assert {"pip install --quiet -r requirements-dev.txt", "pytest -n 2 --dist loadfile", "ruff check ."} <= steps
 
 
-def test_annotated_tree_names_what_is_there() -> None:
-    [tree] = re.findall(r"## What is where\n\n```\n(.*?)```", README, re.DOTALL)
-    for line in tree.splitlines():
-        name = line.split()[0]
-        assert ((ROOT / "emotion_hub" if line.startswith("  ") else ROOT) / name).exists(), name
-    named = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("  ")}
-    there = {p.name for p in (ROOT / "emotion_hub").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()}
-    assert there - named <= {"__init__.py", "__main__.py"}
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "model_card.md", "docs/architecture.md"]
+)
+def test_every_link_and_picture_of_a_page_exists(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    for target in targets:
+        if "://" not in target:
+            assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
 
 
 def test_cards_and_readme_agree_with_the_reports() -> None:

@@ -1,4 +1,4 @@
-"""Labels of the user's own: trained, evaluated, packaged, explained, exported, served."""
+"""Labels of the user's own: trained, evaluated, explained, exported, served."""
 
 from __future__ import annotations
 

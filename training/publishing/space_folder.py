@@ -19,7 +19,17 @@ ROOT = Path(__file__).parents[2]
 VARIABLES = {"native48": "EMOTION_HUB_NATIVE48", "upscale224": "EMOTION_HUB_UPSCALE224", "models": "EMOTION_HUB_MODELS"}
 
 #: Files of this repository that a Space gets, in addition to the package.
-FILES = ("README.md", "app.py", "requirements.txt", "model_card.md", "LICENSE", "NOTICE", "pyproject.toml")
+FILES = (
+    "README.md",
+    "app.py",
+    "requirements.txt",
+    "model_card.md",
+    "LICENSE",
+    "NOTICE",
+    "pyproject.toml",
+    "docs/architecture.md",
+    "docs/images/compare.webp",
+)
 
 
 def space_variables(
@@ -55,6 +65,7 @@ def write_space_folder(out: Path, variables: dict[str, str]) -> list[str]:
         ROOT / "emotion_hub", out / "emotion_hub", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyi", ".*")
     )
     for name in FILES:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, out / name)
     card = RepoCard.load(out / "README.md", repo_type="space")
     ids = [one.partition("@")[0] for value in variables.values() for one in value.split(",")]

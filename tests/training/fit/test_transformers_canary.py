@@ -1,4 +1,4 @@
-"""Canary for what training relies on in transformers' Trainer beyond its documentation."""
+"""Canary for what training relies on in transformers' Trainer."""
 
 from __future__ import annotations
 

@@ -69,14 +69,14 @@ class LabelSet:
         """The `label_id` of a name or one of its spellings; raises LabelError for any other."""
         if name in self.labels:
             return self.labels.index(name)
-        own = [spelling(each) for each in self.labels]
-        if (label := spelling(name)) not in own:
+        own = [_key(each) for each in self.labels]
+        if (label := _key(name)) not in own:
             raise LabelError(f"label {shown(name)} is not in {self.name}; it has {', '.join(self.labels)}")
         return own.index(label)
 
     def has(self, name: str) -> bool:
         """Whether `name`, or another spelling of it, is one of the labels."""
-        return name in self.labels or spelling(name) in map(spelling, self.labels)
+        return name in self.labels or _key(name) in map(_key, self.labels)
 
     def project(self, probs: Mapping[str, float], *, missing: float | None = None) -> dict[str, float]:
         """Probabilities over this set from probabilities over another one, in this set's order.
@@ -88,14 +88,14 @@ class LabelSet:
         """
         known: dict[str, float] = {}
         for name, p in probs.items():
-            if (label := spelling(name)) in known:
+            if (label := _key(name)) in known:
                 raise LabelError(
                     f"{shown(name)} is a second spelling of {label!r} in the same prediction; add the two up first"
                 )
             known[label] = float(p)
         values = []
         for label in self.labels:
-            value = known.get(spelling(label), missing)
+            value = known.get(_key(label), missing)
             if value is None:
                 raise LabelError(
                     f"{label!r} of {self.name} is not among {sorted(known)}; pass missing=0.0 to leave it empty"
@@ -109,8 +109,8 @@ class LabelSet:
 
     def left_out(self, probs: Mapping[str, float]) -> dict[str, float]:
         """The probabilities of the labels that `project` drops, under their own names."""
-        kept = {spelling(label) for label in self.labels}
-        return {name: float(p) for name, p in probs.items() if spelling(name) not in kept}
+        kept = {_key(label) for label in self.labels}
+        return {name: float(p) for name, p in probs.items() if _key(name) not in kept}
 
     @classmethod
     def of(cls, labels: Sequence[str]) -> LabelSet:
@@ -151,7 +151,7 @@ def label_set(labels: str | Sequence[str] | LabelSet) -> LabelSet:
     names = [name.strip() for name in labels.split(",")] if isinstance(labels, str) else list(labels)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise LabelError(f"labels={shown(labels)}: give {' or '.join(LABEL_SETS)}, or labels separated by commas")
-    if len({spelling(name) for name in names}) != len(names):
+    if len({_key(name) for name in names}) != len(names):
         raise LabelError(f"labels={shown(labels)} names a label twice")
     return LabelSet.of(names)
 
@@ -166,6 +166,11 @@ def spelling(name: str) -> str:
     key = name.strip().lower()
     key = ALIASES.get(key, key)
     return key if key in FER2013.labels else name
+
+
+def _key(name: str) -> str:
+    """What two names of one label have in common: the spelling, without upper and lower case."""
+    return spelling(name).strip().casefold()
 
 
 def canonical(name: str) -> str:

@@ -182,3 +182,11 @@ def test_of_returns_presets_and_creates_custom_sets():
 def test_empty_sets_duplicates_and_blank_labels_are_refused(labels, words):
     with pytest.raises(LabelError, match=words):
         LabelSet("mine", labels)
+
+
+def test_upper_and_lower_case_are_the_same_label() -> None:
+    calm = label_set("Calm,contempt")
+    assert (calm.index("calm"), calm.index("CONTEMPT"), calm.has("Contempt"), calm.has("Fear")) == (0, 1, True, False)
+    assert calm.project({"CALM": 1.0, "Contempt": 3.0, "fear": 4.0}) == {"Calm": 0.25, "contempt": 0.75}
+    with pytest.raises(LabelError, match="twice"):
+        label_set("Calm,calm")

@@ -92,6 +92,7 @@ def test_python_block_runs(number: int, folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_command_line_block_runs(folder: Path) -> None:
     [block] = [b for b in blocks("bash") if "emotion-hub predict" in b]
     for line in block.strip().splitlines():
@@ -103,6 +104,7 @@ def test_command_line_block_runs(folder: Path) -> None:
     assert (folder / "boxed" / "one.png").is_file()
 
 
+@pytest.mark.slow
 def test_publishing_blocks_write_folders_that_transformers_reads(folder: Path) -> None:
     [block] = [b for b in blocks("bash") if "training.publish model" in b]
     model, dataset, space = block.strip().splitlines()

@@ -317,6 +317,7 @@ def test_a_folder_saved_by_the_remote_class_loads_everywhere(name, written, ours
     assert_same_probs(again, first)
 
 
+@pytest.mark.slow
 def test_a_hub_repository_gives_the_results_of_its_folder(hub, written, pictures, tmp_path):
     from huggingface_hub import HfApi
 

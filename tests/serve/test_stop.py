@@ -152,6 +152,7 @@ def test_running_lime_does_not_delay_the_stop() -> None:
     assert requests.count(("/explain", 503)) == 2
 
 
+@pytest.mark.slow
 def test_running_shap_does_not_delay_the_stop() -> None:
     with server("--model", "upscale224", "--backend", "torch", "--no-demo") as running:
         responses = [running.explain(method="shap", metrics="full") for _ in range(5)]
@@ -184,15 +185,18 @@ def received(raw: socket.socket) -> bytes:
 def test_slow_upload_does_not_delay_the_stop(number: signal.Signals) -> None:
     with server("--model", "native48", "--no-demo") as running, upload(running, b"", 500_000) as raw:
 
+        # bytes that arrive after the server has closed the connection would make TCP drop the response unread
+        paused = threading.Event()
+
         def trickle() -> None:
             with contextlib.suppress(OSError):
-                while True:
+                while not paused.wait(0.05):
                     raw.sendall(b"x" * 100)
-                    time.sleep(0.05)
 
         threading.Thread(target=trickle, daemon=True).start()
         response = running.client(lambda: received(raw))
         time.sleep(0.3)
+        paused.set()
         stopped = running.stop(number)
         text = response.result(1)
     assert_clean_stop(stopped)
@@ -233,6 +237,7 @@ def test_command_exits_with_3_if_the_port_is_taken_while_models_load() -> None:
     assert "address already in use" in ended.stdout
 
 
+@pytest.mark.slow
 def test_open_demo_page_and_running_explanation_do_not_delay_the_stop(tmp_path: Path) -> None:
     with server("--model", "native48", TMPDIR=str(tmp_path)) as running:
         api = f"{running.url}/demo/gradio_api"

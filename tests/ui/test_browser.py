@@ -171,6 +171,7 @@ def test_the_gallery_of_examples_adds_less_than_100_kb_to_the_page(browser: play
     context.close()
 
 
+@pytest.mark.slow
 def test_the_explain_tab_shows_cams_at_once_and_every_method_with_progress_cancel_and_a_sheet(
     page: playwright.Page, tmp_path: Path
 ) -> None:
@@ -273,6 +274,7 @@ def hub_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 360])
 def test_a_typed_hub_id_predicts_and_its_card_is_shown_as_safe_text(
     browser: playwright.Browser, hub_app: str, tmp_path: Path, width: int

@@ -19,7 +19,7 @@ from emotion_hub.ui.answers import answer_field, answer_value, copy_json
 from emotion_hub.ui.photo_field import PhotoInput
 from tests.fakes.demo_browser import ROOT, astronaut, chromium_marks, demo_server
 
-pytestmark = chromium_marks
+pytestmark = [*chromium_marks, pytest.mark.slow]
 playwright = pytest.importorskip("playwright.sync_api")
 
 #: Records the source of every picture that `#TAB-answer` shows from now on.

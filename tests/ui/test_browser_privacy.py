@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.demo_browser import astronaut, chromium_marks
 
-pytestmark = chromium_marks
+pytestmark = [*chromium_marks, pytest.mark.slow]
 playwright = pytest.importorskip("playwright.sync_api")
 
 #: Every entry of the four stores that a page can write to, by store and key.

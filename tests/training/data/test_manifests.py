@@ -263,7 +263,7 @@ def test_labels_outside_the_set_are_counted_and_unknown_labels_rejected(tmp_path
     rows["val"][0] = "faces/2.png,bored"
     (tmp_path / "nine").mkdir()
     rows = {name: [row.replace("Contempt", "bored") for row in lines] for name, lines in rows.items()}
-    with pytest.raises(LabelError, match=r"val\.csv row 2 \(2\.png\): unknown expression 'bored'.*Correct the label"):
+    with pytest.raises(LabelError, match=r"val\.csv row 2 \(2\.png\): unknown label 'bored'.*Correct the label"):
         load_split(_manifests(tmp_path / "nine", rows), "val")
 
 
@@ -292,7 +292,7 @@ def test_equal_gray_pixels_are_copies_in_every_format(tmp_path):
         (["faces/2.png,fear", "faces/3.png"], r"val\.csv row 3 has 1 values for 2 columns"),
         (
             ["faces/2.png,fear", "faces/new.png,bored", "faces/3.png,happy"],
-            r"val\.csv row 3 \(new\.png\): unknown expression 'bored'",
+            r"val\.csv row 3 \(new\.png\): unknown label 'bored'; the label set has angry, disgust",
         ),
         (["faces/2.png,fear"], r"val\.csv rows 2 to 2: class 'happy' is empty"),
         (

@@ -256,6 +256,7 @@ def test_undetected_faces_are_counted_and_the_others_compared_with_their_origina
         detector_slice(predictor, faces[6:], labels[6:], Boxes())
 
 
+@pytest.mark.slow
 def test_a_report_on_fer2013_has_robustness_and_detector_figures(shared_data: Path, monkeypatch):
     pytest.importorskip("cv2")
     detector = shared_data / "detectors" / "face_detection_yunet_2023mar.onnx"

@@ -263,6 +263,7 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(data, tmp_path, c
     assert (pieces / "best.safetensors").read_bytes() == before, "a finished run is not changed"
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(run, recipe, data, tmp_path):
     out = tmp_path / "killed"
     code = (

@@ -114,6 +114,7 @@ def served(repo: str) -> Iterator[str]:
 
 
 @each_checkpoint
+@pytest.mark.slow
 def test_five_ways_to_load_give_equal_probabilities(
     hub, checkpoint: str, face_image: Image.Image, tmp_path: Path
 ) -> None:

@@ -184,7 +184,6 @@ def received(raw: socket.socket) -> bytes:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_slow_upload_does_not_delay_the_stop(number: signal.Signals) -> None:
     with server("--model", "native48", "--no-demo") as running, upload(running, b"", 500_000) as raw:
-
         # bytes that arrive after the server has closed the connection would make TCP drop the response unread
         paused = threading.Event()
 

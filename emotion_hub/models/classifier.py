@@ -11,19 +11,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
-from safetensors.torch import save
-from torch import nn
 
 from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, DownloadOptions, local_folder, resolve_file
-from emotion_hub.errors import CheckpointError, ConfigError, first_line
+from emotion_hub.errors import CheckpointError, ConfigError, first_line, missing_extra
 from emotion_hub.labels import LabelSet
 from emotion_hub.models.config import ClassifierConfig
-from emotion_hub.models.ensemble import Ensemble
 from emotion_hub.models.registry import create_model, get_entry
-from emotion_hub.models.strict_loading import read_tensors
 from emotion_hub.preprocess import Preprocessor
+
+try:
+    import torch
+    from safetensors.torch import save
+    from torch import nn
+
+    from emotion_hub.models.ensemble import Ensemble
+    from emotion_hub.models.strict_loading import read_tensors
+except ModuleNotFoundError as error:
+    raise missing_extra("this network", "torch", error) from error
 
 __all__ = ["ClassifierConfig", "EmotionClassifier"]
 

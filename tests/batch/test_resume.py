@@ -348,6 +348,7 @@ def test_ray_gives_the_same_rows(form, backend, folder, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_a_batch_run_reaches_most_of_the_bare_networks_speed(monkeypatch, tmp_path):
     """At least 70 %, on a machine without other load."""
     from benchmarks.score import main

@@ -57,6 +57,7 @@ def test_feeding_compares_augmented_batches_with_random_tensors(tmp_path, monkey
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_a_cam_costs_at_most_four_forward_passes_and_threads_change_no_map(tmp_path):
     result = benchmarks.explain.main(["--repeats", "2", "--json", str(tmp_path / "costs.json")])
     assert json.loads((tmp_path / "costs.json").read_text()) == result

@@ -22,7 +22,7 @@ from emotion_hub.onnx.quantize import quantize_onnx
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import PREPROCESSING, Preprocessor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timing]
 
 #: {network: largest ratio of a prediction to a bare call}. emotion_cnn takes a third of a millisecond, so
 #: that decoding has a large share; for mobilenetv2_224 the preprocessing of 224 pixels takes 1.5 ms.

@@ -29,7 +29,7 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / "emotion_hub").mkdir()
     (tmp_path / "tests").mkdir()
     (tmp_path / "emotion_hub" / "small.py").write_text(MODULE)
-    for name in ("test_predictor.py", "test_faces.py"):
+    for name in ("test_images.py", "test_preprocess.py", "test_faces.py", "test_predictor.py"):
         (tmp_path / "tests" / name).write_text("def test_nothing():\n    assert True\n")
     for name in ("models", "cli"):
         (tmp_path / "tests" / name).mkdir()

@@ -319,7 +319,7 @@ def test_batch_starts_after_its_maximum_wait_or_when_full() -> None:
         started_at = time.monotonic()
         lone = batcher.submit(rows(1)).result()
         assert 0.25 < time.monotonic() - started_at < 5
-        assert lone.queue_ms >= 250
+        assert 250 <= lone.queue_ms < 5000
         started_at = time.monotonic()
         full = [long_wait.submit(rows(2, seed)) for seed in (1, 2)]
         assert_same_logits(full[1].result().logits, backend.logits(rows(2, 2)))

@@ -154,7 +154,7 @@ def suite_of(path: str, root: Path = ROOT) -> list[str]:
     folder = root / "tests" / inside.parent
     own = folder / f"test_{inside.name}"
     if inside.parent == Path("."):
-        modules = ("images", "preprocess", "faces", "predictor")
+        modules = ("images", "hostile_files", "preprocess", "faces", "predictor")
         integration = [*(f"tests/test_{name}.py" for name in modules), "tests/models", "tests/cli"]
         return [own.relative_to(root).as_posix(), *integration] if own.is_file() else integration
     package = (root / "tests" / inside.parts[0]).relative_to(root).as_posix()

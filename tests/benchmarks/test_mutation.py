@@ -29,8 +29,8 @@ def repository(tmp_path: Path) -> Path:
     (tmp_path / "emotion_hub").mkdir()
     (tmp_path / "tests").mkdir()
     (tmp_path / "emotion_hub" / "small.py").write_text(MODULE)
-    for name in ("test_images.py", "test_preprocess.py", "test_faces.py", "test_predictor.py"):
-        (tmp_path / "tests" / name).write_text("def test_nothing():\n    assert True\n")
+    for name in ("images", "hostile_files", "preprocess", "faces", "predictor"):
+        (tmp_path / "tests" / f"test_{name}.py").write_text("def test_nothing():\n    assert True\n")
     for name in ("models", "cli"):
         (tmp_path / "tests" / name).mkdir()
     (tmp_path / "tests" / "test_small.py").write_text(

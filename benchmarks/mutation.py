@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,7 @@ class Mutant:
 def mutants_of(path: Path, root: Path = ROOT) -> list[Mutant]:
     """Every mutant of a module, in the order of the text; annotations, strings and `__all__` are left alone."""
     source = path.read_bytes()
-    lines = source.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
+    lines, starts = source.splitlines(keepends=True), _line_starts(source)
     name = path.relative_to(root).as_posix()
     found = []
     for start, old, new in sorted(set(_changes(ast.parse(source), source, starts))):
@@ -92,6 +90,11 @@ def mutants_of(path: Path, root: Path = ROOT) -> list[Mutant]:
         text = lines[line].decode().strip()
         found.append(Mutant(name, line + 1, start - starts[line], old, new, text))
     return found
+
+
+def _line_starts(source: bytes) -> list[int]:
+    """Offsets of the lines in bytes, and of the end."""
+    return [0, *accumulate(len(line) for line in source.splitlines(keepends=True))]
 
 
 def _changes(tree: ast.Module, source: bytes, starts: Sequence[int]) -> Iterator[tuple[int, str, str]]:
@@ -165,10 +168,7 @@ def run(mutant: Mutant, root: Path) -> dict[str, Any]:
     """What the tests say of a mutant, in a copy of the repository at `root`, which is restored afterwards."""
     path = root / mutant.path
     source = path.read_bytes()
-    starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    at = starts[mutant.line - 1] + mutant.column
+    at = _line_starts(source)[mutant.line - 1] + mutant.column
     path.write_bytes(source[:at] + mutant.new.encode() + source[at + len(mutant.old.encode()) :])
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *suite_of(mutant.path, root)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emotion_hub.detectors import FaceDetector, get_detector
-from emotion_hub.errors import InputError
+from emotion_hub.detectors import FaceDetector, detector_or
 from emotion_hub.faces import DetectedPhoto, locate
 from emotion_hub.images import ImageSource
 from emotion_hub.labels import LabelSet
-from emotion_hub.predictor import EmotionPredictor, embedded_predictor
+from emotion_hub.predictor import EmotionPredictor, check_repeats, embedded_predictor
 from emotion_hub.results import Comparison
 
 __all__ = ["compare", "compare_detected"]
@@ -34,8 +33,7 @@ def compare(
     sides = [native48 or embedded_predictor("native48"), upscale224 or embedded_predictor("upscale224")]
     if labels is not None:
         sides = [side.with_labels(labels) for side in sides]
-    chosen = sides[0].detector if detector is None else get_detector(detector)
-    photo = locate(image, chosen, whole=whole)
+    photo = locate(image, detector_or(detector, sides[0].detector), whole=whole)
     return compare_detected(photo, native48=sides[0], upscale224=sides[1], repeats=repeats)
 
 
@@ -48,8 +46,7 @@ def compare_detected(
     limit: int | None = None,
 ) -> list[Comparison]:
     """`compare` for a photo whose faces are detected already; with `limit` only the largest faces."""
-    if repeats < 1:  # checked here, too, since a photo may have no face
-        raise InputError(f"repeats={repeats}: each pipeline runs at least once")
+    check_repeats(repeats)  # checked here, too, since a photo may have no face
     sides = (native48 or embedded_predictor("native48"), upscale224 or embedded_predictor("upscale224"))
     return [
         Comparison(*(side.pipeline(face, photo.timings, repeats=repeats) for side in sides))

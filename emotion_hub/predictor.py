@@ -21,7 +21,7 @@ from PIL import Image
 
 from emotion_hub.backend_names import AUTO, BACKENDS
 from emotion_hub.backends import Backend, CheckpointBackends, OnnxBackend, default_backend
-from emotion_hub.detectors import FaceDetector, get_detector
+from emotion_hub.detectors import FaceDetector, detector_or
 from emotion_hub.errors import ImageError, InputError
 from emotion_hub.faces import DetectedPhoto, Face, locate, whole_image
 from emotion_hub.images import ImageSource
@@ -29,7 +29,7 @@ from emotion_hub.labels import LabelSet, label_set
 from emotion_hub.preprocess import Preprocessor
 from emotion_hub.results import ComparedSide, Prediction
 
-__all__ = ["EmotionPredictor", "embedded_predictor", "softmax"]
+__all__ = ["EmotionPredictor", "check_repeats", "embedded_predictor", "softmax"]
 
 
 class EmotionPredictor:
@@ -58,7 +58,7 @@ class EmotionPredictor:
         self.labels = labels
         self.preprocessor = preprocessor
         self.name = name
-        self.detector = None if detector is None else get_detector(detector)
+        self.detector = detector_or(detector, None)
         self.answer_labels = answer_labels
         self._backends = backends
 
@@ -239,8 +239,7 @@ class EmotionPredictor:
 
         `timings` are the milliseconds of the steps before preprocessing. Raises InputError for `repeats` below 1.
         """
-        if repeats < 1:
-            raise InputError(f"repeats={repeats}: each pipeline runs at least once")
+        check_repeats(repeats)
         config = self.preprocessor.config
         photo = DetectedPhoto(face.image, (face,), timings or {})
         runs = [self.predict_detected([photo])[0][0] for _ in range(repeats)]
@@ -260,7 +259,7 @@ class _Batch:
             raise InputError(f"batch_size={size}: the network needs at least one face per batch")
         self.predictor, self.size = predictor, size
         self.predictions: list[list[Prediction]] = []
-        self.waiting: list[tuple[Face, np.ndarray, dict[str, float], list[Prediction]]] = []
+        self.waiting: list[tuple[dict[str, Any], np.ndarray, dict[str, float], list[Prediction]]] = []
 
     def add(self, photo: DetectedPhoto) -> None:
         """Prepare the faces of one photo; their arrays are kept, the photo is not."""
@@ -269,7 +268,8 @@ class _Batch:
             started = time.perf_counter()
             array = self.predictor.preprocessor(face.image)
             timings = {**photo.timings, "preprocess": (time.perf_counter() - started) * 1000}
-            self.waiting.append((dataclasses.replace(face, image=_NO_IMAGE), array, timings, predictions))
+            found = {"bbox": face.bbox, "score": face.score, "detector": face.detector}
+            self.waiting.append((found, array, timings, predictions))
             if len(self.waiting) == self.size:
                 self._run()
         self.predictions.append(predictions)
@@ -285,23 +285,18 @@ class _Batch:
         arrays = [array for _, array, _, _ in self.waiting]
         probs = softmax(self.predictor.backend.logits(arrays[0][None] if len(arrays) == 1 else np.stack(arrays)))
         share = (time.perf_counter() - started) * 1000 / len(self.waiting)
-        for (face, _, timings, predictions), row in zip(self.waiting, probs, strict=True):
+        for (found, _, timings, predictions), row in zip(self.waiting, probs, strict=True):
             predictions.append(
                 Prediction.of(
                     dict(zip(self.predictor.labels.labels, row.tolist(), strict=True)),
                     self.predictor.name,
                     {**timings, "inference": share},
                     self.predictor.answer_labels,
-                    bbox=face.bbox,
-                    score=face.score,
-                    detector=face.detector,
+                    **found,
                 )
             )
         self.waiting.clear()
 
-
-#: Stands for the crop of a face that waits in a batch, so that the crop is released.
-_NO_IMAGE = Image.new("L", (1, 1))
 
 _LOADING = threading.Lock()
 
@@ -317,6 +312,12 @@ def _embedded_predictor(name: str, backend: str) -> EmotionPredictor:
     if backend == AUTO:  # the same predictor as under the backend's own name
         return _embedded_predictor(name, default_backend(name))
     return EmotionPredictor.from_pretrained(name, backend=backend)
+
+
+def check_repeats(repeats: int) -> None:
+    """Raise InputError for fewer than one run of a pipeline."""
+    if repeats < 1:
+        raise InputError(f"repeats={repeats}: each pipeline runs at least once")
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub.errors import InputError
-from emotion_hub.labels import FER2013, LABEL_SETS, label_set
+from emotion_hub.labels import label_set
+from training.data.arguments import add_data, add_labels, add_near, add_root
 from training.data.audit_text import render
-from training.data.duplicates import THRESHOLD
 from training.data.faces import load_splits
 from training.data.quality import quality_report
 from training.data.selection import near_threshold
@@ -25,27 +25,10 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Print the audit, as text or JSON, and return it."""
     parser = argparse.ArgumentParser(prog="training.audit", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        required=True,
-        help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
-    )
-    parser.add_argument(
-        "--root", type=Path, help="folder that the paths of manifests are relative to (default: the manifests' folder)"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="SET",
-        default=FER2013.name,
-        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
-    )
-    parser.add_argument(
-        "--near",
-        type=float,
-        default=THRESHOLD,
-        metavar="CORRELATION",
-        help=f"correlation from which two images count as near copies (default {THRESHOLD:g}); 0: off",
-    )
+    add_data(parser)
+    add_root(parser)
+    add_labels(parser)
+    add_near(parser)
     parser.add_argument(
         "--json", metavar="FILE", help="also write the report to this file; - prints it instead of the text"
     )

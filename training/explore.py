@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub.errors import InputError
-from emotion_hub.labels import FER2013, LABEL_SETS, label_set
-from training.data.duplicates import THRESHOLD
+from emotion_hub.labels import label_set
+from training.data.arguments import add_data, add_labels, add_near, add_root
 from training.data.exploration import explore
 from training.data.exploration_page import render_page
 from training.data.faces import load_splits
@@ -26,28 +26,11 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Write the page and return the analysis."""
     parser = argparse.ArgumentParser(prog="training.explore", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        required=True,
-        help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
-    )
-    parser.add_argument(
-        "--root", type=Path, help="folder that the paths of manifests are relative to (default: the manifests' folder)"
-    )
+    add_data(parser)
+    add_root(parser)
     parser.add_argument("--out", required=True, type=Path, help="the page to write")
-    parser.add_argument(
-        "--labels",
-        metavar="SET",
-        default=FER2013.name,
-        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
-    )
-    parser.add_argument(
-        "--near",
-        type=float,
-        default=THRESHOLD,
-        metavar="CORRELATION",
-        help=f"correlation from which two images count as near copies (default {THRESHOLD:g}); 0: off",
-    )
+    add_labels(parser)
+    add_near(parser)
     args = parser.parse_args(argv)
     near = near_threshold(args.near)
     splits = load_splits(args.data, label_set(args.labels), args.root)

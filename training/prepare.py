@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.labels import FER2013, LABEL_SETS, label_set
+from emotion_hub.labels import label_set
+from training.data.arguments import add_data, add_labels, add_near, add_root
 from training.data.balance import MAX_VARIANTS, STRATEGIES, Transforms
-from training.data.duplicates import THRESHOLD
 from training.data.prepare import prepare
 
 __all__ = ["main"]
@@ -22,21 +22,10 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Write the data set, print its class counts, and return the content of status.json."""
     parser = argparse.ArgumentParser(prog="training.prepare", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--data",
-        required=True,
-        help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
-    )
-    parser.add_argument(
-        "--root", type=Path, help="folder that the paths of manifests are relative to (default: the manifests' folder)"
-    )
+    add_data(parser)
+    add_root(parser)
     parser.add_argument("--out", required=True, type=Path, help="a new folder")
-    parser.add_argument(
-        "--labels",
-        metavar="SET",
-        default=FER2013.name,
-        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
-    )
+    add_labels(parser)
     parser.add_argument(
         "--balance",
         choices=STRATEGIES,
@@ -51,13 +40,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         metavar="PROBABILITY",
         help="probability that a variant is flipped vertically (the technical report: 0.1)",
     )
-    parser.add_argument(
-        "--near",
-        type=float,
-        default=THRESHOLD,
-        metavar="CORRELATION",
-        help=f"correlation from which two images count as near copies (default {THRESHOLD:g}); 0: off",
-    )
+    add_near(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the splits and the variants")
     args = parser.parse_args(argv)
     transforms = Transforms(vertical_flip=args.vertical_flip)

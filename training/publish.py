@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emotion_hub.errors import PublishError
-from emotion_hub.labels import FER2013, LABEL_SETS, label_set
+from emotion_hub.labels import label_set
+from training.data.arguments import add_data, add_labels
 from training.data.duplicates import THRESHOLD
 from training.publishing.dataset_folder import Terms, write_dataset_folder
 from training.publishing.licences import Start
@@ -55,11 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     data = kinds.add_parser(
         "dataset", help="parquet files and a card with class counts and the audit; publish only what its terms allow"
     )
-    data.add_argument(
-        "--data",
-        required=True,
-        help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
-    )
+    add_data(data)
     data.add_argument("--title", required=True, help="name of the data set")
     data.add_argument("--licence", required=True, help="an identifier of the Hub, such as cc-by-4.0 or other")
     data.add_argument(
@@ -72,12 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         help="who labelled them, how, and with which agreement, one or more sentences for the card",
     )
-    data.add_argument(
-        "--labels",
-        metavar="SET",
-        default=FER2013.name,
-        help=f"{', '.join(LABEL_SETS)} or labels separated by commas; other labels are left out and counted",
-    )
+    add_labels(data)
     data.add_argument(
         "--near",
         type=float,

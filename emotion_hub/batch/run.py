@@ -18,7 +18,7 @@ from emotion_hub.batch.progress import bar
 from emotion_hub.batch.sources import SourceArguments, open_source
 from emotion_hub.batch.tables import ParquetSource
 from emotion_hub.batch.worker import PartPredictor, load_models, model_hash
-from emotion_hub.detectors import FaceDetector, default_detector, get_detector
+from emotion_hub.detectors import FaceDetector, default_detector, detector_or
 from emotion_hub.errors import ConfigError, InputError
 from emotion_hub.labels import LabelSet
 from emotion_hub.predictor import EmotionPredictor
@@ -77,7 +77,7 @@ def predict_many(
     """Predict every picture of `source` into the file `out`, and return a summary of the result.
 
     `source` is any of those that `open_source` lists. `out` is a .parquet, .csv, .ndjson or .jsonl file; parquet needs
-    the extra "batch". Rows are described in `formats` and come in the source's order: one per face and model, one per
+    the extra "batch". `formats` describes the rows. They are in the source's order: one per face and model, one per
     model for a picture without a face, and one per model with `error` for a picture that cannot be read. `models` are
     embedded names, folders, Hub ids or predictors; `backend` is as in `EmotionPredictor.from_pretrained` and applies to
     models given by name; `labels` is as in `EmotionPredictor.with_labels`.
@@ -112,7 +112,7 @@ def predict_many(
     names = tuple(model.name for model in predictors)
     if len(set(names)) < len(names):
         raise InputError(f"models={list(names)}: rows are told apart by the model's name; give each model once")
-    chosen = predictors[0].detector if detector is None else get_detector(detector)
+    chosen = detector_or(detector, predictors[0].detector)
     used_detector = None if whole else chosen or default_detector()
     record = _record(pictures, predictors, batch_size, used_detector, full_decode, part_size)
     file_format = open_format(out.suffix, [model.classes.labels for model in predictors], record)

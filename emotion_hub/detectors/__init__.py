@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emotion_hub.detectors.base import Box, Detection, FaceDetector, Framing
 from emotion_hub.detectors.none import WholeImageDetector
-from emotion_hub.detectors.registry import DETECTOR_VARIABLE, DETECTORS, default_detector, get_detector
+from emotion_hub.detectors.registry import DETECTOR_VARIABLE, DETECTORS, default_detector, detector_or, get_detector
 from emotion_hub.detectors.yunet import YUNET_VARIABLE, YuNetDetector
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "WholeImageDetector",
     "YuNetDetector",
     "default_detector",
+    "detector_or",
     "get_detector",
 ]

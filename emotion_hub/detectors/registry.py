@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 
 from emotion_hub.detectors.base import FaceDetector
 from emotion_hub.detectors.yunet import MODEL_FILE, YUNET_VARIABLE, YuNetDetector
 from emotion_hub.errors import DetectorError
+from emotion_hub.lazy import load_attribute
 
-__all__ = ["DEFAULT_DETECTOR", "DETECTORS", "DETECTOR_VARIABLE", "default_detector", "get_detector", "packaged_yunet"]
+__all__ = [
+    "DEFAULT_DETECTOR",
+    "DETECTORS",
+    "DETECTOR_VARIABLE",
+    "default_detector",
+    "detector_or",
+    "get_detector",
+    "packaged_yunet",
+]
 
 #: The environment variable with the name of the default detector.
 DETECTOR_VARIABLE = "EMOTION_HUB_DETECTOR"
@@ -47,10 +55,12 @@ def get_detector(detector: FaceDetector | str) -> FaceDetector:
     """The detector of a registered name; a detector is returned as it is. Raises DetectorError for an unknown name."""
     if not isinstance(detector, str):
         return detector
-    if detector not in DETECTORS:
-        raise DetectorError(f"no face detector {detector!r}; choose from {', '.join(DETECTORS)}")
-    module, _, function = DETECTORS[detector].partition(":")
-    return getattr(import_module(f"emotion_hub.detectors.{module}"), function)()
+    return _build(detector, f"no face detector {detector!r}")
+
+
+def detector_or(detector: FaceDetector | str | None, default: FaceDetector | None) -> FaceDetector | None:
+    """`get_detector` of the detector, or `default` where it is None."""
+    return default if detector is None else get_detector(detector)
 
 
 def default_detector() -> FaceDetector:
@@ -60,6 +70,11 @@ def default_detector() -> FaceDetector:
     is not YuNet.
     """
     name = os.environ.get(DETECTOR_VARIABLE) or DEFAULT_DETECTOR
+    return _build(name, f"{DETECTOR_VARIABLE}={name!r} names no face detector")
+
+
+def _build(name: str, unknown: str) -> FaceDetector:
+    """The registered detector; raises DetectorError that begins with `unknown` for a name that is not registered."""
     if name not in DETECTORS:
-        raise DetectorError(f"{DETECTOR_VARIABLE}={name!r} names no face detector; choose from {', '.join(DETECTORS)}")
-    return get_detector(name)
+        raise DetectorError(f"{unknown}; choose from {', '.join(DETECTORS)}")
+    return load_attribute("emotion_hub.detectors", DETECTORS[name])()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from emotion_hub.errors import InputError, missing_extra
 from emotion_hub.explainers.base import Relevance
+from emotion_hub.lazy import load_attribute
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,9 +101,8 @@ class Method:
         return self.applies is None or self._import(self.applies)(network)
 
     def _import(self, home: str) -> Callable[..., Any]:
-        module, _, name = home.partition(":")
         try:
-            return getattr(import_module(f"emotion_hub.explainers.{module}"), name)
+            return load_attribute("emotion_hub.explainers", home)
         except ModuleNotFoundError as error:
             raise missing_extra(self.title, self.extra, error) from error
 

@@ -16,7 +16,7 @@ from PIL import Image
 from emotion_hub.backend_names import BACKENDS
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import embedded_checkpoints
-from emotion_hub.detectors import FaceDetector, get_detector
+from emotion_hub.detectors import FaceDetector, detector_or
 from emotion_hub.errors import InputError, MissingFileError, missing_extra
 from emotion_hub.explainers import metrics as map_metrics
 from emotion_hub.explainers.base import Explanation, Progress, Relevance, Subject
@@ -72,8 +72,7 @@ def explain(
     check_method(method, options)
     check_metrics(metrics)
     predictor = predictor_of(model)
-    used_detector = predictor.detector if detector is None else get_detector(detector)
-    face = largest_face(locate(image, used_detector, whole=whole)).image
+    face = largest_face(locate(image, detector_or(detector, predictor.detector), whole=whole)).image
     return explain_face(face, predictor, method, target, versus=versus, metrics=metrics, progress=progress, **options)
 
 

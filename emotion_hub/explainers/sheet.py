@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from emotion_hub.detectors import FaceDetector, get_detector
+from emotion_hub.detectors import FaceDetector, detector_or
 from emotion_hub.errors import InputError
 from emotion_hub.explainers.base import Explanation, Progress
 from emotion_hub.explainers.registry import METHODS, public_options
@@ -104,8 +104,7 @@ def explain_all(
     predictors = [predictor_of(model) for model in models]
     if not predictors:
         raise InputError("models is empty; name at least one network")
-    used_detector = predictors[0].detector if detector is None else get_detector(detector)
-    face = largest_face(locate(image, used_detector, whole=whole)).image
+    face = largest_face(locate(image, detector_or(detector, predictors[0].detector), whole=whole)).image
     planned = list(tasks(face, methods, predictors, target, versus=versus, metrics=metrics, options=options))
     explanations = []
     for number, task in enumerate(planned):

@@ -8,11 +8,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emotion_hub.errors import ConfigError, UnknownModelError, missing_extra
+from emotion_hub.lazy import load_attribute
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,9 +70,8 @@ def load_function(home: str) -> Callable[..., Any]:
 
     Raises MissingDependencyError where torch is not installed.
     """
-    module, _, name = home.partition(":")
     try:
-        return getattr(import_module(f"emotion_hub.models.{module}"), name)
+        return load_attribute("emotion_hub.models", home)
     except ModuleNotFoundError as error:
         raise missing_extra("this network", "torch", error) from error
 

@@ -1,8 +1,8 @@
 """Answer fields that show an answer only beside its own photo.
 
-A photo can change while its answer is computed, queued or transferred. In the browser, each tab numbers every new photo
-and every removal. An event sends the number of its photo, the answer carries it back, and the browser shows the answer
-only while that number is the newest. So a late answer never appears beside another photo.
+The visitor may choose another photo before the answer arrives. Therefore the browser counts the changes of each tab's
+photo field. A request contains the current count, and its answer contains the same count. The browser shows an answer
+only if its count is still the current one.
 """
 
 from __future__ import annotations

@@ -44,9 +44,9 @@ def push_folder(
 
     Files on the Hub that are not in the folder are deleted in the same commit, except `.gitattributes`. The
     commit names its parent, so that a commit made meanwhile is not overwritten. With `create_pr` the commit
-    becomes a pull request. A Space's `variables` are set before the commit, which restarts it; with a pull
-    request they are left to whoever merges it. When the commit fails, a repository that was created for it is
-    deleted, variables are restored, and PublishError is raised.
+    becomes a pull request. A Space's `variables` are set before the commit, which restarts it. They are
+    not set for a pull request. When the commit fails, a repository created for it is deleted, the variables are
+    restored, and PublishError is raised.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError

@@ -351,21 +351,18 @@ def test_cross_validation_uses_the_recipes_near_copy_threshold(tmp_path, monkeyp
     assert calls == [(5, 3, 0.95)]
 
 
+def _without_data(folder):
+    """Arguments of a cross-validation of the folder's recipe, whose data does not exist."""
+    paths = {"--recipe": folder / "recipe.toml", "--data": folder / "nothing", "--out": folder / "out"}
+    return [text for option, path in paths.items() for text in (option, str(path))]
+
+
 def test_a_recipe_with_teachers_is_not_cross_validated(tmp_path):
     (tmp_path / "recipe.toml").write_text(f"distill = 0.5\n{RECIPE.format(name='taught', seed=0)}")
     with pytest.raises(
         ConfigError, match=r"distill=0\.5 of recipe 'taught': a teacher .* held-out fold .* without distill"
     ):
-        cross_validate.main(
-            [
-                "--recipe",
-                str(tmp_path / "recipe.toml"),
-                "--data",
-                str(tmp_path / "nothing"),
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
+        cross_validate.main(_without_data(tmp_path))
     assert not (tmp_path / "out").exists()
 
 
@@ -374,14 +371,5 @@ def test_a_recipe_that_starts_from_a_run_is_not_cross_validated(tmp_path):
     with pytest.raises(
         ConfigError, match=r"init='checkpoint' of recipe 'second': .* held-out fold .* starts at random"
     ):
-        cross_validate.main(
-            [
-                "--recipe",
-                str(tmp_path / "recipe.toml"),
-                "--data",
-                str(tmp_path / "nothing"),
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
+        cross_validate.main(_without_data(tmp_path))
     assert not (tmp_path / "out").exists()

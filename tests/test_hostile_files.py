@@ -99,7 +99,8 @@ def _with_thumbnails() -> bytes:
         pytest.param(many_chunk_png(15_000), id="PNG in small chunks"),
         pytest.param(many_block_gif(3_000), id="GIF with long comments"),
         pytest.param(many_strip_tiff(6_000), id="TIFF of a strip per row"),
-        pytest.param(_saved("TIFF", compression="jpeg"), id="TIFF of JPEG strips"),
+        pytest.param(_saved("TIFF", compression="jpeg"), id="TIFF of one JPEG strip"),
+        pytest.param(_saved("TIFF", compression="jpeg", tiffinfo={278: 16}), id="TIFF of many JPEG strips"),
         pytest.param(_saved("BMP"), id="BMP"),
     ],
 )

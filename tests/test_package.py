@@ -27,6 +27,7 @@ BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 LAYERS = [
     "version",
     "errors",
+    "gradio_compat",
     "lazy",
     "backend_names",
     "examples",

@@ -19,9 +19,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from emotion_hub.errors import EmotionHubError
+from emotion_hub.gradio_compat import end_event_streams
 from emotion_hub.serve.app import create_app
 from emotion_hub.serve.config import ServeConfig
-from emotion_hub.serve.demo import end_event_streams, mount_demo
+from emotion_hub.serve.demo import mount_demo, mounted_demo
 
 __all__ = ["KEY_VARIABLE", "config_of", "serve"]
 
@@ -102,7 +103,8 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        end_event_streams(self._app)
+        if (demo := mounted_demo(self._app)) is not None:
+            end_event_streams(demo)
         # when explanations use all cores, the event loop runs only some time after the signal
         delay = time.monotonic() - self._signal_time if self._signal_time else 0.0
         remaining = max(0.0, GRACE_PERIOD - delay)

@@ -17,7 +17,7 @@ from emotion_hub.serve.request_log import DEMO_PATH, RequestLogMiddleware
 if TYPE_CHECKING:
     import gradio as gr
 
-__all__ = ["end_event_streams", "mount_demo", "mounted_demo"]
+__all__ = ["mount_demo", "mounted_demo"]
 
 
 def mount_demo(app: FastAPI, demo: gr.Blocks, options: Mapping[str, Any]) -> FastAPI:
@@ -41,13 +41,3 @@ def mount_demo(app: FastAPI, demo: gr.Blocks, options: Mapping[str, Any]) -> Fas
 def mounted_demo(app: Starlette) -> Any | None:
     """The ASGI app that is mounted at /demo; None without one."""
     return next((route.app for route in app.routes if isinstance(route, Mount) and route.path == DEMO_PATH), None)
-
-
-def end_event_streams(app: Starlette) -> None:
-    """End the event streams of open demo pages; call it in the event loop when the server starts to stop.
-
-    Each open page holds a stream for as long as it is shown. gradio sets this event when its own server stops, but not
-    when the demo is mounted in another app.
-    """
-    if (demo := mounted_demo(app)) is not None:
-        demo.stop_event.set()

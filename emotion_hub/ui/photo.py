@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
-from gradio import processing_utils
 from PIL import Image
 
 from emotion_hub.errors import ImageError
-from emotion_hub.examples import EXAMPLES, ExamplePhoto
+from emotion_hub.examples import EXAMPLES
 from emotion_hub.faces import DetectedPhoto, locate
+from emotion_hub.gradio_compat import cached_value
 from emotion_hub.images import MAX_BYTES, load_image
 from emotion_hub.ui.photo_field import PhotoInput
 from emotion_hub.ui.render import data_url
@@ -57,7 +56,7 @@ def example_photos(photo: PhotoInput) -> None:
     The page holds thumbnails of about 2 kB each; a whole photo is sent when it is chosen. `gr.Examples` would load all
     photos at full size.
     """
-    files = [_cached_example(example, photo) for example in EXAMPLES.values()]
+    files = [cached_value(photo, example.path) for example in EXAMPLES.values()]
     gallery = gr.Dataset(
         components=["html"],
         samples=[[_thumbnail(name)] for name in EXAMPLES],
@@ -75,13 +74,6 @@ def example_photos(photo: PhotoInput) -> None:
         api_visibility="private",
         queue=False,
         show_progress="hidden",
-    )
-
-
-def _cached_example(example: ExamplePhoto, photo: PhotoInput) -> Any:
-    """The value of the photo field for the example: its file in gradio's cache, which the clean-up does not delete."""
-    return processing_utils.move_files_to_cache(
-        photo.postprocess(example.path), photo, postprocess=True, keep_in_cache=True
     )
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from emotion_hub.gradio_compat import WithoutDownloads
 from emotion_hub.images import MAX_BYTES
 
 __all__ = ["PhotoInput"]
 
 
-class PhotoInput(gr.Image):
+class PhotoInput(WithoutDownloads, gr.Image):
     """gradio's image field, which accepts only uploads and returns the file undecoded.
 
     gradio would open the file with Pillow first: a damaged file gives an error of Pillow, 16-bit photos turn white,
@@ -41,20 +41,3 @@ class PhotoInput(gr.Image):
             raise gr.Error(
                 "the data URL's base64 cannot be read; send the whole file, encoded once", print_exception=False
             ) from error
-
-    def move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """As gradio's, but an address is refused: any request could make this server download a file."""
-        _refuse_address(url_or_file_path)
-        return super().move_resource_to_block_cache(url_or_file_path)
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """As gradio's, but an address is refused."""
-        _refuse_address(url_or_file_path)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
-
-
-def _refuse_address(url_or_file_path: str | Path | None) -> None:
-    if url_or_file_path is not None and "://" in str(url_or_file_path):
-        raise gr.Error(
-            "this server downloads nothing; send the picture itself, with handle_file(path)", print_exception=False
-        )

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from emotion_hub.gradio_compat import current_page
 from emotion_hub.ui.choices import folder_choices
 from emotion_hub.ui.model_card import card_html
 from emotion_hub.ui.models import shared_pool
@@ -75,9 +76,7 @@ def model_picker(
         html, pending = ("", False) if name in first else _status(name, role)
         return html, gr.Timer(active=pending), pending
 
-    page = gr.context.Context.root_block
-    if page is None:
-        raise RuntimeError("a model picker must be built inside gr.Blocks")
+    page = current_page()
     status_events = [
         event(check, model, [card, timer, waiting], api_visibility="private", queue=False, show_progress="hidden")
         for event in (model.change, timer.tick, page.load)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from emotion_hub.errors import InputError
-from emotion_hub.explainers import METRICS
+from emotion_hub.explainers import METRICS, explain_face
 from emotion_hub.explainers.lime import superpixels
 from emotion_hub.explainers.shap_torch import background_faces
 from emotion_hub.labels import FER2013
@@ -126,6 +126,12 @@ def test_superpixels_are_numbered_without_gaps_on_the_grid():
         assert cells.shape == (48, 48)
         assert np.array_equal(np.unique(cells), np.arange(cells.max() + 1))
         assert 40 <= cells.max() + 1 <= 60
+
+
+def test_lime_explains_with_as_few_as_four_superpixels():
+    explanation = explain_face(noise_face(), new_predictor(), "lime", segments=4, samples=8, metrics="none")
+    assert explanation.parameters["samples"] == 8
+    assert 1 < explanation.parameters["segments"] <= 4
 
 
 def test_background_faces_are_the_first_faces_of_the_file():

@@ -226,6 +226,17 @@ def test_weights_over_the_limit_are_not_downloaded(hub: Any, monkeypatch: pytest
     assert not hub.seen("/resolve/")
 
 
+@pytest.mark.parametrize(("excess", "downloaded"), [(0, True), (1, False)])
+def test_a_card_up_to_the_limit_is_downloaded_and_a_longer_one_is_not(
+    hub: Any, monkeypatch: pytest.MonkeyPatch, excess: int, downloaded: bool
+) -> None:
+    card = CARD + "A longer text. " * 500  # longer than the configuration, which has the same limit
+    put(hub, ID, checkpoint_files(README_md=card))
+    monkeypatch.setattr(downloads, "MAX_TEXT", len(card.encode()) - excess)
+    ModelPool().get(ID, 30)
+    assert bool(hub.seen("/README.md")) is downloaded
+
+
 def test_a_configuration_of_gigabytes_beside_a_small_file_is_refused_before_memory_is_allocated(
     hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

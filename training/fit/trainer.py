@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 from torchvision.transforms import v2
-from transformers import EvalPrediction, Trainer, TrainingArguments
+from transformers import EvalPrediction, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from emotion_hub.errors import ConfigError
@@ -19,6 +18,7 @@ from training.fit.callbacks import DONE_FILE, EmaCallback
 from training.fit.optim import build_optimizer, rate_factor
 from training.fit.recipe import Recipe
 from training.fit.record import RecordCallback
+from training.fit.trainer_compat import CompatTrainer
 
 __all__ = ["FaceTrainer", "arguments", "last_complete_state", "measures", "mixers"]
 
@@ -92,7 +92,7 @@ def last_complete_state(out: Path) -> Path | None:
     return None
 
 
-class FaceTrainer(Trainer):
+class FaceTrainer(CompatTrainer):
     """A Trainer with soft targets, mixed batches and discriminative rates; measures and saves averaged weights."""
 
     def __init__(
@@ -110,13 +110,6 @@ class FaceTrainer(Trainer):
             ema.average.to(self.args.device)  # Trainer moves only the network
         self.class_weights, self.mixers = weights, mixers(recipe)
         self.loss_is_scaled_for_ga = False
-
-    def get_train_dataloader(self) -> DataLoader:
-        self.args.dataloader_drop_last = True  # only for training: a last batch of one image has no batch statistics
-        try:
-            return super().get_train_dataloader()
-        finally:
-            self.args.dataloader_drop_last = False
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -165,23 +158,12 @@ class FaceTrainer(Trainer):
         finally:
             self.model = training
 
-    def prediction_step(self, *args: Any, **kwargs: Any) -> Any:
-        with self.accelerator.autocast():
-            return super().prediction_step(*args, **kwargs)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        tensors = self.accelerator.unwrap_model(self.model).state_dict() if state_dict is None else state_dict
-        super()._save(output_dir, {k: v.contiguous() for k, v in tensors.items()})  # safetensors rejects channels_last
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save:
-            if self.ema:
-                self.ema.save(folder)
-            if self.record:
-                self.record.save(folder)
-            (folder / DONE_FILE).touch()
+    def state_saved(self, folder: Path) -> None:
+        if self.ema:
+            self.ema.save(folder)
+        if self.record:
+            self.record.save(folder)
+        (folder / DONE_FILE).touch()
 
     def load_extra_state(self, state: Path) -> None:
         """Load the averaged weights and the figures of an unfinished epoch from a state folder."""

@@ -619,6 +619,7 @@ def test_an_embedded_checkpoint_was_trained_with_recipes_of_the_repository(name)
         assert Recipe.from_dict(stage["recipe"]) == recipe
 
 
+@pytest.mark.slow
 def test_a_batch_releases_its_photos(predictor, face_image):
     """Only prepared arrays are kept for the batch; a thousand decoded phone photos would need 36 GB."""
     given: list[weakref.ref] = []

@@ -84,6 +84,7 @@ def test_front_matter_passes_the_hubs_own_reader() -> None:
     assert SpaceCard(README).data.to_dict()["sdk"] == "gradio"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_python_block_runs(number: int, folder: Path) -> None:
     """The library's four; those of the server, the demo and transformers have tests of their own."""

@@ -27,6 +27,7 @@ def test_there_is_a_recipe_for_each_kind_of_extension() -> None:
     assert set(RECIPES) == {"A network", "An explanation method", "A face detector", "A tab of the demo", "A label set"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", RECIPES)
 def test_a_recipe_works(title: str, tmp_path: Path) -> None:
     diff, check = RECIPES[title]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emotion_hub.errors import ConfigError, LabelError
 from emotion_hub.labels import FER2013, LabelSet
 from emotion_hub.models.registry import get_entry
+from emotion_hub.prediction_sets import PredictionSets, sets_of_config
 from emotion_hub.preprocess import PREPROCESSING, PreprocessConfig
 
 __all__ = ["ClassifierConfig"]
@@ -32,7 +33,7 @@ _TRANSFORMERS_KEYS = frozenset(
 
 #: Keys of timm's own `config.json`; allowed beside ours when timm reads the same file.
 _TIMM_KEYS = frozenset(["architecture", "label_names", "num_classes", "num_features", "pretrained_cfg"])
-_OWN_KEYS = ("model", "labels", "preprocess", "options")
+_OWN_KEYS = ("model", "labels", "preprocess", "options", "prediction_sets")
 
 #: More labels than any set of expressions has, and few enough for a message to list them.
 _MOST_LABELS = 1000
@@ -42,14 +43,16 @@ _MOST_LABELS = 1000
 class ClassifierConfig:
     """The content of `config.json`: the network's name and options, its labels in the order of the logits, its input.
 
-    Without `preprocess`, the preprocessing is that of the network. Raises UnknownModelError for a network that is not
-    registered and ConfigError for any other value that breaks a rule.
+    Without `preprocess`, the preprocessing is that of the network. Without `prediction_sets`, as in checkpoints of
+    earlier versions, predictions have no prediction set. Raises UnknownModelError for a network that is not registered
+    and ConfigError for any other value that breaks a rule.
     """
 
     model: str
     labels: tuple[str, ...] = FER2013.labels
     preprocess: PreprocessConfig = None  # type: ignore[assignment]  # __post_init__ replaces None by the network's own
     options: Mapping[str, Any] = field(default_factory=dict)
+    prediction_sets: PredictionSets | None = None
 
     def __post_init__(self) -> None:
         entry = get_entry(self.model)
@@ -83,15 +86,24 @@ class ClassifierConfig:
             raise ConfigError(
                 f"{self.model} takes {channels} channel(s), its preprocessing gives {self.preprocess.channels}"
             )
+        if self.prediction_sets is not None:
+            if not isinstance(self.prediction_sets, PredictionSets):
+                raise ConfigError(
+                    f"prediction_sets is a {type(self.prediction_sets).__name__}; give PredictionSets, "
+                    "or use ClassifierConfig.from_dict for plain JSON"
+                )
+            object.__setattr__(self, "prediction_sets", self.prediction_sets.ordered(self.labels))
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `config.json`: our keys, and the labels as `id2label` and `label2id` for other libraries."""
+        sets = {} if self.prediction_sets is None else {"prediction_sets": self.prediction_sets.to_dict()}
         return {
             "model_type": "emotion_hub",
             "model": self.model,
             "labels": list(self.labels),
             "preprocess": self.preprocess.to_dict(),
             "options": dict(self.options),
+            **sets,
             "id2label": {str(number): label for number, label in enumerate(self.labels)},
             "label2id": {label: number for number, label in enumerate(self.labels)},
         }
@@ -119,6 +131,7 @@ class ClassifierConfig:
             PreprocessConfig.from_dict(values["preprocess"]),
             values.get("options", {}),
         )
+        config = replace(config, prediction_sets=sets_of_config(values, config.labels))
         config._check_other_keys(values)
         return config
 

@@ -89,6 +89,13 @@ def _timm(backbone: str, family: str, licence: str = "apache-2.0") -> ModelEntry
     return ModelEntry("transfer224:TimmAt224", "upscale224", family, summary, "timm", start, fixed)
 
 
+_MOBILENETV1 = StartingWeights(
+    "timm",
+    "mobilenetv1_100",
+    "apache-2.0",
+    layouts={"features.0.0.weight": "weights:mobilenetv1_from_layers"},
+)
+
 #: Licences are those that timm and torchvision state for the weights or, where they state none, for the repository.
 _REGISTRY: dict[str, ModelEntry] = {
     "alexnet_224": ModelEntry(
@@ -123,12 +130,16 @@ _REGISTRY: dict[str, ModelEntry] = {
         "MobileNet",
         "timm's MobileNetV1, one linear head, 3.21M parameters",
         "timm",
-        StartingWeights(
-            "timm",
-            "mobilenetv1_100",
-            "apache-2.0",
-            layouts={"features.0.0.weight": "weights:mobilenetv1_from_layers"},
-        ),
+        _MOBILENETV1,
+    ),
+    "mobilenetv1_48": ModelEntry(
+        "transfer48:MobileNetV1At48",
+        "rgb48",
+        "MobileNet",
+        "timm's MobileNetV1 with a stem of stride 1, 3.21M parameters",
+        # the fourth of five stages: the last one has 3x3 positions
+        "blocks.3",
+        _MOBILENETV1,
     ),
     "mobilenetv2_224": ModelEntry(
         "transfer224:mobilenetv2_224",

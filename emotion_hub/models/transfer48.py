@@ -1,4 +1,4 @@
-"""VGG and ResNet-18 for 48-pixel faces: shortened ImageNet networks.
+"""VGG, ResNet-18 and MobileNetV1 for 48-pixel faces: ImageNet networks with less stride.
 
 Their input is gray replicated to three channels (preprocessing `rgb48`).
 """
@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-__all__ = ["ResNet18At48", "Vgg48", "dense_head", "init_convolutions", "vgg16_48", "vgg19_48"]
+__all__ = ["MobileNetV1At48", "ResNet18At48", "Vgg48", "dense_head", "init_convolutions", "vgg16_48", "vgg19_48"]
 
 #: Convolutions in each of the first four blocks, which have 64, 128, 256 and 512 channels, by the depth of the VGG
 #: (Simonyan and Zisserman 2015, arXiv:1409.1556).
@@ -96,3 +96,24 @@ class ResNet18At48(nn.Module):
         x = self.relu(self.bn1(self.conv1(pixel_values)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
+
+
+class MobileNetV1At48(nn.Module):
+    """Logits of timm's `mobilenetv1_100` with a stem of stride 1: float32 (N, 3, 48, 48) -> (N, num_classes).
+
+    The last maps have 3x3 pixels. The head is one linear layer. 3,214,151 parameters with seven classes, the same as
+    `mobilenetv1_224`, whose weights and starting weights fit without a change.
+    """
+
+    def __init__(self, num_classes: int = 7, dropout: float = 0.2) -> None:
+        super().__init__()
+        import timm
+
+        body = timm.create_model("mobilenetv1_100", pretrained=False, num_classes=num_classes)
+        self.conv_stem, self.bn1, self.blocks = body.conv_stem, body.bn1, body.blocks
+        self.conv_stem.stride = (1, 1)
+        self.global_pool, self.drop, self.classifier = body.global_pool, nn.Dropout(dropout), body.classifier
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        x = self.blocks(self.bn1(self.conv_stem(pixel_values)))
+        return self.classifier(self.drop(self.global_pool(x)))

@@ -261,6 +261,7 @@ def test_split_and_column_select_from_a_folder_of_parquet_files(folder, tmp_path
         open_source(tmp_path / "tables", split="validation", column="face")
 
 
+@pytest.mark.slow
 def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, capsys):
     """In a subprocess: datasets reads the Hub's address when it is imported."""
     from huggingface_hub import HfApi
@@ -296,6 +297,7 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, folder, tmp_path, 
     assert json.loads(pq.read_schema(tmp_path / "r.parquet").metadata[b"emotion_hub"])["source"]["commit"] == commit
 
 
+@pytest.mark.slow
 def test_picture_files_on_the_hub_are_read_one_by_one_and_not_by_datasets(hub, tmp_path):
     from huggingface_hub import HfApi
 

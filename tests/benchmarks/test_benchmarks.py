@@ -28,6 +28,7 @@ from training.data.batches import PlaneDataset
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_feeding_compares_augmented_batches_with_random_tensors(tmp_path, monkeypatch):
     fed: list[int] = []
     make = PlaneDataset.__getitems__
@@ -216,6 +217,7 @@ def test_files_of_one_network_are_measured_one_at_a_time(monkeypatch):
     assert found["int8"]["bytes"] < 0.55 * found["float16"]["bytes"]
 
 
+@pytest.mark.slow
 def test_measuring_one_part_keeps_the_others(report, tmp_path):
     before = json.loads(report.read_text())
     after = benchmarks.run.main(["--json", str(report), "--only", "faces"])
@@ -293,6 +295,7 @@ def test_run_once_measures_memory_and_raises_on_failure():
         commands_module.run_once(["-c", "raise SystemExit(3)"])
 
 
+@pytest.mark.slow
 def test_sizes_count_what_an_extra_adds_to_the_base():
     found = benchmarks.sizes.sizes()
     assert set(found) == {"package", "base", *benchmarks.sizes.PURPOSES}

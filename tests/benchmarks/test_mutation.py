@@ -66,6 +66,7 @@ def test_every_mutant_of_the_library_is_valid_python():
             ast.parse("\n".join([*lines[: mutant.line - 1], changed, *lines[mutant.line :]]))
 
 
+@pytest.mark.slow
 def test_a_detected_fault_is_told_from_a_survivor_and_the_module_is_restored(repository):
     caught = run(Mutant("emotion_hub/small.py", 10, 9, "<", "<=", "if x < WIDTH and y:"), repository)
     assert caught["caught"]

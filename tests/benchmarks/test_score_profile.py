@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from benchmarks import score_profile
 
 
+@pytest.mark.slow
 def test_the_profile_has_stages_of_both_decoding_modes_and_differences(tmp_path, monkeypatch):
     monkeypatch.setattr(score_profile, "SIZES", (1, 8))
     monkeypatch.setattr(score_profile, "SHARES", (0.3, None))

@@ -81,7 +81,7 @@ def test_the_app_starts_within_1_6_times_an_empty_one():
 @each_checkpoint
 def test_int8_files_have_at_most_55_percent_of_float16_and_similar_accuracy(name, shared_data, tmp_path: Path):
     from training.data.faces import load_split
-    from training.evaluation.measure import face_probs
+    from training.evaluation.predictions import face_probs
 
     classifier = EmotionClassifier.from_pretrained(name)
     train, test = load_split(shared_data / "fer2013", "train"), load_split(shared_data / "fer2013", "test")

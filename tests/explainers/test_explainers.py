@@ -41,7 +41,7 @@ def test_versus_changes_the_map(case):
     assert plain.versus is None
 
 
-@pytest.mark.parametrize("case", SIGNED)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c == "partition" else c for c in SIGNED])
 def test_swapping_target_and_versus_swaps_the_signs(case):
     predictor, face = new_predictor(), noise_face()
     forward = explained(case, face, predictor, "happy", versus="sad").signed

@@ -36,7 +36,7 @@ from tests.tolerances import MAPS, assert_same_logits, assert_same_maps
 # reproducibility
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c == "partition" else c for c in CASES])
 def test_the_same_seed_gives_the_same_map_and_keeps_the_callers_random_state(case):
     predictor, face = new_predictor(), noise_face()
     np.random.seed(11)

@@ -21,6 +21,7 @@ def test_methods_for_keeps_the_order_and_lists_the_valid_names() -> None:
         methods_for(["cam"], predictor)
 
 
+@pytest.mark.slow
 def test_explain_all_equals_explain_per_method(face_file: str) -> None:
     shares: list[float] = []
     explanations = explain_all(face_file, ["gradcam", "lime"], samples=100, progress=shares.append)

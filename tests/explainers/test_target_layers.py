@@ -53,6 +53,7 @@ LAYERS = {
     "ensemble_rgb48": [("members.0.features.22", (512, 6, 6)), ("members.1.layer4.1", (512, 6, 6))],
     "ensemble_upscale224": [("members.0.blocks.4", (1024, 7, 7)), ("members.1.backbone.blocks.5.norm1", (64, 14, 14))],
     "mobilenetv1_224": [("blocks.4", (1024, 7, 7))],
+    "mobilenetv1_48": [("blocks.3", (512, 6, 6))],
     "mobilenetv2_224": [("bn2", (1280, 7, 7))],
     "resnet18_48": [("layer4.1", (512, 6, 6))],
     "resnet50_224": [("backbone.layer4.2", (2048, 7, 7))],

@@ -463,6 +463,7 @@ print(json.dumps({**names, "whole": rows(whole), "stream": rows(stream)}))
 """
 
 
+@pytest.mark.slow
 def test_a_dataset_loads_completely_and_streamed(hub, face_image):
     import hashlib
 

@@ -269,6 +269,7 @@ each_folder = pytest.mark.parametrize("name", WRITTEN)
 # without this package
 
 
+@pytest.mark.slow
 @each_folder
 def test_the_pipeline_gives_the_probabilities_of_emotion_hub(name, ours, probed, pictures):
     expected = _probs(ours(name), pictures)
@@ -278,6 +279,7 @@ def test_the_pipeline_gives_the_probabilities_of_emotion_hub(name, ours, probed,
         assert_same_probs(found, expected)
 
 
+@pytest.mark.slow
 @each_folder
 def test_the_image_processor_gives_the_pixel_values_of_emotion_hub_bit_for_bit(name, ours, probed, pictures):
     expected = ours(name).preprocessor.batch(map(load_image, pictures))
@@ -286,6 +288,7 @@ def test_the_image_processor_gives_the_pixel_values_of_emotion_hub_bit_for_bit(n
     assert np.array_equal(theirs, expected)
 
 
+@pytest.mark.slow
 @each_folder
 def test_every_auto_class_loads_our_class_and_all_tensors(name, ours, probed):
     record, config = probed[0][name], ours(name).config
@@ -296,12 +299,14 @@ def test_every_auto_class_loads_our_class_and_all_tensors(name, ours, probed):
     assert len(record["five"]) == 5, "transformers' own default; the files say so at their top"
 
 
+@pytest.mark.slow
 @each_folder
 def test_code_from_a_folder_is_not_run_unless_it_is_trusted(name, probed):
     assert probed[0][name]["untrusted"].startswith("ValueError")
     assert "trust_remote_code=True" in probed[0][name]["untrusted"]
 
 
+@pytest.mark.slow
 @each_folder
 def test_a_folder_saved_by_the_remote_class_loads_everywhere(name, written, ours, probed):
     saved = probed[1] / name
@@ -330,6 +335,7 @@ def test_a_hub_repository_gives_the_results_of_its_folder(hub, written, pictures
     assert_same_probs(_ordered(found["hub"]["files"][0], model.labels.labels), _probs(model, pictures[1:2])[0])
 
 
+@pytest.mark.slow
 def test_files_are_written_without_transformers_and_its_classes_name_the_missing_extra(tmp_path):
     code = (
         "import sys; sys.modules['transformers'] = None\n"
@@ -414,12 +420,9 @@ def test_the_file_of_every_network_imports_only_what_it_uses(names, tmp_path):
             assert node.level == 0
             imported.add(node.module.partition(".")[0])
     outside = imported - set(sys.stdlib_module_names)
-    extra = (
-        {"timm", "torchvision"}
-        if any(name.endswith("224") for name in names)
-        else {"torchvision"}
-        if "resnet18_48" in names
-        else set()
+    libraries = {"mobilenetv1_48": {"timm"}, "resnet18_48": {"torchvision"}}
+    extra = set().union(
+        *({"timm", "torchvision"} if name.endswith("224") else libraries.get(name, set()) for name in names)
     )
     assert {"torch", "numpy", "PIL", "transformers"} <= outside <= {"torch", "numpy", "PIL", "transformers"} | extra
 
@@ -779,6 +782,7 @@ def test_timm_gives_equal_logits_for_equal_pixel_values(written, pictures):
     assert_same_logits(_logits(same, pixels), _logits(ours, pixels))
 
 
+@pytest.mark.slow
 def test_transformers_reads_timms_layout_and_agrees_on_gray_48_pixel_faces(ours, probed, pictures):
     record = probed[0]["timms own"]
     assert record["class"] == "TimmWrapperForImageClassification"

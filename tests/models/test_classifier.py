@@ -87,6 +87,7 @@ ONE_OF_EACH = [
     "emotion_cnn",
     "enhanced_cnn48",
     "mobilenetv1_224",
+    "mobilenetv1_48",
     "mobilenetv2_224",
     "resnet18_48",
     "squeezenet1_1_224",

@@ -17,7 +17,7 @@ from emotion_hub.models.weights import mobilenetv2_from_torchvision
 from emotion_hub.preprocess import PREPROCESSING
 
 NATIVE48 = ["emotion_cnn", "enhanced_cnn48", "ensemble_native48"]
-RGB48 = ["ensemble_rgb48", "resnet18_48", "vgg16_48", "vgg19_48"]
+RGB48 = ["ensemble_rgb48", "mobilenetv1_48", "resnet18_48", "vgg16_48", "vgg19_48"]
 UPSCALE224 = [
     "alexnet_224",
     "convnext_base_224",
@@ -46,6 +46,7 @@ SMALL = [
     "emotion_cnn",
     "enhanced_cnn48",
     "mobilenetv1_224",
+    "mobilenetv1_48",
     "mobilenetv2_224",
     "resnet18_48",
     "squeezenet1_1_224",
@@ -87,6 +88,7 @@ def mobilenet() -> nn.Module:
         ("emotion_cnn", 1_572_551),
         ("enhanced_cnn48", 6_670_759),
         ("mobilenetv1_224", 3_214_151),
+        ("mobilenetv1_48", 3_214_151),
         ("mobilenetv2_224", 2_232_839),
         ("resnet18_48", 11_301_959),
         ("resnet50_224", 24_561_735),
@@ -232,6 +234,17 @@ def test_torchvision_weights_fit_the_48_pixel_networks_by_name(name, theirs, lef
         target = {k: v.shape for k, v in create_model(name).state_dict().items()}
     fresh = {k for k, shape in target.items() if source.get(k) != shape}
     assert {k.split(".")[0] for k in fresh} == ({left, "conv1"} if name == "resnet18_48" else {left})
+
+
+def test_both_mobilenetv1_differ_in_the_stride_of_the_stem_alone():
+    torch.manual_seed(0)
+    small, large = create_model("mobilenetv1_48").eval(), create_model("mobilenetv1_224").eval()
+    large.load_state_dict(small.state_dict())
+    with torch.inference_mode():
+        faces = torch.randn(2, 3, 48, 48)
+        assert not torch.allclose(small(faces), large(faces), atol=1e-3)
+        large.conv_stem.stride = (1, 1)
+        torch.testing.assert_close(small(faces), large(faces))
 
 
 def test_activations_of_a_new_vgg_reach_the_head():

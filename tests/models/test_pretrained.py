@@ -42,6 +42,7 @@ OF_TIMM = {
     "convnext_base_224": "convnext_base",
     "efficientnet_b3_224": "tf_efficientnet_b3",
     "mobilenetv1_224": "mobilenetv1_100",
+    "mobilenetv1_48": "mobilenetv1_100",
     "mobilenetv2_224": "mobilenetv2_100",
     "resnet50_224": "resnet50",
     "timm_224": "resnet18",

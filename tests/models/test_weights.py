@@ -136,11 +136,12 @@ def test_weights_that_are_not_finite_are_refused(vgg16, tmp_path, name, value):
     ("name", "file", "copied"),
     [  # weight of a convolution and five tensors of its norm; weight and bias of a convolution
         ("mobilenetv1_224", "mobilenet_v1_1.0_imagenet_from_coral_qat.pt", 27 * 6),
+        ("mobilenetv1_48", "mobilenetv1_1.0_vggface2_faces.pt", 27 * 6),
         ("mobilenetv2_224", "mobilenet_v2_imagenet_from_coral_ptq.pt", 52 * 6),
         ("squeezenet1_1_224", "squeezenet1_1_imagenet_features.pt", 25 * 2),
     ],
 )
-def test_the_available_imagenet_weights_fill_the_backbone(shared_data, name, file, copied):
+def test_the_available_starting_weights_fill_the_backbone(shared_data, name, file, copied):
     path = shared_data / "weights" / file
     if not path.is_file():
         pytest.skip(f"no weights at {path}")

@@ -95,6 +95,7 @@ def alive(url: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_command_serves_api_and_demo_and_exits_with_0(tmp_path: Path) -> None:
     with started("--model", "native48", "--backend", "torch", TMPDIR=str(tmp_path), **{KEY_VARIABLE: KEY}) as (
         process,

@@ -136,6 +136,7 @@ def assert_stopping(response: httpx.Response) -> None:
     assert "the server is stopping" in response.json()["error"]
 
 
+@pytest.mark.slow
 def test_running_lime_does_not_delay_the_stop() -> None:
     with server("--model", "upscale224", "--backend", "torch", "--no-demo") as running:
         running_one, waiting = (
@@ -263,6 +264,7 @@ def test_open_demo_page_and_running_explanation_do_not_delay_the_stop(tmp_path: 
     assert not list(tmp_path.glob("emotion_hub_uploads_*")), "the demo's upload folder is deleted"
 
 
+@pytest.mark.slow
 def test_open_demo_page_alone_does_not_delay_the_stop() -> None:
     with server("--model", "native48") as running:
         stream = running.client(lambda: streamed(f"{running.url}/demo/gradio_api/heartbeat/some-session"))

@@ -468,7 +468,9 @@ def test_the_operators_models_are_the_defaults_and_may_be_private_or_any_folder(
     assert predict_html(face, None, True)[1][0]["model"] == f"tester/small@{commit}"
 
 
-@pytest.mark.parametrize("how", ["slow", "down", "broken", "typo", "other side", "two of a name"])
+@pytest.mark.parametrize(
+    "how", [pytest.param("slow", marks=pytest.mark.slow), "down", "broken", "typo", "other side", "two of a name"]
+)
 def test_a_model_variable_that_cannot_be_used_delays_nothing_and_is_named(
     how: str, hub: Any, tmp_path: Path, face: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

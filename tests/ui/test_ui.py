@@ -360,6 +360,7 @@ def test_an_endpoint_does_not_read_the_servers_own_files(running: str, tmp_path:
     assert "probs" not in answer
 
 
+@pytest.mark.slow
 def test_uploads_are_deleted_after_their_time(running: str, face_image: Image.Image, tmp_path: Path) -> None:
     folder = Path(os.environ["GRADIO_TEMP_DIR"])
     path = save(tmp_path, face_image, "to_be_deleted.png")

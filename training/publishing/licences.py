@@ -19,6 +19,7 @@ APACHE_FILES = {
 }
 APACHE_STARTS = {
     ("mobilenetv1_224", "pretrained"): "timm's mobilenetv1_100",
+    ("mobilenetv1_48", "pretrained"): "timm's mobilenetv1_100",
     ("mobilenetv2_224", "pretrained"): "timm's mobilenetv2_100",
     ("mobilenetv2_224", "torchvision-mobilenetv2"): "google-coral's MobileNetV2",
 }

@@ -118,6 +118,7 @@ def test_data_without_a_readable_image_is_an_error(tmp_path):
         main(["--data", str(tmp_path)])
 
 
+@pytest.mark.slow
 def test_the_known_faults_of_fer2013(shared_data, monkeypatch):
     monkeypatch.undo()  # its table is large: use the cache of the machine
     report = main(["--data", str(shared_data / "fer2013"), "--near", "0"])

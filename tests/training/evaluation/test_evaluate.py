@@ -25,7 +25,6 @@ from training.data.faces import FaceSplit
 from training.evaluation import metrics
 from training.evaluation.measure import (
     SMALL,
-    face_probs,
     ferplus_labels,
     ferplus_reading,
     near_copies_in,
@@ -42,6 +41,7 @@ from training.evaluation.metrics import (
     scores,
     top_k_accuracy,
 )
+from training.evaluation.predictions import face_probs
 
 pytestmark = pytest.mark.usefixtures("datasets_cache")
 

@@ -19,8 +19,8 @@ from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.preprocess import Preprocessor
 from training.data.duplicates import THRESHOLD
 from training.data.faces import FaceSplit, load_split
-from training.evaluation.measure import face_probs
 from training.evaluation.plots import write_plots
+from training.evaluation.predictions import face_probs
 from training.evaluation.robustness import (
     CORRUPTIONS,
     corrupt,
@@ -132,6 +132,7 @@ def test_every_strength_and_checkpoint_gets_the_same_random_numbers():
     assert np.corrcoef(weak.ravel(), strong.ravel())[0, 1] > 0.98
 
 
+@pytest.mark.slow
 def test_robustness_has_every_corruption_at_every_strength(predictor, tmp_path):
     faces = [_face(i) for i in range(24)]
     labels = face_probs(predictor, faces).argmax(1)  # the labels are its own predictions

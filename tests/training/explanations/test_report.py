@@ -480,6 +480,7 @@ def run(data, checkpoint, tmp_path_factory, datasets_cache):
     patch.undo()
 
 
+@pytest.mark.slow
 def test_the_command_measures_every_face_with_every_method(run):
     _, report, out = run
     text = (out / "scores.json").read_text()

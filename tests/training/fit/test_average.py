@@ -97,6 +97,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, datasets_cache: None) -> Pat
     return root
 
 
+@pytest.mark.slow
 def test_the_mean_is_a_run_whose_history_names_its_parts(drawn: Path, tmp_path: Path) -> None:
     command = [
         "--run",

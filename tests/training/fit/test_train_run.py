@@ -240,6 +240,7 @@ class_weights = "inverse"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["", EVERYTHING], ids=["plain", "everything"])
 def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(data, tmp_path, capsys, more):
     recipe = _recipe(tmp_path, more)
@@ -588,6 +589,7 @@ def test_a_missing_logger_is_an_error_with_the_pip_command(recipe, data, tmp_pat
         _train(recipe, data, tmp_path / "run", "--log", "trackio")
 
 
+@pytest.mark.slow
 def test_each_fold_trains_on_the_others(data, tmp_path):
     summary = training.cross_validate.main(
         [
@@ -660,6 +662,7 @@ def _search(folder: Path, data: Path, space: str, trials: int, more: str = "", *
 RATES = "[lr]\nlow = 0.001\nhigh = 0.1\n"
 
 
+@pytest.mark.slow
 def test_a_continued_search_tries_other_values(data, tmp_path):
     first = _search(tmp_path, data, RATES, 2)
     second = _search(tmp_path, data, RATES, 4)

@@ -41,6 +41,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_clean_training_faces(
     data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ def test_int8_is_calibrated_on_clean_training_faces(
         training.quantize.main(["--checkpoint", str(data), "--data", str(data)])
 
 
+@pytest.mark.slow
 def test_the_study_measures_the_files_that_ship(data: Path, checkpoint: Path, tmp_path: Path) -> None:
     training.publishing.int8.write_int8(checkpoint, data)
     report = training.studies.onnx.main(

@@ -68,6 +68,7 @@ for streaming in (False, True):
 """
 
 
+@pytest.mark.slow
 def test_a_pushed_data_set_loads_equal_complete_and_streaming(hub, pictures: Path) -> None:
     import hashlib
 

@@ -405,6 +405,7 @@ def test_a_failed_upload_restores_a_spaces_variables(hub) -> None:
     assert {key: value.value for key, value in now.items()} == {"EMOTION_HUB_NATIVE48": "tester/small"}
 
 
+@pytest.mark.slow
 def test_the_app_runs_from_the_spaces_folder_alone(tmp_path: Path) -> None:
     out = space("--dry-run", str(tmp_path / "space"))
     code = (

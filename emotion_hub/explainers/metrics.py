@@ -186,6 +186,7 @@ def describe(scores: Mapping[str, object]) -> list[tuple[str, str, str]]:
 _READINGS = {
     "deletion": (2, "probability left when the marked parts are blurred; lower is better"),
     "insertion": (2, "probability reached when the marked parts are shown; higher is better"),
+    "road": (2, "probability lost more when marked than when other parts are filled in from around; higher is better"),
     "sparseness": (2, "how concentrated the map is; 0 = evenly spread, 1 = one point; neither is better"),
     "stability": (2, "similarity to the map of the same face with slight noise; 1 = the same, higher is better"),
     "discrimination": (2, "difference from the map of the next class; 0 = the map does not depend on the class"),

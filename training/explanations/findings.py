@@ -13,6 +13,7 @@ from emotion_hub.explainers.base import GRID
 from emotion_hub.explainers.metrics import UNCHANGED, rank_correlation
 from emotion_hub.explainers.regions import REGIONS, areas
 from training.explanations.study import (
+    AGAINST_RANDOM,
     BACKGROUND,
     EXPECTED,
     MARKED,
@@ -78,7 +79,7 @@ def _method(rows: Sequence[Row], seed: int) -> dict[str, Any]:
         "empty": len(rows) - len(shown),
         "scores": {name: bootstrap([row[name] for row in shown], seed) for name in SCORES},
         "milliseconds": float(np.median([row["milliseconds"] for row in rows])),
-        "against_random": {name: _against_random(shown, name, seed) for name in ("deletion", "insertion")},
+        "against_random": {name: _against_random(shown, name, seed) for name in AGAINST_RANDOM},
         "regions": {region: bootstrap([row["regions"][region] for row in shown], seed) for region in REGIONS},
         "background": {
             "wrong": float(np.mean(wrong)) if wrong else None,
@@ -109,7 +110,7 @@ def _count(rows: Sequence[Row], name: str, fails: Callable[[Row], bool]) -> dict
 
 
 def _against_random(rows: Sequence[Row], name: str, seed: int) -> dict[str, Any] | None:
-    """The paired difference of the areas, method minus random, with a verdict.
+    """The paired difference of a metric, method minus random, with a verdict.
 
     The verdict is "better" or "worse" where the whole interval lies on one side of 0.
     """

@@ -24,7 +24,16 @@ from training.explanations.markup import (
     strongest,
     track,
 )
-from training.explanations.study import BACKGROUND, EXPECTED, MARKED, RANDOM_MAPS, RESAMPLES, SCORES, WEAK_FIT
+from training.explanations.study import (
+    AGAINST_RANDOM,
+    BACKGROUND,
+    EXPECTED,
+    MARKED,
+    RANDOM_MAPS,
+    RESAMPLES,
+    SCORES,
+    WEAK_FIT,
+)
 
 __all__ = ["render_page"]
 
@@ -79,13 +88,12 @@ def _scores(aggregates: Mapping[str, Any]) -> str:
 
 def _against_random(aggregates: Mapping[str, Any]) -> str:
     text = (
-        f"<p>Each face has {RANDOM_MAPS} random maps as smooth as a class activation map. Their mean area under the "
-        "curve is subtracted from that of the method. A method is better than random by deletion when the whole "
-        "interval "
-        "lies below 0, by insertion when it lies above 0.</p>"
+        f"<p>Each face has {RANDOM_MAPS} random maps as smooth as a class activation map. Their mean figure is "
+        "subtracted from that of the method. A method is better than random by deletion when the whole interval lies "
+        "below 0, by insertion and ROAD when it lies above 0.</p>"
     )
     tables = []
-    for name, better in (("deletion", "lower is better"), ("insertion", "higher is better")):
+    for name, better in AGAINST_RANDOM.items():
         shown = [(head, m["against_random"][name]) for head, _, m in _each(aggregates)]
         reach = max((max(abs(d["low"]), abs(d["high"])) for _, d in shown if d), default=0.0) or 1.0
         rows = [[head, interval(d), track(d, reach), mark(*_VERDICTS[d["verdict"]]) if d else "–"] for head, d in shown]

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from emotion_hub.explainers import METHODS
-from training.explanations.study import BACKGROUND, MARKED, WEAK_FIT
+from training.explanations.study import AGAINST_RANDOM, BACKGROUND, MARKED, WEAK_FIT
 
 __all__ = ["plain_words"]
 
@@ -24,7 +24,7 @@ def plain_words(aggregates: Mapping[str, Any]) -> list[str]:
     for model, result in aggregates["models"].items():
         methods, faces, right = result["methods"], result["faces"], result["right"]
         lines.append(f"{model} predicts {right} of the {faces} faces correctly ({right / faces:.0%}).")
-        lines += [_random_sentence(model, name, methods) for name in ("deletion", "insertion")]
+        lines += [_random_sentence(model, name, methods) for name in AGAINST_RANDOM]
         lines.append(_pattern_sentence(model, [row for row in aggregates["patterns"] if row["model"] == model]))
         lines += _agreement_sentence(model, result["agreement"])
     lines += _between_sentences(aggregates["between"])

@@ -15,7 +15,7 @@ from training.data.files import write_arrays
 __all__ = ["SCHEMA", "Store"]
 
 #: Version of scores.json and of the cache; a file of another version is computed again.
-SCHEMA = 1
+SCHEMA = 2
 
 Result = tuple[dict[str, Any], np.ndarray]
 

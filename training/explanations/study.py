@@ -15,8 +15,10 @@ from emotion_hub.explainers.base import GRID, Subject, on_grid
 from emotion_hub.explainers.shap_torch import TOLERANCE
 from emotion_hub.predictor import EmotionPredictor
 from training.data.faces import FaceSplit, pixel_hashes
+from training.explanations.road import road
 
 __all__ = [
+    "AGAINST_RANDOM",
     "BACKGROUND",
     "EXPECTED",
     "MARKED",
@@ -34,7 +36,20 @@ __all__ = [
 ]
 
 #: Metrics of `Explanation.scores` in the report, in its order.
-SCORES = ("deletion", "insertion", "sparseness", "stability", "discrimination", "randomisation", "fit", "additivity")
+SCORES = (
+    "deletion",
+    "insertion",
+    "road",
+    "sparseness",
+    "stability",
+    "discrimination",
+    "randomisation",
+    "fit",
+    "additivity",
+)
+
+#: Metrics that are compared with those of random maps, and how each is read.
+AGAINST_RANDOM = {"deletion": "lower is better", "insertion": "higher is better", "road": "higher is better"}
 
 #: Random maps per face; methods are compared with the mean of their areas.
 RANDOM_MAPS = 5
@@ -91,14 +106,15 @@ def choose_probe(split: FaceSplit, others: Sequence[FaceSplit], per_class: int, 
 def baseline(
     predictor: EmotionPredictor, face: Image.Image, label: str, *, explain_label: bool = False
 ) -> dict[str, Any]:
-    """The prediction of a face labelled `label`, the class to explain, and the mean areas of random maps.
+    """The prediction of a face labelled `label`, the class to explain, and the mean figures of random maps.
 
     The class to explain is the prediction, or the label with `explain_label`.
     """
     prediction = predictor.predict_faces([face])[0]
     target = label if explain_label else prediction.label
     subject = Subject.of(face, predictor, target)
-    areas = [metrics.deletion_insertion(subject, metrics.random_map(subject, seed)) for seed in range(RANDOM_MAPS)]
+    maps = [metrics.random_map(subject, seed) for seed in range(RANDOM_MAPS)]
+    areas = [{**metrics.deletion_insertion(subject, each), "road": road(subject, each)} for each in maps]
     answer = {
         "label": label,
         "predicted": prediction.label,
@@ -106,9 +122,7 @@ def baseline(
         "confidence": prediction.confidence,
         "target": target,
     }
-    return answer | {
-        f"random_{name}": float(np.mean([area[name] for area in areas])) for name in ("deletion", "insertion")
-    }
+    return answer | {f"random_{name}": float(np.mean([area[name] for area in areas])) for name in AGAINST_RANDOM}
 
 
 def measure(
@@ -117,7 +131,8 @@ def measure(
     """One face's figures, None where a metric was not measured, and its map on the grid, float32 (GRID, GRID), 0..1."""
     explanation = explain_face(face, predictor, method, target, metrics=metrics, **options)
     cells = on_grid(explanation.heatmap)
-    scores = {name: explanation.scores.get(name) for name in SCORES}
+    subject = Subject.of(face, predictor, target)
+    scores = {name: explanation.scores.get(name) for name in SCORES} | {"road": road(subject, explanation.heatmap)}
     row = {name: value if value is not None and np.isfinite(value) else None for name, value in scores.items()}
     parameters = {name: explanation.parameters.get(name) for name in ("explainer", "segments", "difference")}
     return {

@@ -159,6 +159,8 @@ def _row(position: int = 0, target: str = "happy", **values: Any) -> dict[str, A
         "insertion": 0.6,
         "random_deletion": 0.4,
         "random_insertion": 0.5,
+        "road": 0.1,
+        "random_road": 0.1,
         "milliseconds": 5.0,
     }
     more = {
@@ -296,6 +298,7 @@ def test_the_sentences_agree_with_the_figures():
         "m predicts 8 of the 8 faces correctly (100%).",
         "m, deletion: no difference from random maps shown: SHAP.",
         "m, insertion: no difference from random maps shown: SHAP.",
+        "m, road: no difference from random maps shown: SHAP.",
         "m: in 1 of 1 pairs of class and method the expected parts have more relevance than their area, and in 0 "
         "of these "
         "also more than in the maps of other classes. All methods agree on this for happy.",

@@ -57,6 +57,11 @@ EQUIVALENT: dict[str, str] = {
     "emotion_hub/ui/explain.py: time.sleep(TICK if task.method not in QUICK else TICK / 10): not in -> in": (
         "only the interval between two updates of the progress changes"
     ),
+    "emotion_hub/batch/worker.py: in_flight: int = 1: 1 -> 2": (
+        "only the number of batches that run at once; rows do not depend on it"
+    ),
+    "emotion_hub/cli/completion.py: TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py: "
+    "False -> True": "only annotations are imported",
     "emotion_hub/cli/compare.py: "
     'return *labels, "agree" if face.agree else "differ", times, box_cell(both[0].bbox): 0 -> 1': (
         "both sides have the same box: the face is detected once"

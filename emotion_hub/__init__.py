@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emotion_hub.models import create_model, list_models
     from emotion_hub.models.classifier import EmotionClassifier
     from emotion_hub.predictor import EmotionPredictor
+    from emotion_hub.predictor_ensemble import PredictorEnsemble
     from emotion_hub.results import Comparison, Prediction
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "EmotionPredictor",
     "Explanation",
     "Prediction",
+    "PredictorEnsemble",
     "compare",
     "create_model",
     "explain",
@@ -41,6 +43,7 @@ _HOME = {
     "EmotionPredictor": "emotion_hub.predictor",
     "Explanation": "emotion_hub.explainers",
     "Prediction": "emotion_hub.results",
+    "PredictorEnsemble": "emotion_hub.predictor_ensemble",
     "compare": "emotion_hub.comparison",
     "create_model": "emotion_hub.models",
     "explain": "emotion_hub.explainers",

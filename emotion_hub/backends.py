@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Mapping
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 
-from emotion_hub.checkpoints import DownloadOptions
+from emotion_hub.checkpoints import CONFIG_FILE, DownloadOptions, local_folder, resolve_file
 from emotion_hub.errors import CheckpointError, InputError, first_line
 from emotion_hub.labels import LabelSet
 from emotion_hub.onnx.export import INPUT, OUTPUT, record_of
 from emotion_hub.onnx.files import check_beside, onnx_file, own_onnx_file
+from emotion_hub.prediction_sets import PredictionSets, sets_of_config
 from emotion_hub.preprocess import PreprocessConfig, Preprocessor
 
 if TYPE_CHECKING:  # each backend imports its own runtime when it is created
@@ -70,6 +72,11 @@ class TorchBackend:
         """The preprocessing of the classifier's input."""
         return self.classifier.preprocessor.config
 
+    @property
+    def prediction_sets(self) -> PredictionSets | None:
+        """The rule of the classifier's prediction sets; None where it has none."""
+        return self.classifier.config.prediction_sets
+
     def logits(self, pixel_values: np.ndarray) -> np.ndarray:
         """Logits, float32, (N, num_classes), of normalised pixels, float32, (N, C, H, W)."""
         import torch
@@ -83,8 +90,9 @@ class OnnxBackend:
     """An ONNX file of `emotion_hub.onnx.export` on ONNX Runtime and the CPU; torch is not imported.
 
     These attributes hold the file's metadata: `labels`, `preprocess`, `model`, `num_parameters`, `weights` (hash of the
-    tensors), `storage` ("float32", "float16" or "int8") and `file` (SHA-256 of the safetensors file from which it was
-    exported, None when it is unknown).
+    tensors), `storage` ("float32", "float16" or "int8"), `file` (SHA-256 of the safetensors file from which it was
+    exported, None when it is unknown) and `prediction_sets` (None when the file has no rule). A checkpoint's
+    `config.json` replaces the last one, so that the sets can be fitted again without a new export.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
@@ -105,6 +113,7 @@ class OnnxBackend:
             self.weights = str(record["weights"])
             self.storage = str(record["storage"])
             self.file: str | None = record.get("file")
+            self.prediction_sets = sets_of_config(record, self.labels.labels)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise CheckpointError(
                 f"{name!r} has metadata that break a rule: {error}; write it again with export_onnx"
@@ -180,9 +189,23 @@ class CheckpointBackends:
 
     def _onnx(self, *, int8: bool) -> OnnxBackend:
         path = onnx_file(self.source, int8=int8, **self.where)
+        config = self._config_file(path)
         backend = OnnxBackend(path, self.threads)
         check_beside(path, backend.file, backend.labels, backend.preprocess, str(self.source))
+        if config is not None:
+            values = json.loads(config.read_text(encoding="utf-8"))
+            backend.prediction_sets = sets_of_config(values, backend.labels.labels)
         return backend
+
+    def _config_file(self, onnx: Path) -> Path | None:
+        """The checkpoint's configuration, of the same commit as its ONNX file; None where only the latter exists."""
+        where = dict(self.where)
+        if local_folder(self.source) is None and onnx.parent.parent.name == "snapshots":
+            where["revision"] = onnx.parent.name
+        try:
+            return resolve_file(self.source, CONFIG_FILE, **where)
+        except CheckpointError:  # it is not needed to predict, and may be missing from the cache of an offline machine
+            return None
 
 
 def default_backend(source: str | Path, device: str | None = None, **where: Unpack[DownloadOptions]) -> str:

@@ -6,13 +6,14 @@ Crops are framed as the training images are; edge pixels are repeated where a cr
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
 from emotion_hub.detectors import Box, FaceDetector, WholeImageDetector, default_detector
 from emotion_hub.images import ImageSource, crop, load_image
+from emotion_hub.quality import DeferredWarnings, FaceWarning, detected_warnings
 
 __all__ = ["READY_MADE_SIDE", "DetectedPhoto", "Face", "find_faces", "locate", "whole_image"]
 
@@ -28,8 +29,9 @@ class Face:
     """A face cut out of a photo.
 
     `image` is the square RGB crop; `bbox` is the detector's box, xyxy in whole pixels, inside the photo; `square`
-    is the crop's box, which may reach over the border. `score` and `detector` are None when the whole image was
-    taken.
+    is the crop's box, which may reach over the border. `score`, `detector` and `landmarks`, those of `Detection`, are
+    None when the whole image was taken. `warnings` are reasons to doubt a prediction for this face; those
+    of a ready-made crop are computed when they are first read.
     """
 
     image: Image.Image
@@ -37,6 +39,8 @@ class Face:
     square: Box
     score: float | None = None
     detector: str | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    warnings: Sequence[FaceWarning] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class DetectedPhoto:
 
 def locate(image: ImageSource, detector: FaceDetector | None = None, *, whole: bool = False) -> DetectedPhoto:
     """The upright photo and its faces, largest first, with the time that decoding and detection took.
+
+    The time of detection includes that of the faces' warnings.
 
     `whole=True` takes the whole photo as the face. Raises ImageError for content that is not an image.
     """
@@ -83,14 +89,17 @@ def find_faces(image: Image.Image, detector: FaceDetector | None = None) -> list
         square = detector.framing.square(detection.bbox)
         if _clip(square, image) is None:  # a narrow box at the border, whose framed square lies outside
             continue
-        faces.append(Face(crop(image, square), bbox, square, round(detection.score, 4), detector.name))
+        face = crop(image, square)
+        warnings = detected_warnings(face, detection, square, image.size, detector.name)
+        found = (round(detection.score, 4), detector.name, detection.landmarks)
+        faces.append(Face(face, bbox, square, *found, warnings))
     return faces
 
 
 def whole_image(image: Image.Image) -> Face:
     """The image itself as the face, for callers who know that it is one; preprocessing pads it to a square."""
     box = (0, 0, image.width, image.height)
-    return Face(image, box, box)
+    return Face(image, box, box, warnings=DeferredWarnings(image))
 
 
 def _clip(bbox: tuple[float, float, float, float], image: Image.Image) -> Box | None:

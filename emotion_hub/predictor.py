@@ -26,6 +26,7 @@ from emotion_hub.errors import ImageError, InputError
 from emotion_hub.faces import DetectedPhoto, Face, locate, whole_image
 from emotion_hub.images import ImageSource
 from emotion_hub.labels import LabelSet, label_set
+from emotion_hub.prediction_sets import PredictionSets
 from emotion_hub.preprocess import Preprocessor
 from emotion_hub.results import ComparedSide, Prediction
 
@@ -36,7 +37,8 @@ class EmotionPredictor:
     """Predicts the expression of faces. It holds no state between calls, so threads may share one.
 
     `labels` are the network's labels in the order of its logits, `answer_labels` the set that predictions are over
-    where it is another one. `detector` None means `default_detector()` at each call.
+    where it is another one. `detector` None means `default_detector()` at each call. `prediction_sets` is the rule of
+    `Prediction.prediction_set`, None where the checkpoint has none.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class EmotionPredictor:
         detector: FaceDetector | str | None = None,
         answer_labels: LabelSet | None = None,
         backends: CheckpointBackends | None = None,
+        prediction_sets: PredictionSets | None = None,
     ) -> None:
         """A predictor made of parts; `from_pretrained` is the usual way. `backends` loads the same checkpoint again.
 
@@ -61,6 +64,7 @@ class EmotionPredictor:
         self.detector = detector_or(detector, None)
         self.answer_labels = answer_labels
         self._backends = backends
+        self.prediction_sets = prediction_sets
 
     @classmethod
     def from_pretrained(
@@ -112,7 +116,15 @@ class EmotionPredictor:
         backends = CheckpointBackends(source, where, device, threads)
         loaded = backends.load(backend)
         preprocessor = Preprocessor(loaded.preprocess)
-        predictor = cls(loaded, loaded.labels, preprocessor, name=str(source), detector=detector, backends=backends)
+        predictor = cls(
+            loaded,
+            loaded.labels,
+            preprocessor,
+            name=str(source),
+            detector=detector,
+            backends=backends,
+            prediction_sets=loaded.prediction_sets,
+        )
         return predictor if labels is None else predictor.with_labels(labels)
 
     @classmethod
@@ -131,7 +143,14 @@ class EmotionPredictor:
         """
         backend = OnnxBackend(path, threads)
         preprocessor = Preprocessor(backend.preprocess)
-        return cls(backend, backend.labels, preprocessor, name=name or Path(path).stem, detector=detector)
+        return cls(
+            backend,
+            backend.labels,
+            preprocessor,
+            name=name or Path(path).stem,
+            detector=detector,
+            prediction_sets=backend.prediction_sets,
+        )
 
     @property
     def backend_name(self) -> str:
@@ -151,6 +170,15 @@ class EmotionPredictor:
             return probs
         kept = probs[:, [self.labels.index(label) for label in self.answer_labels.labels]]
         return kept / kept.sum(axis=1, keepdims=True)
+
+    def set_members(self, logits: np.ndarray) -> np.ndarray | None:
+        """bool, (N, len(classes)): the labels in each prediction set, from the network's logits, (N, num_classes).
+
+        None where the checkpoint has no prediction sets.
+        """
+        if self.prediction_sets is None:
+            return None
+        return self.prediction_sets.members(softmax(logits), self.labels.labels, self.answer_labels)
 
     def with_upsample(self, upsample: str) -> EmotionPredictor:
         """The same network fed through another upsampling filter; raises ConfigError for an unknown one.
@@ -268,7 +296,7 @@ class _Batch:
             started = time.perf_counter()
             array = self.predictor.preprocessor(face.image)
             timings = {**photo.timings, "preprocess": (time.perf_counter() - started) * 1000}
-            found = {"bbox": face.bbox, "score": face.score, "detector": face.detector}
+            found = {"bbox": face.bbox, "score": face.score, "detector": face.detector, "warnings": face.warnings}
             self.waiting.append((found, array, timings, predictions))
             if len(self.waiting) == self.size:
                 self._run()
@@ -292,6 +320,7 @@ class _Batch:
                     self.predictor.name,
                     {**timings, "inference": share},
                     self.predictor.answer_labels,
+                    prediction_sets=self.predictor.prediction_sets,
                     **found,
                 )
             )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emotion_hub.errors import CheckpointError
 from emotion_hub.labels import LabelSet
+from emotion_hub.prediction_sets import PredictionSets
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from emotion_hub.quality import FaceWarning
 
 __all__ = ["STEPS", "ComparedSide", "Comparison", "Prediction", "with_total"]
 
@@ -38,6 +41,13 @@ class Prediction:
     - `score`, `detector`: the detector's score and name; None when the whole image was taken as the face.
     - `left_out`: the network's probabilities of labels outside the requested set; `probs` are renormalised without
       them.
+    - `prediction_set`: the labels that hold the true one at the checkpoint's nominal coverage (`PredictionSets`), the
+      most probable first; `label` is always in it. It is computed from the network's own probabilities. Over a
+      requested label set it has those of its labels that are requested, and `label`; the coverage is then that of
+      faces whose true label was requested. None where the checkpoint has no prediction sets.
+    - `warnings`: reasons to doubt the prediction, such as a blurred or a dark face (`emotion_hub.quality`); empty for
+      a good face. They change no probability: a face with the warning `not_a_face` is predicted like any other, and
+      callers decide what to do with it.
     """
 
     label: str
@@ -49,6 +59,8 @@ class Prediction:
     score: float | None = None
     detector: str | None = None
     left_out: Mapping[str, float] = field(default_factory=dict)
+    prediction_set: tuple[str, ...] | None = None
+    warnings: Sequence[FaceWarning] = ()
 
     @classmethod
     def of(
@@ -61,11 +73,14 @@ class Prediction:
         bbox: tuple[int, int, int, int],
         score: float | None = None,
         detector: str | None = None,
+        prediction_sets: PredictionSets | None = None,
+        warnings: Sequence[FaceWarning] = (),
     ) -> Prediction:
         """The prediction of the most probable label of `probs`, the first of equal ones.
 
-        `timings` are milliseconds per step; missing steps count 0. With `labels` the prediction is over that label
-        set. Raises CheckpointError when a probability is not finite and LabelError for labels that `probs` lacks.
+        `probs` are the network's. `timings` are milliseconds per step; missing steps count 0. With `labels` the
+        prediction is over that label set. `prediction_sets` is the checkpoint's rule. Raises CheckpointError when a
+        probability is not finite and LabelError for labels that `probs` lacks.
         """
         if not math.isfinite(sum(probs.values())):
             raise CheckpointError(
@@ -73,9 +88,13 @@ class Prediction:
                 "used; get another checkpoint"
             )
         left_out: dict[str, float] = {}
+        own = probs
         if labels is not None and labels.labels != tuple(probs):
             left_out, probs = labels.left_out(probs), labels.project(probs)
         label = max(probs, key=probs.__getitem__)
+        in_set = None
+        if prediction_sets is not None:
+            in_set = prediction_sets.labels_of(own, None if probs is own else probs)
         return cls(
             label=label,
             label_id=list(probs).index(label),
@@ -86,6 +105,8 @@ class Prediction:
             score=score,
             detector=detector,
             left_out=left_out,
+            warnings=warnings,
+            prediction_set=in_set,
         )
 
     @property
@@ -99,7 +120,7 @@ class Prediction:
         return next(iter(sorted(self.probs, key=self.probs.__getitem__, reverse=True)[1:]), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The prediction as JSON types; `left_out` is included only when it is not empty."""
+        """The prediction as JSON types; `left_out` and `prediction_set` are included only where they have labels."""
         values: dict[str, Any] = {
             "label": self.label,
             "label_id": self.label_id,
@@ -110,8 +131,10 @@ class Prediction:
             "detector": self.detector,
             "model": self.model,
             "timings": dict(self.timings),
+            "warnings": [warning.to_dict() for warning in self.warnings],
         }
-        return values | ({"left_out": dict(self.left_out)} if self.left_out else {})
+        more = {"prediction_set": list(self.prediction_set)} if self.prediction_set else {}
+        return values | more | ({"left_out": dict(self.left_out)} if self.left_out else {})
 
 
 @dataclass(frozen=True)

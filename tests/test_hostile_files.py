@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -106,6 +107,18 @@ def _with_thumbnails() -> bytes:
 )
 def test_files_as_common_programs_write_them_are_read(data: bytes) -> None:
     assert min(load_image(data).size) >= 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_strips_of_a_big_tiff_are_counted(order: str) -> None:
+    """BigTIFF has the version 43, offsets of 8 bytes and entries of 20."""
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HHHQ", 43, 8, 0, 16)
+    entry = struct.pack(order + "HHQQ", 273, 16, file_structure.MAX_STRIPS + 1, 0)
+    data = head + struct.pack(order + "Q", 1) + entry
+    with pytest.raises(ImageError, match="20,001 strips, more than 20,000"):
+        file_structure.check_structure("TIFF", data, "it")
+    fewer = struct.pack(order + "HHQQ", 273, 16, file_structure.MAX_STRIPS, 0)
+    file_structure.check_structure("TIFF", data.replace(entry, fewer), "it")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 4, 8, 9, 11, 14, 16, 30, 33])

@@ -41,8 +41,9 @@ LAYERS = [
     "images",
     "drawing",
     "detectors",
-    "faces",
     "preprocess",
+    "quality",
+    "faces",
     "checkpoints",
     "models",
     "onnx",
@@ -62,7 +63,7 @@ LAYERS = [
 ]
 
 #: The packages of training/ from the bottom up; the commands at the top import from all of them.
-TRAINING_LAYERS = ["data", "evaluation", "fit", "explanations", "publishing", "studies"]
+TRAINING_LAYERS = ["augmentation", "data", "evaluation", "fit", "explanations", "publishing", "studies"]
 
 #: Most modules a folder may hold.
 FOLDER = 24
@@ -250,7 +251,7 @@ def _dotted(path: Path) -> str:
 def test_the_scripts_are_found():
     scripts = {_dotted(path) for path in TRAINING if _is_script(path)}
     assert {"training.train", "training.evaluate", "training.package", "training.studies.framing"} <= scripts
-    assert not {"training.data.faces", "training.data.augment", "training.fit.recipe"} & scripts
+    assert not {"training.data.faces", "training.augmentation.augment", "training.fit.recipe"} & scripts
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=_dotted)

@@ -189,7 +189,8 @@ def test_the_inference_time_of_a_batch_is_shared_between_its_faces(face_image, m
 def test_a_prediction_as_json_has_every_field(predictor, face_image):
     prediction = predictor.predict(face_image)[0]
     values = json.loads(json.dumps(prediction.to_dict()))
-    assert list(values) == ["label", "label_id", "confidence", "probs", "bbox", "score", "detector", "model", "timings"]
+    names = ["label", "label_id", "confidence", "probs", "bbox", "score", "detector", "model", "timings", "warnings"]
+    assert list(values) == names
     assert list(values["probs"]) == list(FER2013.labels)
     assert values["probs"] == dict(prediction.probs)
     assert values["label"] == prediction.label

@@ -1,4 +1,4 @@
-"""PredictorEnsemble: mean probabilities, one detection, label sets, refused members."""
+"""PredictorEnsemble: means, one detection, label sets, refused members."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def test_probabilities_are_the_weighted_mean_of_the_members(weights):
         assert dict(face.probs) == pytest.approx(expected, abs=1e-9)
         assert sum(face.probs.values()) == pytest.approx(1)
         assert face.label == max(expected, key=expected.__getitem__)
-        assert (face.bbox, face.score, face.detector) == (a.bbox, a.score, a.detector)
+        assert (face.bbox, face.score, face.detector, face.warnings) == (a.bbox, a.score, a.detector, a.warnings)
+        assert face.prediction_set is None
         assert face.model == "linear48+linear224"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import socket
@@ -14,6 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -21,6 +24,7 @@ from PIL import Image
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.examples import example_path
 from emotion_hub.images import load_image
+from tests.fakes.drawn_data import drawn_face
 from training import card
 from training.publishing.card_sections import report_of
 from training.publishing.cards import embedded_card
@@ -57,10 +61,11 @@ def _film(path: Path, frame: Image.Image) -> None:
         film.mux(stream.encode())
 
 
-def run(command: list[str], folder: Path, offline: str = "1") -> str:
+def run(command: list[str], folder: Path, offline: str = "1", timeout: float = 180) -> str:
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": offline, "HOME": str(folder)}
+    environment |= {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -103,6 +108,49 @@ def test_command_line_block_runs(folder: Path) -> None:
         assert said or "--out" in arguments
     assert (folder / "faces.csv").is_file()
     assert (folder / "boxed" / "one.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_fine_tuning_block_learns_300_images_in_five_minutes(folder: Path) -> None:
+    [block] = [b for b in blocks("bash") if "finetune_folder.toml" in b]
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("calm", "tense", "contempt")):
+        (folder / "my_images" / name).mkdir(parents=True)
+        for number in range(100):
+            drawn_face(label, random).save(folder / "my_images" / name / f"{number}.png")
+    (folder / "training").symlink_to(ROOT / "training")  # the block is run at the root of a checkout
+    before, said = resource.getrusage(resource.RUSAGE_CHILDREN), ""
+    for line in block.strip().splitlines():
+        command, *arguments = shlex.split(line)
+        start = {"python": [], "emotion-hub": ["-m", "emotion_hub"]}[command]
+        more = ["--out", "report.json"] if "training.evaluate" in line else []
+        said = run([sys.executable, *start, *arguments, *more], folder, timeout=900)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # processor time, which other work on the machine does not lengthen: an upper bound of the time on idle cores
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 300
+    report = json.loads((folder / "report.json").read_text())
+    assert report["labels"] == ["calm", "contempt", "tense"]
+    assert report["n"] >= 40
+    assert report["accuracy"] > 0.8  # chance is a third
+    assert re.search(r"calm|tense|contempt", said)
+
+
+@pytest.mark.slow
+def test_the_block_on_own_images_measures_groups(folder: Path) -> None:
+    [line] = [b.strip() for b in blocks("bash") if "--groups age,gender" in b]
+    (folder / "my_photos").mkdir()
+    rows = ["file_name,label,age,gender"]
+    for name, label in (("astronaut", "joy"), ("grace_hopper", "neutral"), ("einstein", "contempt")):
+        shutil.copyfile(example_path(name), folder / "my_photos" / f"{name}.jpg")
+        rows.append(f"{name}.jpg,{label},over 40,not asked")
+    (folder / "my_photos" / "labels.csv").write_text("\n".join(rows) + "\n")
+    said = run([sys.executable, *shlex.split(line)[1:]], folder)
+    report = json.loads((folder / "report.json").read_text())
+    assert report["data"]["mapped"] == {"joy": "happy", "contempt": "disgust"}
+    assert report["groups"]["age"]["values"] == {"over 40": {"n": 3, "no_face": 0}}
+    assert "fewer than 30 images" in said
+    errors = round(3 * (1 - report["accuracy"]))
+    assert (folder / "errors.html").read_text().count("<figure>") == errors
 
 
 @pytest.mark.slow

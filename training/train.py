@@ -3,8 +3,9 @@
     python -m training.train --recipe R.toml --data D --out O
 
 The state is saved after every epoch; the same command resumes a run that was stopped or killed. The epoch to keep
-is chosen on `validation` without the images it shares with `test`. For several processes, GPUs or machines, use
-the launcher: `accelerate launch --num_processes 2 -m training.train ...`.
+is chosen on `validation` without the images it shares with `test`. If D has one sub-folder of images per label and no
+splits, they are made once, in O/data (see training.data.own_folder). For several processes, GPUs or machines, use the
+launcher: `accelerate launch --num_processes 2 -m training.train ...`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import torch
 from accelerate import PartialState
 
 from emotion_hub.errors import MissingDependencyError
+from emotion_hub.labels import LABEL_SETS, label_set
+from training.data.own_folder import folder_labels, own_splits
 from training.fit.recipe import load_recipe
 from training.fit.record_types import RunHistory
+from training.fit.run_folder import weights_file
 from training.fit.session import load_run_data, run
 
 __all__ = ["main"]
@@ -34,7 +38,23 @@ def main(argv: list[str] | None = None) -> RunHistory:
         help="a Hub id, a folder of parquet files, images or manifests, or fer2013.csv (see training.data.sources)",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the run's state and results")
-    parser.add_argument("--init", type=Path, help="starting weights, if the recipe needs a file")
+    parser.add_argument(
+        "--labels",
+        metavar="SET",
+        help=f"{', '.join(LABEL_SETS)} or labels separated by commas, instead of the recipe's; for one's own images "
+        "the default is the names of their folders",
+    )
+    parser.add_argument(
+        "--no-detect",
+        dest="detect",
+        action="store_false",
+        help="one's own images are cropped faces; do not search them for faces",
+    )
+    parser.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="starting weights, if the recipe needs some: a file, or an embedded name, a folder or a Hub id",
+    )
     parser.add_argument(
         "--teacher", action="append", default=[], help="a checkpoint to learn from (recipe: distill); may be repeated"
     )
@@ -56,15 +76,18 @@ def main(argv: list[str] | None = None) -> RunHistory:
         raise MissingDependencyError(f"--log {args.log} needs a package that is not installed: pip install {args.log}")
     if args.threads:
         torch.set_num_threads(args.threads)
-    recipe = load_recipe(args.recipe)
+    labels = label_set(args.labels) if args.labels else None
+    recipe = load_recipe(args.recipe, labels=labels, default_labels=folder_labels(args.data))
+    init = weights_file(args.init) if args.init else None
     args.out.mkdir(parents=True, exist_ok=True)
     with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
-        data = load_run_data(args.data, recipe, args.out / "near.npz")
+        source = own_splits(args.data, args.out, recipe.labels, detect=args.detect)
+        data = load_run_data(source, recipe, args.out / "near.npz")
     return run(
         recipe,
         data,
         args.out,
-        init=args.init,
+        init=init,
         teachers=args.teacher,
         stop_after=args.stop_after,
         report_to=args.log,

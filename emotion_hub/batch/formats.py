@@ -1,7 +1,8 @@
 """Result file formats by suffix: .parquet, .csv, .ndjson and .jsonl.
 
-Every format has the same rows in the same order and the columns of `parquet.schema`, with two exceptions in CSV: `bbox`
-is four columns (bbox_left, bbox_top, bbox_right and bbox_bottom), and a missing value is an empty field (null in JSON).
+Every format has the same rows in the same order and the columns of `parquet.schema`, with three exceptions in CSV:
+`bbox` is four columns (bbox_left, bbox_top, bbox_right and bbox_bottom), the values of `warnings` and of
+`prediction_set` are joined by "|", and a missing value is an empty field (null in JSON).
 Text files are UTF-8; CSV rows end with CR LF (RFC 4180). A probability has the fewest digits that give the same
 float32, other floats the fewest that give the same float64.
 
@@ -40,11 +41,15 @@ _COLUMNS = [
     "bbox",
     "score",
     "detector",
+    "warnings",
     "model",
     "checkpoint",
     "label",
     "label_id",
+    "prediction_set",
 ]
+#: Columns of lists of texts, which are joined in CSV.
+_LISTS = ("warnings", "prediction_set")
 _BBOX = ["bbox_left", "bbox_top", "bbox_right", "bbox_bottom"]
 
 #: Bytes of a result that are read at once when its checksum is verified.
@@ -138,7 +143,7 @@ class CsvFormat(_TextFormat):
 
     def lines(self, rows: Iterable[dict[str, Any]]) -> str:
         position = self.columns.index("bbox")
-        values = (list(row.values()) for row in rows)
+        values = (list({**row, **{name: _joined(row[name]) for name in _LISTS}}.values()) for row in rows)
         return self._text([*row[:position], *(row[position] or [None] * 4), *row[position + 1 :]] for row in values)
 
     def _text(self, rows: Iterable[Sequence[Any]]) -> str:
@@ -204,6 +209,11 @@ def _part(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 def _counts(values: dict[str, Any]) -> Counts:
     return Counts(**{name: values[name] for name in asdict(Counts())})
+
+
+def _joined(labels: Sequence[str] | None) -> str | None:
+    """The texts as one CSV field; None for none."""
+    return None if labels is None else "|".join(labels)
 
 
 def _checksum(path: Path) -> int:

@@ -38,7 +38,9 @@ def schema(labels: Sequence[Sequence[str]], record: dict[str, Any]) -> Any:
     `source` and `picture` (its position from 0) are never null. `faces` is the picture's number of faces. Where `error`
     says why the picture could not be read, `faces` and all that follows it are null. A picture without a face has one
     row per model with `faces` 0 and null from `face` on. `bbox` is xyxy in pixels. `score` and `detector` are null
-    where the whole picture was taken as the face. A `prob_` column is null for a model that lacks the label.
+    where the whole picture was taken as the face. `warnings` are the codes of `Prediction.warnings`. `prediction_set`
+    is `Prediction.prediction_set`, null for a model without prediction sets. A `prob_` column is null for a model that
+    lacks the label.
     """
     pa = arrow()
     fields = [
@@ -52,10 +54,12 @@ def schema(labels: Sequence[Sequence[str]], record: dict[str, Any]) -> Any:
         pa.field("bbox", pa.list_(pa.int32(), 4)),
         pa.field("score", pa.float64()),
         pa.field("detector", pa.string()),
+        pa.field("warnings", pa.list_(pa.string())),
         pa.field("model", pa.string(), nullable=False),
         pa.field("checkpoint", pa.string()),
         pa.field("label", pa.string()),
         pa.field("label_id", pa.int32()),
+        pa.field("prediction_set", pa.list_(pa.string())),
         *(pa.field(name, pa.float32()) for name in label_columns(labels)),
         pa.field("error", pa.string()),
     ]
@@ -132,6 +136,7 @@ def _table(part: ResultPart, columns_schema: Any) -> Any:
         "bbox": [None if face is None else face.bbox for _, _, face in rows],
         "score": [None if face is None else face.score for _, _, face in rows],
         "detector": [None if face is None else face.detector for _, _, face in rows],
+        "warnings": [None if face is None else face.warnings for _, _, face in rows],
         "error": [picture.error for picture, _, _ in rows],
     }
     columns = {name: pa.array(values, columns_schema.field(name).type) for name, values in shared.items()}
@@ -156,6 +161,8 @@ def _of_model(pa: Any, model: ModelRows, missing: np.ndarray) -> dict[str, Any]:
     columns = {
         PROB + label: pa.array(np.ascontiguousarray(probs[:, i]), mask=missing) for i, label in enumerate(labels)
     }
+    sets = iter(model.prediction_sets())
+    columns["prediction_set"] = pa.array([None if none else next(sets) for none in missing], pa.list_(pa.string()))
     columns["label_id"] = pa.array(ids, mask=missing)
     columns["label"] = pa.array(np.asarray(labels, dtype=object)[ids], pa.string(), mask=missing)
     return columns | {

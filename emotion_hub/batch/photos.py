@@ -68,7 +68,8 @@ class _FixedDetections:
         detections = []
         for detection in self.detections:
             left, top, right, bottom = detection.bbox
-            detections.append(Detection((left * x, top * y, right * x, bottom * y), detection.score))
+            points = detection.landmarks and tuple((a * x, b * y) for a, b in detection.landmarks)
+            detections.append(Detection((left * x, top * y, right * x, bottom * y), detection.score, points))
         return replace(self, detections=detections)
 
 
@@ -89,5 +90,8 @@ def _photo_faces(faces: list[Face], size: tuple[int, int], full: tuple[int, int]
     if size != full:
         x, y = full[0] / size[0], full[1] / size[1]
         boxes = [(round(a * x), round(b * y), round(c * x), round(d * y)) for a, b, c, d in boxes]
-    rows = (DetectedFace(box, face.score, face.detector) for box, face in zip(boxes, faces, strict=True))
+    rows = (
+        DetectedFace(box, face.score, face.detector, tuple(warning.code for warning in face.warnings))
+        for box, face in zip(boxes, faces, strict=True)
+    )
     return PhotoFaces(*full, tuple(faces), tuple(rows))

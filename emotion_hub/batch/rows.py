@@ -16,11 +16,15 @@ PROB = "prob_"
 
 @dataclass(frozen=True, slots=True)
 class DetectedFace:
-    """A face's box, xyxy in pixels of the upright full-size picture, with the detector's score and name."""
+    """A face's box, xyxy in pixels of the upright full-size picture, with the detector's score and name.
+
+    `warnings` are the codes of the face's warnings.
+    """
 
     bbox: tuple[int, int, int, int]
     score: float | None
     detector: str | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,24 @@ class PreparedPicture:
 
 @dataclass(frozen=True, slots=True)
 class ModelRows:
-    """A model's probabilities for the faces of a part: float32, (faces, labels), faces in the pictures' order."""
+    """A model's probabilities for the faces of a part: float32, (faces, labels), faces in the pictures' order.
+
+    `members` is bool, (faces, labels): the labels in each face's prediction set; None for a model without them.
+    """
 
     name: str
     checkpoint: str | None
     labels: tuple[str, ...]
     probs: np.ndarray
+    members: np.ndarray | None = None
+
+    def prediction_sets(self) -> list[list[str]] | list[None]:
+        """Each face's prediction set, the most probable label first; None per face for a model without them."""
+        if self.members is None:
+            return [None] * len(self.probs)
+        ranks = np.argsort(-self.probs, axis=1, kind="stable").tolist()
+        inside = self.members.tolist()
+        return [[self.labels[i] for i in rank if row[i]] for rank, row in zip(ranks, inside, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -107,6 +123,7 @@ class ResultPart:
             shared |= {"faces": None if picture.error is not None else len(picture.faces), "error": picture.error}
             if face is not None:
                 shared |= {"face": number, "bbox": list(face.bbox), "score": face.score, "detector": face.detector}
+                shared |= {"warnings": list(face.warnings)}
             for name, prediction in zip(names, predictions, strict=True):
                 yield {**shared, **name, **next(prediction)} if face is not None else {**shared, **name}
 
@@ -120,5 +137,7 @@ def _predictions(model: ModelRows) -> Iterator[dict[str, Any]]:
     """Per face the columns that differ between models."""
     names = [PROB + label for label in model.labels]
     ids = model.probs.argmax(axis=1).tolist() if len(model.probs) else []
-    for number, digits in zip(ids, model.probs.astype(np.float32).astype(str), strict=True):
-        yield {"label": model.labels[number], "label_id": number, **dict(zip(names, map(float, digits), strict=True))}
+    rows = zip(ids, model.prediction_sets(), model.probs.astype(np.float32).astype(str), strict=True)
+    for number, labels, digits in rows:
+        own = {"label": model.labels[number], "label_id": number, "prediction_set": labels}
+        yield {**own, **dict(zip(names, map(float, digits), strict=True))}

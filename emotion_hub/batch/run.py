@@ -195,6 +195,7 @@ def _record(
                 "weights": model_hash(model),
                 "labels": list(model.classes.labels),
                 "preprocess": model.preprocessor.config.to_dict(),
+                "prediction_sets": sets.to_dict() if (sets := model.prediction_sets) else None,
                 "backend": model.backend_name,
             }
             for model in models

@@ -123,7 +123,7 @@ class _Part:
         return ResultPart(
             self.pictures,
             [
-                ModelRows(model.name, checkpoint, model.classes.labels, queue.finish())
+                ModelRows(model.name, checkpoint, model.classes.labels, *queue.finish())
                 for model, checkpoint, queue in models
             ],
         )
@@ -135,7 +135,7 @@ class _ModelQueue:
     def __init__(self, model: EmotionPredictor, batch_size: int, pool: ThreadPoolExecutor, depth: int) -> None:
         self.model, self.batch_size, self.pool, self.depth = model, batch_size, pool, depth
         self.waiting: list[np.ndarray] = []
-        self.probs: list[Future[np.ndarray]] = []
+        self.batches: list[Future[tuple[np.ndarray, np.ndarray | None]]] = []
 
     def add(self, planes: np.ndarray) -> None:
         self.waiting.extend(planes)
@@ -143,22 +143,26 @@ class _ModelQueue:
             self._submit(self.waiting[: self.batch_size])
             del self.waiting[: self.batch_size]
 
-    def finish(self) -> np.ndarray:
-        """Probabilities: float32, (faces, labels)."""
+    def finish(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Probabilities, float32, (faces, labels), and the members of prediction sets, bool, of the same shape or None.
+
+        The second is None for a model without prediction sets, and without faces.
+        """
         if self.waiting:
             self._submit(self.waiting)
-        if not self.probs:
-            return np.empty((0, len(self.model.classes)), np.float32)
-        return np.concatenate([batch.result() for batch in self.probs])
+        if not self.batches:
+            return np.empty((0, len(self.model.classes)), np.float32), None
+        probs, members = zip(*(batch.result() for batch in self.batches), strict=True)
+        return np.concatenate(probs), None if members[0] is None else np.concatenate(members)
 
     def _submit(self, planes: list[np.ndarray]) -> None:
-        if len(self.probs) >= self.depth:
-            self.probs[-self.depth].result()
-        self.probs.append(self.pool.submit(self._run, np.stack(planes)))
+        if len(self.batches) >= self.depth:
+            self.batches[-self.depth].result()
+        self.batches.append(self.pool.submit(self._run, np.stack(planes)))
 
-    def _run(self, planes: np.ndarray) -> np.ndarray:
+    def _run(self, planes: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         logits = self.model.backend.logits(self.model.preprocessor.normalise(planes))
-        return self.model.probs(logits).astype(np.float32)
+        return self.model.probs(logits).astype(np.float32), self.model.set_members(logits)
 
 
 def load_models(

@@ -6,7 +6,7 @@ import argparse
 from functools import cache, partial
 
 from emotion_hub.cli.options import add_picture_options, add_pictures
-from emotion_hub.cli.predict import PredictionLayout
+from emotion_hub.cli.predict import PredictionLayout, left_out_note
 
 TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from emotion_hub.drawing import Box
     from emotion_hub.predictor import EmotionPredictor
+    from emotion_hub.quality import FaceWarning
     from emotion_hub.results import Comparison
 
 __all__ = ["EXAMPLES", "SUMMARY", "add_options", "run"]
@@ -87,9 +88,13 @@ class _Layout:
         }
         return {"agree": face.agree, "distance": face.distance, **values}
 
+    def warnings(self, face: Comparison) -> Sequence[FaceWarning]:
+        """Reasons to doubt both predictions, which are for the same crop."""
+        return face.native48.prediction.warnings
+
     def note(self, face: Comparison) -> str:
         """The remark that is printed once below the table."""
-        return self.layouts["native48"].note(face.native48.prediction)
+        return left_out_note(face.native48.prediction)
 
 
 def _box(face: Comparison, number: int) -> Box:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from emotion_hub.drawing import Box
     from emotion_hub.predictor import EmotionPredictor
+    from emotion_hub.predictor_ensemble import PredictorEnsemble
+    from emotion_hub.quality import FaceWarning
     from emotion_hub.results import Prediction
 
-__all__ = ["EXAMPLES", "SUMMARY", "PredictionLayout", "add_options", "run"]
+__all__ = ["EXAMPLES", "SUMMARY", "PredictionLayout", "add_options", "left_out_note", "run"]
 
 SUMMARY = "predict the expression of every face in each picture"
 
@@ -32,7 +34,7 @@ EXAMPLES = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     add_pictures(parser)
-    add_model(parser)
+    add_model(parser, about="; names joined by + are averaged, such as native48+upscale224")
     add_picture_options(parser)
 
 
@@ -41,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from emotion_hub.cli.pictures import process_pictures
 
     @cache
-    def predictor() -> EmotionPredictor:
-        from emotion_hub.predictor import EmotionPredictor
+    def predictor() -> EmotionPredictor | PredictorEnsemble:
+        from emotion_hub.predictor_ensemble import from_names
 
-        return EmotionPredictor.from_pretrained(args.model, backend=args.backend, labels=args.labels)
+        return from_names(args.model, backend=args.backend, labels=args.labels)
 
     def predict(source: Any) -> list[Prediction]:
         return predictor().predict(source, whole=args.whole)
@@ -55,18 +57,19 @@ def run(args: argparse.Namespace) -> int:
 class PredictionLayout:
     """Columns of a prediction."""
 
-    columns = (("LABEL", 9), ("PROBABILITY", 11), ("RUNNER-UP", 16), ("BOX", 0))
+    columns = (("LABEL", 9), ("PROBABILITY", 11), ("RUNNER-UP", 16), ("BOX", 17), ("PREDICTION SET", 0))
 
-    def __init__(self, predictor: Callable[[], EmotionPredictor]) -> None:
-        """`predictor` is called for the label names, and only for the header of a CSV file."""
+    def __init__(self, predictor: Callable[[], EmotionPredictor | PredictorEnsemble]) -> None:
+        """`predictor` is called for the header of a CSV file and the remark below a table."""
         self._predictor = predictor
 
     def cells(self, face: Prediction) -> Sequence[str]:
-        """The label, its probability, the second label with its probability, and the box."""
+        """The label, its probability, the second label with its probability, the box and the prediction set."""
         from emotion_hub.cli.pictures import box_cell
 
         second = f"{face.runner_up} {face.probs[face.runner_up]:.1%}" if face.runner_up else "-"
-        return face.label, f"{face.confidence:.1%}", second, box_cell(face.bbox)
+        labels = ", ".join(face.prediction_set or ("-",))
+        return face.label, f"{face.confidence:.1%}", second, box_cell(face.bbox), labels
 
     def field_names(self) -> Sequence[str]:
         """The names of a face's columns: one per probability, and one per label that --labels leaves out."""
@@ -75,6 +78,8 @@ class PredictionLayout:
         left_out = predictor.classes.left_out(dict.fromkeys(predictor.labels.labels, 0.0))
         return (
             *own,
+            "prediction_set",
+            "warnings",
             *(f"prob_{label}" for label in predictor.classes.labels),
             *(f"left_out_{label}" for label in left_out),
         )
@@ -86,15 +91,27 @@ class PredictionLayout:
         return (
             own
             | box
+            | {"prediction_set": "|".join(face.prediction_set or ())}
+            | {"warnings": "|".join(warning.code for warning in face.warnings)}
             | {f"prob_{label}": p for label, p in face.probs.items()}
             | {f"left_out_{label}": p for label, p in face.left_out.items()}
         )
 
+    def warnings(self, face: Prediction) -> Sequence[FaceWarning]:
+        """Reasons to doubt the prediction."""
+        return face.warnings
+
     def note(self, face: Prediction) -> str:
         """The remark that is printed once below the table."""
-        if not face.left_out:
-            return ""
-        return f"Without {', '.join(face.left_out)}: the other probabilities are renormalised to 1."
+        sets = getattr(self._predictor(), "prediction_sets", None) if face.prediction_set else None
+        return "\n".join(filter(None, [sets and f"PREDICTION SET: {sets.meaning}.", left_out_note(face)]))
+
+
+def left_out_note(face: Prediction) -> str:
+    """What --labels left out; empty for nothing."""
+    if not face.left_out:
+        return ""
+    return f"Without {', '.join(face.left_out)}: the other probabilities are renormalised to 1."
 
 
 def _box(face: Prediction, number: int) -> Box:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from emotion_hub.cli.options import named_file
+from emotion_hub.quality import NOT_A_FACE, FaceWarning
 
 __all__ = ["Layout", "Writer", "output"]
 
@@ -40,6 +41,10 @@ class Layout(Protocol):
         """The column names of a CSV file, also when there is no face."""
         ...
 
+    def warnings(self, face: Any) -> Sequence[FaceWarning]:
+        """Reasons to doubt the prediction for this face."""
+        ...
+
     def note(self, face: Any) -> str:
         """A remark on this face that is printed once, below the table."""
         ...
@@ -60,6 +65,15 @@ def output(path: str | None) -> Iterator[IO[str]]:
         with part.open("w", encoding="utf-8", newline="") as file:
             yield file
         os.replace(part, target)
+
+
+def _by_code(faces: Sequence[Sequence[FaceWarning]]) -> dict[str, list[tuple[int, FaceWarning]]]:
+    """{code: [(number of the face from 1, warning)]}, in the order of the faces."""
+    rows: dict[str, list[tuple[int, FaceWarning]]] = {}
+    for number, warnings in enumerate(faces, 1):
+        for warning in warnings:
+            rows.setdefault(warning.code, []).append((number, warning))
+    return rows
 
 
 class Writer:
@@ -112,12 +126,23 @@ class Writer:
         shown = name if len(name) <= self._width else "…" + name[1 - self._width :]
         if not faces:
             self._line([shown.ljust(self._width), "-".ljust(4), "no face found"])
+        warnings = _by_code([self.layout.warnings(face) for face in faces])
+        self._warn(shown, {code: rows for code, rows in warnings.items() if code == NOT_A_FACE})
         for i, face in enumerate(faces, 1):
             cells = [
                 cell.ljust(width) for cell, (_, width) in zip(self.layout.cells(face), self.layout.columns, strict=True)
             ]
             self._line([shown.ljust(self._width), str(i).ljust(4), *cells])
             self._note = self._note or self.layout.note(face)
+        self._warn(shown, {code: rows for code, rows in warnings.items() if code != NOT_A_FACE})
+
+    def _warn(self, name: str, warnings: Mapping[str, Sequence[tuple[int, FaceWarning]]]) -> None:
+        """Write one line per code, with the message for the first of its faces."""
+        for code, rows in warnings.items():
+            number, warning = rows[0]
+            others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+            text = f"warning {code} (face {number}{others}): {warning.message}"
+            self._line([name.ljust(self._width), "".ljust(4), text])
 
     def _line(self, cells: Sequence[str], *, bold: bool = False) -> None:
         text = "  ".join(cells).rstrip()

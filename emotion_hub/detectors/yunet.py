@@ -43,10 +43,11 @@ class YuNetDetector:
     #: Long sides, in pixels, to which a photo is reduced. The second, slower pass finds small faces in large photos.
     PASS_SIDES = (640, 1600)
 
-    def __init__(self, model: str | Path = MODEL_FILE, *, threshold: float = 0.6) -> None:
+    def __init__(self, model: str | Path = MODEL_FILE, *, threshold: float = 0.6, threads: int | None = None) -> None:
         """Load the ONNX file `model`; faces with a score below `threshold` are dropped.
 
-        Raises InputError for a threshold outside 0..1 and DetectorError for a file that is missing or not YuNet.
+        `threads` is the number of threads of one call, by default the machine's cores. Raises InputError for a
+        threshold outside 0..1 and DetectorError for a file that is missing or not YuNet.
         """
         if not 0 < threshold < 1:
             raise InputError(f"threshold={threshold!r}: give a score between 0 and 1")
@@ -54,7 +55,7 @@ class YuNetDetector:
         if not path.is_file():
             raise DetectorError(f"no YuNet file at {str(model)!r}; leave it out to use the packaged one")
         self.threshold = threshold
-        self._session, self._fixed_size = _open_session(path)
+        self._session, self._fixed_size = _open_session(path, threads)
 
     def detect(self, image: Image.Image) -> list[Detection]:
         """The faces of an upright RGB image, best score first; scores are the network's, 0..1.
@@ -91,7 +92,7 @@ class YuNetDetector:
 
 
 @lru_cache(maxsize=4)
-def _open_session(path: Path) -> tuple[Any, tuple[int, int] | None]:
+def _open_session(path: Path, threads: int | None = None) -> tuple[Any, tuple[int, int] | None]:
     """The ONNX Runtime session of a file, and (height, width) for a file that takes only that size.
 
     Raises DetectorError for a file that is not YuNet.
@@ -99,7 +100,7 @@ def _open_session(path: Path) -> tuple[Any, tuple[int, int] | None]:
     from emotion_hub.onnx.runtime import open_session
 
     try:
-        session = open_session(path)
+        session = open_session(path, threads)
     except CheckpointError as error:
         raise DetectorError(f"{path.name!r} is not YuNet's ONNX file ({error})") from error
     outputs = [output.name for output in session.get_outputs()]

@@ -40,10 +40,11 @@ __all__ = ["EmotionConfig", "EmotionForImageClassification", "EmotionImageProces
 
 
 class EmotionConfig(PretrainedConfig):
-    """`config.json` for transformers, with emotion_hub's keys `model`, `labels`, `preprocess` and `options`.
+    """`config.json` for transformers, with emotion_hub's keys, which are the fields of `ClassifierConfig`.
 
-    Raises ConfigError when they break a rule of `ClassifierConfig`. transformers stores the labels in `id2label`;
-    `labels` is derived from it.
+    Raises ConfigError when they break one of its rules. transformers stores the labels in `id2label`; `labels` is
+    derived from it. `prediction_sets` is dropped when a network gets other labels; when it is trained further with the
+    same labels, set it to None, or fit it again.
     """
 
     model_type = "emotion_hub"
@@ -54,11 +55,13 @@ class EmotionConfig(PretrainedConfig):
         labels: Sequence[str] | None = None,
         preprocess: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        prediction_sets: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.model, self.preprocess, self.options = model, preprocess, options
+        self.model, self.preprocess, self.options, self.prediction_sets = model, preprocess, options, prediction_sets
         if model is not None:  # transformers creates one without arguments to compare with
             given = {"model": model, "labels": labels, "preprocess": preprocess, "options": options}
+            given |= {"prediction_sets": prediction_sets}
             given |= {key: kwargs.get(key) for key in ("id2label", "label2id")}
             checked = ClassifierConfig.from_dict({key: value for key, value in given.items() if value is not None})
             values = checked.to_dict()
@@ -75,14 +78,20 @@ class EmotionConfig(PretrainedConfig):
     @property
     def classifier(self) -> ClassifierConfig:
         """The same settings as a ClassifierConfig; raises ConfigError when a changed value breaks a rule."""
-        return ClassifierConfig.from_dict(
-            {"model": self.model, "labels": self.labels, "preprocess": self.preprocess, "options": self.options}
-        )
+        own = {"model": self.model, "labels": self.labels, "preprocess": self.preprocess, "options": self.options}
+        return ClassifierConfig.from_dict(own | self._sets())
+
+    def _sets(self) -> dict[str, Any]:
+        """The entry `prediction_sets`; empty where there is none, and where it belongs to other labels."""
+        sets = self.prediction_sets
+        return {"prediction_sets": sets} if sets and set(sets["thresholds"]) == set(self.labels) else {}
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `config.json`: the keys of transformers and those of emotion_hub, with equal labels."""
         label2id = {label: number for number, label in enumerate(self.labels)}
-        return super().to_dict() | {"labels": self.labels, "label2id": label2id}
+        values = super().to_dict() | {"labels": self.labels, "label2id": label2id}
+        values.pop("prediction_sets", None)
+        return values | self._sets()
 
 
 class EmotionForImageClassification(PreTrainedModel):

@@ -83,8 +83,8 @@ def write_timm_files(
     pretrained_cfg: dict[str, Any] = getattr(classifier.network, "pretrained_cfg", None) or {}
     prep, labels = classifier.config.preprocess, list(classifier.labels.labels)
     own = classifier.config.to_dict()
-    config = {
-        **{key: own[key] for key in ("model", "labels", "preprocess", "options")},
+    config: dict[str, Any] = {
+        **{key: own[key] for key in ("model", "labels", "preprocess", "options", "prediction_sets") if key in own},
         "architecture": pretrained_cfg["architecture"],
         "num_classes": len(labels),
         "num_features": classifier.network.num_features,

@@ -20,7 +20,8 @@ class EndpointHandler:
     """Image classification in the format of the Hub's Inference API; an Inference Endpoint calls it.
 
     The largest face is classified; an image without a face gives an empty list. With the parameter `whole`, the image
-    is the face, as in `transformers.pipeline`.
+    is the face, as in `transformers.pipeline`; with `prediction_set`, only labels of the prediction set are returned;
+    with `warnings`, each row has the warnings of the face.
     """
 
     def __init__(self, path: str | Path = "native48", *, predictor: EmotionPredictor | None = None) -> None:
@@ -37,9 +38,14 @@ class EndpointHandler:
         return self.answer(InferenceRequest.of(data.get("inputs"), data.get("parameters")))
 
     def answer(self, request: InferenceRequest) -> list[dict[str, Any]]:
-        """[{"label", "score"}], the best first; raises ImageError for inputs that are not an image."""
+        """[{"label", "score"}], the best first.
+
+        Raises ImageError for inputs that are not an image, and InputError for a request of the prediction set of a
+        checkpoint that has none.
+        """
         photo = locate(request.image, self.predictor.detector, whole=request.whole)
         if not photo.faces:
             return []
         pixel_values = self.predictor.preprocessor(photo.faces[0].image)[None]
-        return ranked(self.predictor.backend.logits(pixel_values)[0], self.predictor.labels, request)
+        logits = self.predictor.backend.logits(pixel_values)[0]
+        return ranked(logits, self.predictor.labels, request, self.predictor.prediction_sets, photo.faces[0].warnings)

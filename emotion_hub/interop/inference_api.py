@@ -5,7 +5,7 @@ A request is an image or JSON; a response is a list of {"label", "score"}.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,16 @@ from emotion_hub.errors import InputError, shown
 from emotion_hub.images import ImageSource
 from emotion_hub.interop.json_bodies import decode_base64, load_json
 from emotion_hub.labels import LabelSet
+from emotion_hub.prediction_sets import PredictionSets
 from emotion_hub.predictor import softmax
+from emotion_hub.quality import FaceWarning
 
 __all__ = ["FUNCTIONS", "InferenceRequest", "ranked", "read_request"]
 
 #: Functions from logits to scores; "none" returns the logits.
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
-_PARAMETERS = ("top_k", "function_to_apply", "whole")
+_PARAMETERS = ("top_k", "function_to_apply", "whole", "prediction_set", "warnings")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,16 @@ class InferenceRequest:
     """One image and the parameters of its classification.
 
     `top_k` is the number of labels in the response, None for all. `function_to_apply` is one of `FUNCTIONS`. `whole`
-    says that the image is a face, so that no face is detected.
+    says that the image is a face, so that no face is detected. `prediction_set` leaves the labels of the prediction set
+    in the response, and no others. `warnings` adds the face's warnings to every row of the response.
     """
 
     image: ImageSource
     top_k: int | None = None
     function_to_apply: str = "softmax"
     whole: bool = False
+    prediction_set: bool = False
+    warnings: bool = False
 
     @classmethod
     def of(cls, inputs: Any, parameters: Any = None) -> InferenceRequest:
@@ -57,14 +62,15 @@ class InferenceRequest:
         given = {key: value for key, value in parameters.items() if value is not None}
         top_k = given.get("top_k")
         function = given.get("function_to_apply", "softmax")
-        whole = given.get("whole", False)
+        switches = {name: given.get(name, False) for name in ("whole", "prediction_set", "warnings")}
         if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
             raise InputError(f"top_k={shown(top_k)}: a whole number of at least 1")
         if function not in FUNCTIONS:
             raise InputError(f"function_to_apply={shown(function)}; choose from {', '.join(FUNCTIONS)}")
-        if not isinstance(whole, bool):
-            raise InputError(f"whole={shown(whole)}: true or false")
-        return cls(inputs, top_k, function, whole)
+        for name, value in switches.items():
+            if not isinstance(value, bool):
+                raise InputError(f"{name}={shown(value)}: true or false")
+        return cls(inputs, top_k, function, **switches)
 
 
 def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
@@ -84,15 +90,30 @@ def read_request(body: bytes, content_type: str = "") -> InferenceRequest:
     return InferenceRequest.of(values["inputs"], values.get("parameters"))
 
 
-def ranked(logits: np.ndarray, labels: LabelSet, request: InferenceRequest) -> list[dict[str, Any]]:
+def ranked(
+    logits: np.ndarray,
+    labels: LabelSet,
+    request: InferenceRequest,
+    prediction_sets: PredictionSets | None = None,
+    warnings: Sequence[FaceWarning] = (),
+) -> list[dict[str, Any]]:
     """[{"label", "score"}], the best first, from the logits of one face, (num_classes,).
 
-    Raises CheckpointError for logits that are not finite.
+    Each row has `warnings` of the face, too, where the request asks for them.
+
+    Raises CheckpointError for logits that are not finite, and InputError for a request of the prediction set of a
+    checkpoint without `prediction_sets`.
     """
     scores = finite_logits(logits).astype(np.float64)
+    inside = np.ones(len(scores), dtype=bool)
+    if request.prediction_set:
+        if prediction_sets is None:
+            raise InputError("prediction_set=True: this checkpoint has no prediction sets; leave the parameter out")
+        inside = prediction_sets.members(softmax(scores)[None], labels.labels)[0]
     if request.function_to_apply == "softmax":
         scores = softmax(scores)
     elif request.function_to_apply == "sigmoid":
         scores = 1 / (1 + np.exp(-scores))
-    best = np.argsort(-scores, kind="stable")[: request.top_k]
-    return [{"label": labels.labels[i], "score": float(scores[i])} for i in best]
+    best = [i for i in np.argsort(-scores, kind="stable") if inside[i]][: request.top_k]
+    more = {"warnings": [warning.to_dict() for warning in warnings]} if request.warnings else {}
+    return [{"label": labels.labels[i], "score": float(scores[i]), **more} for i in best]

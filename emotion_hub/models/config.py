@@ -131,9 +131,8 @@ class ClassifierConfig:
             PreprocessConfig.from_dict(values["preprocess"]),
             values.get("options", {}),
         )
-        config = replace(config, prediction_sets=sets_of_config(values, config.labels))
         config._check_other_keys(values)
-        return config
+        return replace(config, prediction_sets=sets_of_config(values, config.labels))
 
     def _check_other_keys(self, values: Mapping[str, Any]) -> None:
         """Raises ConfigError when a key of transformers or timm contradicts `labels`."""

@@ -1,6 +1,7 @@
 """Network registry: builder, input, starting weights and CAM layer by name.
 
-Nothing here imports torch before a network is built, so that names can be listed without it.
+Nothing here imports torch before a network is built, so that names can be listed without it. The module is longer than
+others because the table of all networks stands in one place.
 """
 
 from __future__ import annotations

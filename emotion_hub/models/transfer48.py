@@ -1,4 +1,4 @@
-"""VGG, ResNet-18 and MobileNetV1 for 48-pixel faces: ImageNet networks with less stride.
+"""VGG, ResNet-18 and MobileNetV1 for 48-pixel faces.
 
 Their input is gray replicated to three channels (preprocessing `rgb48`).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -109,7 +110,7 @@ class MobileNetV1At48(nn.Module):
         super().__init__()
         import timm
 
-        body = timm.create_model("mobilenetv1_100", pretrained=False, num_classes=num_classes)
+        body: Any = timm.create_model("mobilenetv1_100", pretrained=False, num_classes=num_classes)
         self.conv_stem, self.bn1, self.blocks = body.conv_stem, body.bn1, body.blocks
         self.conv_stem.stride = (1, 1)
         self.global_pool, self.drop, self.classifier = body.global_pool, nn.Dropout(dropout), body.classifier

@@ -1,8 +1,8 @@
 """Export a classifier to a self-describing ONNX file.
 
-The metadata of the file holds the preprocessing, the labels, the network's name and the hash of the weights, so that a
-reader needs no other file. The calibration temperature is already part of the weights. An export whose logits differ
-from torch's is refused.
+The metadata of the file holds the preprocessing, the labels, the network's name, the hash of the weights and, where the
+checkpoint has one, the rule of its prediction sets, so that a reader needs no other file. The calibration temperature
+is already part of the weights. An export whose logits differ from torch's is refused.
 """
 
 from __future__ import annotations
@@ -195,6 +195,8 @@ def _metadata(
         "opset": opset,
         "version": __version__,
     }
+    if config.prediction_sets is not None:
+        record["prediction_sets"] = config.prediction_sets.to_dict()
     return {METADATA_KEY: json.dumps(record), "labels": json.dumps(record["labels"])}
 
 

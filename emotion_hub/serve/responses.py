@@ -6,7 +6,6 @@ Also faces prepared for a network, and their predictions from the logits of a sh
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 import math
 import time
@@ -19,6 +18,7 @@ from PIL import Image
 
 from emotion_hub.faces import Face
 from emotion_hub.predictor import EmotionPredictor, softmax
+from emotion_hub.quality import FaceWarning
 from emotion_hub.results import ComparedSide, Comparison, Prediction, with_total
 from emotion_hub.serve.batching import BatchResult
 
@@ -55,6 +55,7 @@ class FaceLocation:
     bbox: tuple[int, int, int, int]
     score: float | None
     detector: str | None
+    warnings: tuple[FaceWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class PreparedFaces:
 
 def face_locations(faces: Sequence[Face]) -> tuple[FaceLocation, ...]:
     """The faces without their pixels, in the same order."""
-    return tuple(FaceLocation(face.bbox, face.score, face.detector) for face in faces)
+    return tuple(FaceLocation(face.bbox, face.score, face.detector, tuple(face.warnings)) for face in faces)
 
 
 def prepare_faces(faces: Sequence[Face], predictor: EmotionPredictor) -> PreparedFaces:
@@ -102,7 +103,14 @@ def predictions(
         probs = dict(zip(predictor.labels.labels, map(float, softmax(result.logits[i])), strict=True))
         face_timings = {**timings, "preprocess": prepared.milliseconds[i], "inference": result.ms_per_face}
         rows.append(
-            Prediction.of(probs, predictor.name, face_timings, predictor.answer_labels, **dataclasses.asdict(face))
+            Prediction.of(
+                probs,
+                predictor.name,
+                face_timings,
+                predictor.answer_labels,
+                prediction_sets=predictor.prediction_sets,
+                **vars(face),
+            )
         )
     return rows
 
@@ -124,6 +132,7 @@ def predict_response(
             "processing_time": totals["total"] / 1000,
             "model": model,
             "timings": totals,
+            "warnings": [],
         }
     return {**top, "width": size[0], "height": size[1], "faces": rows}
 

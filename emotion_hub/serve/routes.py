@@ -108,13 +108,15 @@ def photo_routes(service: Service, *, requires_key: bool) -> APIRouter:
             async with service.photos.admit() as admitted:
                 await service.models.ready()
                 photo = await service.process_photo(admitted, request_record(request), parse, lambda _: [name])
+            if not photo.results:
+                return JSONResponse([])
+            logits, model = photo.results[0].logits[0], photo.models[0].predictor
+            warnings = photo.faces[0].warnings
+            return JSONResponse(ranked(logits, model.labels, photo.request, model.prediction_sets, warnings))
         except ImageTooLargeError:
             raise
         except InputError as error:
             raise HTTPException(400, str(error)) from error
-        if not photo.results:
-            return JSONResponse([])
-        return JSONResponse(ranked(photo.results[0].logits[0], photo.models[0].predictor.labels, photo.request))
 
     inference_api: dict[str, Any] = {
         "response_model": list[LabelScore],
@@ -210,5 +212,6 @@ def _model_info(model: ServedModel) -> dict[str, Any]:
         "labels": list(model.predictor.labels.labels),
         "preprocess": model.predictor.preprocessor.config.to_dict(),
         "parameters": model.predictor.backend.num_parameters,
+        "prediction_sets": sets.to_dict() if (sets := model.predictor.prediction_sets) else None,
         **{key: report.get(key) for key in ("accuracy", "macro_f1", "n", "split")},
     }

@@ -5,9 +5,11 @@ Tests validate real responses against them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from emotion_hub.quality import CODES
 
 __all__ = [
     "CompareResponse",
@@ -17,6 +19,7 @@ __all__ = [
     "ExplainResponse",
     "FacePrediction",
     "FaceResponse",
+    "FaceWarning",
     "HealthResponse",
     "LabelScore",
     "ModelInfo",
@@ -36,6 +39,16 @@ class ErrorResponse(_Response):
     error: str = Field(description="The value that was refused, the rule, and the next step.")
 
 
+class FaceWarning(_Response):
+    """A reason to doubt the prediction for a face."""
+
+    code: Literal[*CODES] = Field(description="The kind of the warning.")  # type: ignore[valid-type]
+    value: float = Field(description="What was measured.")
+    unit: str = Field(description="The unit of value and threshold.")
+    threshold: float = Field(description="The limit that the value crosses.")
+    message: str = Field(description="What is wrong with the face, and the next step.")
+
+
 class FacePrediction(_Response):
     """The predicted expression of one face."""
 
@@ -46,6 +59,12 @@ class FacePrediction(_Response):
     left_out: dict[str, float] = Field(
         default_factory=dict, description="The model's probability of each expression that `labels` leaves out."
     )
+    prediction_set: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="The expressions, the most probable first, that hold the true one at the model's nominal coverage "
+        "(`prediction_sets` of /models); absent for a model without prediction sets.",
+    )
     bbox: list[int] = Field(
         min_length=4, max_length=4, description="left, top, right, bottom in pixels of the upright image."
     )
@@ -54,6 +73,10 @@ class FacePrediction(_Response):
     model: str = Field(description="The model that made the prediction.")
     timings: dict[str, float] = Field(
         description="Milliseconds: decode, detect, preprocess, inference (a share of the batch), total."
+    )
+    warnings: list[FaceWarning] = Field(
+        description="Reasons to doubt the prediction, such as a blurred face; empty for a good one. A face with the "
+        "code not_a_face, which comes first, has its probabilities all the same."
     )
 
 
@@ -81,11 +104,13 @@ class PredictResponse(_Response):
     label_id: int | None
     probs: dict[str, float] | None
     left_out: dict[str, float] = Field(default_factory=dict)
+    prediction_set: list[str] | None = None
     bbox: list[int] | None
     score: float | None
     detector: str | None
     model: str
     timings: dict[str, float]
+    warnings: list[FaceWarning]
     width: int = Field(ge=1, description="Width of the upright image in pixels.")
     height: int = Field(ge=1, description="Height of the upright image in pixels.")
     faces: list[FaceResponse] = Field(description="All faces, largest first; empty if there is none.")
@@ -141,20 +166,29 @@ class ExplainResponse(_Response):
 
 
 class LabelScore(_Response):
-    """One label and its score, in the shape of the Hub's Inference API."""
+    """One label and its score, in the shape of the Hub's Inference API.
+
+    `warnings` are those of the face; absent without the parameter `warnings`.
+    """
 
     label: str
     score: float
+    warnings: list[FaceWarning] | None = None
 
 
 class ModelInfo(_Response):
-    """One served model. The figures are from its evaluation report; they are null without one."""
+    """One served model. The figures are from its evaluation report; they are null without one.
+
+    `prediction_sets` is the nominal coverage of its prediction sets and each label's threshold of 1 - probability; null
+    without prediction sets.
+    """
 
     name: str
     backend: str
     labels: list[str]
     preprocess: dict[str, Any]
     parameters: int
+    prediction_sets: dict[str, Any] | None
     accuracy: float | None
     macro_f1: float | None
     n: int | None

@@ -41,7 +41,8 @@ def predict_html(photo: str | bytes | None, model: str | None, whole: bool) -> t
     image = detected.photo
     if not faces:
         return message(NO_FACE, title=f"{image.width}×{image.height} pixels, no face."), []
-    cards = prediction_cards(image, faces, side=chosen.model.role)
+    sets = chosen.model.predictor.prediction_sets
+    cards = prediction_cards(image, faces, side=chosen.model.role, sets=sets)
     return fallback_notes(chosen.note) + cards, [face.to_dict() for face in faces]
 
 

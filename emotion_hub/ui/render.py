@@ -13,7 +13,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from emotion_hub.prediction_sets import PredictionSets
 from emotion_hub.results import ComparedSide, Comparison, Prediction
+from emotion_hub.ui.notices import is_doubtful, not_a_face_notice, quality_notice
 
 __all__ = ["comparison_cards", "data_url", "definitions", "message", "photo_with_boxes", "prediction_cards"]
 
@@ -61,7 +63,8 @@ def photo_with_boxes(photo: Image.Image, predictions: Sequence[Prediction]) -> s
         colour = _BOX_FIRST if number == 1 else _BOX
         draw.rectangle((left - width, top - width, right + width, bottom + width), outline="#10202c", width=2 * width)
         draw.rectangle((left, top, right, bottom), outline=colour, width=width)
-        text = f"{number} {face.label}" if len(predictions) > 1 else face.label
+        label = "no face?" if is_doubtful(face.warnings) else face.label
+        text = f"{number} {label}" if len(predictions) > 1 else label
         _tag(draw, text, (left, top), font, colour, shown.size)
     names = ", ".join(f"face {i}: {face.label}" for i, face in enumerate(predictions, 1))
     return f'<img class="eh-photo" src="{data_url(shown, "JPEG")}" alt="{escape(f"The photo with boxes; {names}")}">'
@@ -84,8 +87,13 @@ def _tag(
     draw.text((x + 5 - x0, y + 4 - y0), text, fill="#10202c", font=font)
 
 
-def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction], *, side: str = "native48") -> str:
-    """The photo with boxes, a card of probability bars per face in the colour of the network's side, and the times."""
+def prediction_cards(
+    photo: Image.Image, predictions: Sequence[Prediction], *, side: str = "native48", sets: PredictionSets | None = None
+) -> str:
+    """The photo with boxes, a card of probability bars per face in the colour of the network's side, and the times.
+
+    `sets` is the rule of the prediction sets; a line says what they mean.
+    """
     cards = "".join(
         _card(i, face, many=len(predictions) > 1, side=side) for i, face in enumerate(predictions[:MAX_CARDS])
     )
@@ -104,7 +112,8 @@ def prediction_cards(photo: Image.Image, predictions: Sequence[Prediction], *, s
     }
     times = " · ".join(f"{name} {ms:.1f} ms" for name, ms in steps.items())
     line = f'<p class="eh-times"><strong>{total:.0f} ms</strong> in total: {times}</p>'
-    return f'{photo_with_boxes(photo, predictions)}{line}<div class="eh-cards">{cards}</div>{more}'
+    meaning = "" if sets is None else f'<p class="eh-times">Likely: {escape(sets.meaning)}.</p>'
+    return f'{photo_with_boxes(photo, predictions)}{line}<div class="eh-cards">{cards}</div>{meaning}{more}'
 
 
 def _card(index: int, face: Prediction, *, many: bool, side: str) -> str:
@@ -113,9 +122,20 @@ def _card(index: int, face: Prediction, *, many: bool, side: str) -> str:
         _bar(index, face.model, label, p, top=label == face.label, side=side) for label, p in face.probs.items()
     )
     return (
-        f'<section class="eh-card" data-face="{index}" data-label="{escape(face.label)}"><h3>{escape(title)}'
-        f'<span class="eh-confidence">{face.confidence:.1%}</span></h3><div class="eh-bars">{bars}</div></section>'
+        f'<section class="eh-card" data-face="{index}" data-label="{escape(face.label)}">'
+        f"{not_a_face_notice(face.warnings)}<h3>{escape(title)}"
+        f'<span class="eh-confidence">{face.confidence:.1%}</span></h3>{_likely(face)}'
+        f'{quality_notice(face.warnings)}<div class="eh-bars">{bars}</div></section>'
     )
+
+
+def _likely(face: Prediction) -> str:
+    """The prediction set in words, such as "sad, fear or neutral"; empty for a model without prediction sets."""
+    if not face.prediction_set:
+        return ""
+    *first, last = map(escape, face.prediction_set)
+    words = f"{', '.join(first)} or {last}" if first else last
+    return f'<p class="eh-set">Likely: <strong>{words}</strong></p>'
 
 
 def _bar(index: int, model: str, label: str, p: float, *, top: bool, side: str = "native48", named: bool = True) -> str:
@@ -139,9 +159,11 @@ def _comparison(index: int, pair: Comparison, upsample: str, *, many: bool) -> s
     sides: Mapping[str, ComparedSide] = {"native48": pair.native48, "upscale224": pair.upscale224}
     heading = f"<h3>Face {index + 1}</h3>" if many else ""
     agree = str(pair.agree).lower()
+    warnings = pair.native48.prediction.warnings
     views = "".join(_view(name, side, upsample) for name, side in sides.items())
     return (
-        f'<section class="eh-card eh-compare" data-face="{index}" data-agree="{agree}">{heading}{_verdict(pair)}'
+        f'<section class="eh-card eh-compare" data-face="{index}" data-agree="{agree}">{heading}'
+        f"{not_a_face_notice(warnings)}{_verdict(pair)}{quality_notice(warnings)}"
         f'<div class="eh-views">{views}</div>{_grouped_chart(index, sides)}{_cost_table(pair)}</section>'
     )
 

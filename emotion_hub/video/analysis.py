@@ -101,6 +101,7 @@ def _tracked_faces(
                 _by_label(labels, smooth),
                 face.score,
                 face.detector,
+                tuple(warning.code for warning in face.warnings),
             )
         )
     return sorted(tracked, key=lambda face: face.track)

@@ -26,6 +26,7 @@ class TrackedFace:
     """A face in a frame.
 
     `time` is in seconds, `bbox` xyxy in pixels of the upright frame; `raw` and `smooth` are probabilities by label.
+    `warnings` are the codes of this frame's `Face.warnings`.
     """
 
     frame: int
@@ -36,6 +37,7 @@ class TrackedFace:
     smooth: Mapping[str, float]
     score: float | None = None
     detector: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -54,6 +56,7 @@ class TrackedFace:
             "smooth": dict(self.smooth),
             "score": self.score,
             "detector": self.detector,
+            "warnings": list(self.warnings),
         }
 
 
@@ -101,7 +104,7 @@ class Timeline:
 
     def to_csv(self, path: str | Path) -> None:
         """Write one row per tracked face: raw probabilities as `raw_LABEL`, smoothed ones as `smooth_LABEL`."""
-        header = ["frame", "time", "track", "left", "top", "right", "bottom", "label", "score", "detector"]
+        header = ["frame", "time", "track", "left", "top", "right", "bottom", "label", "score", "detector", "warnings"]
         header += [f"{kind}_{label}" for kind in ("raw", "smooth") for label in self.labels]
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
@@ -109,7 +112,7 @@ class Timeline:
             for face in self.faces:
                 probs = [f"{kind[label]:.6f}" for kind in (face.raw, face.smooth) for label in self.labels]
                 values = [face.frame, f"{face.time:.4f}", face.track, *face.bbox, face.label, face.score, face.detector]
-                rows.writerow([*values, *probs])
+                rows.writerow([*values, "|".join(face.warnings), *probs])
 
     def to_png(self, path: str | Path) -> None:
         """Draw one panel per track: smoothed probabilities as lines, raw ones as faint lines; at most twelve tracks.

@@ -53,6 +53,11 @@ def unreadable(tmp_path) -> Path:
     return path
 
 
+def _without_warnings(printed: str) -> list[str]:
+    """The lines of a table without those of the faces' warnings: a drawn face can look covered."""
+    return [line for line in printed.splitlines() if not re.search(r"\s{2,}warning \w+ \(face", line)]
+
+
 def _json(capsys, argv: list, status: int = 0):
     assert main([str(a) for a in argv]) == status
     return json.loads(capsys.readouterr().out)
@@ -81,8 +86,10 @@ def test_predict_prints_a_table_with_a_row_per_face(capsys, face, other):
     assert main(["predict", str(face), str(other)]) == 0
     printed = capsys.readouterr().out
     assert "\033" not in printed, "a pipe gets no colours"
-    header, *rows = printed.splitlines()
-    assert header.split() == ["IMAGE", "FACE", "LABEL", "PROBABILITY", "RUNNER-UP", "BOX"]
+    header, *rows, note = _without_warnings(printed)
+    titles = ["IMAGE", "FACE", "LABEL", "PROBABILITY", "RUNNER-UP", "BOX", "PREDICTION SET"]
+    assert re.split(r"\s{2,}", header) == titles
+    assert note == "PREDICTION SET: in 9 of 10 faces of the test set, the true label is among these."
     assert len(rows) == 2
     for name, row in zip(("face.png", "other.png"), rows, strict=True):
         cells = re.split(r"\s{2,}", row)
@@ -92,6 +99,7 @@ def test_predict_prints_a_table_with_a_row_per_face(capsys, face, other):
         assert re.fullmatch(r"\d+\.\d%", cells[3])
         assert cells[4].split()[0] in FER2013.labels
         assert cells[5] == "0,0 48,48"
+        assert cells[6].split(", ")[0] == cells[2]
     assert len({row.index("0,0 48,48") for row in rows} | {header.index("BOX")}) == 1, "columns are aligned"
 
 
@@ -145,6 +153,35 @@ def test_csv_has_one_row_per_face_with_the_values_of_json(capsys, face, unreadab
     assert float(rows[0]["left_out_disgust"]) == pytest.approx(prediction["left_out"]["disgust"], abs=PROBS)
     assert rows[0]["label"] == prediction["label"]
     assert [rows[0][side] for side in ("left", "top", "right", "bottom")] == ["0", "0", "48", "48"]
+
+
+def test_csv_and_json_have_the_prediction_set_of_the_library(capsys, face):
+    predictor = emotion_hub.EmotionPredictor.from_pretrained("native48", labels="six_class")
+    expected = predictor.predict(face)[0].prediction_set
+    call = ["predict", str(face), "--labels", "six_class"]
+    assert _json(capsys, [*call, "--json"])[0]["faces"][0]["prediction_set"] == list(expected)
+    assert main([*call, "--format", "csv"]) == 0
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert tuple(row["prediction_set"].split("|")) == expected
+    assert main(["compare", *call[1:], "--format", "csv"]) == 0
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert tuple(row["native48_prediction_set"].split("|")) == expected
+    assert row["upscale224_prediction_set"]
+
+
+def test_a_checkpoint_without_prediction_sets_has_an_empty_column_and_no_remark(capsys, face, tmp_path):
+    folder = shutil.copytree(embedded_checkpoints()["emotion_cnn"], tmp_path / "older")
+    values = json.loads((folder / "config.json").read_text())
+    del values["prediction_sets"]
+    (folder / "config.json").write_text(json.dumps(values))
+    assert main(["predict", str(face), "--model", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert re.split(r"\s{2,}", printed.splitlines()[1])[6] == "-"
+    assert "PREDICTION SET:" not in printed
+    assert main(["predict", str(face), "--model", str(folder), "--format", "csv"]) == 0
+    [values] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert values["prediction_set"] == ""
+    assert "prediction_set" not in _json(capsys, ["predict", face, "--model", folder, "--json"])[0]["faces"][0]
 
 
 def test_ndjson_has_one_json_object_per_line(capsys, face, other, unreadable):
@@ -221,7 +258,7 @@ def test_an_unreadable_image_is_reported_and_the_others_are_processed(capsys, co
 def test_an_unreadable_image_is_an_error_line_on_standard_error(capsys, face, unreadable):
     assert main(["predict", "missing.png", str(unreadable), str(face)]) == 1
     printed = capsys.readouterr()
-    assert len(printed.out.splitlines()) == 2
+    assert len(_without_warnings(printed.out)) == 3, "header, row and the remark on prediction sets"
     first, second = printed.err.splitlines()
     assert first.startswith("error: missing.png: ")
     assert second.startswith(f"error: {unreadable}: ")
@@ -256,7 +293,7 @@ def test_compare_prints_the_predictions_of_both_models(capsys, face):
     assert (pair["native48"]["model"], pair["upscale224"]["model"]) == ("native48", "upscale224")
     assert pair["agree"] == (pair["native48"]["label"] == pair["upscale224"]["label"])
     assert main(["compare", str(face)]) == 0
-    header, line = capsys.readouterr().out.splitlines()
+    header, line = _without_warnings(capsys.readouterr().out)
     assert line[header.index("NATIVE48") :].startswith(pair["native48"]["label"])
     assert line[header.index("UPSCALE224") :].startswith(pair["upscale224"]["label"])
     assert ("agree" if pair["agree"] else "differ") in line

@@ -460,6 +460,13 @@ def test_repr_of_the_configuration_does_not_show_the_key() -> None:
     assert "secret-key" not in repr(ServeConfig(api_key="secret-key"))
 
 
+def test_decoding_has_one_thread_per_core_and_one_where_the_number_is_unknown(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert (ServeConfig().threads, ServeConfig(workers=2).threads) == (6, 2)
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert ServeConfig().threads == 1
+
+
 def test_default_must_be_served_and_a_single_model_is_the_default(tmp_path) -> None:
     with pytest.raises(InputError, match="default='x' is not a served model; choose from tiny"):
         create_app({"tiny": predictor()}, default="x")

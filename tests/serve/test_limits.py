@@ -103,6 +103,13 @@ def test_work_that_cannot_start_in_time_is_503_and_never_runs() -> None:
         assert metric(client, 'rejections_total{reason="late"}') == 1
 
 
+@pytest.mark.parametrize(("seconds", "header"), [(0.01, 1), (1.2, 2), (59.5, 60), (60.5, 60), (4000.0, 60)])
+def test_clients_are_told_to_wait_as_long_as_recent_requests_took_but_at_most_a_minute(seconds, header):
+    limiter = RequestLimiter(1, 10.0, "requests")
+    limiter._usual_request_seconds = seconds
+    assert limiter.retry_after == header
+
+
 def test_work_that_would_miss_the_deadline_does_not_start() -> None:
     limiter = RequestLimiter(1, 10.0, "requests")
     limiter.usual_work_seconds = 4.0

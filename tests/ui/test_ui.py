@@ -26,7 +26,8 @@ from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.detectors import Detection, Framing, default_detector
 from emotion_hub.examples import EXAMPLES
 from emotion_hub.images import MAX_BYTES
-from emotion_hub.predictor import EmotionPredictor
+from emotion_hub.prediction_sets import PredictionSets
+from emotion_hub.predictor import EmotionPredictor, embedded_predictor
 from emotion_hub.results import Prediction
 from emotion_hub.serve import create_app
 from emotion_hub.serve.demo import mount_demo
@@ -166,6 +167,33 @@ def test_all_faces_are_boxed_and_only_the_largest_get_cards() -> None:
     assert html.count("eh-card") - html.count("eh-cards") == MAX_CARDS
     assert "3 smaller faces" in html
     assert f"face {MAX_CARDS + 3}: happy" in html
+
+
+def test_a_card_names_the_prediction_set_and_one_line_says_what_it_means() -> None:
+    timings = {"decode": 1.0, "detect": 1.0, "preprocess": 1.0, "inference": 1.0, "total": 4.0}
+    probs = {"sad": 0.5, "neutral": 0.3, "<b>": 0.2}
+    sets = PredictionSets(0.9, dict.fromkeys(probs, 0.7))
+    faces = [
+        Prediction("sad", 0, probs, (0, 0, 9, 9), "native48", timings, prediction_set=labels)
+        for labels in (("sad",), ("sad", "neutral"), ("sad", "neutral", "<b>"), None)
+    ]
+    html = prediction_cards(Image.new("RGB", (120, 30)), faces, sets=sets)
+    for words in ("sad", "sad or neutral", "sad, neutral or &lt;b&gt;"):
+        assert f"Likely: <strong>{words}</strong>" in html
+    assert html.count("Likely: <strong>") == 3
+    assert html.count("in 9 of 10 faces of the test set, the true label is among these") == 1
+    without = prediction_cards(Image.new("RGB", (120, 30)), faces[-1:])
+    assert "Likely" not in without
+
+
+def test_the_page_and_its_api_have_the_prediction_set_of_the_library(face_image: Image.Image, tmp_path: Path) -> None:
+    face_image.save(tmp_path / "face.png")
+    expected = embedded_predictor("native48").predict(face_image, whole=True)[0].prediction_set
+    html, [face] = predict_html(str(tmp_path / "face.png"), "native48", True)
+    [same] = predict_json(str(tmp_path / "face.png"), "native48", True)
+    assert face["prediction_set"] == same["prediction_set"] == list(expected)
+    assert "Likely: <strong>" in html
+    assert "in 9 of 10 faces" in html
 
 
 def test_the_photo_field_returns_the_file_undecoded() -> None:

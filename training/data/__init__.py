@@ -1,1 +1,1 @@
-"""Data sets: reading, duplicates, audits, splits, augmentation."""
+"""Data sets: reading, duplicates, audits, splits, batches."""

@@ -72,18 +72,24 @@ class Transforms:
 
 
 def split_groups(
-    labels: np.ndarray, groups: np.ndarray, parts: Sequence[int] = (14, 3, 3), seed: int = 0
+    labels: np.ndarray,
+    groups: np.ndarray,
+    parts: Sequence[int] = (14, 3, 3),
+    seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> np.ndarray:
     """int64 (N,): 0 for training, 1 for validation, 2 for test; stratified by label, without dividing a group.
 
-    `parts` are the splits' shares in twentieths. Raises InputError for a label with fewer than twenty groups.
+    `parts` are the splits' shares in twentieths, `names` the labels' names for messages. Raises InputError for a label
+    with fewer than twenty groups.
     """
     if sum(parts) != FOLDS or len(parts) != 3 or min(parts) < 1:
         raise InputError(f"parts={tuple(parts)}: give three numbers of at least 1 that add up to {FOLDS}")
     for label in np.unique(labels):
         if (count := len(np.unique(groups[labels == label]))) < FOLDS:
+            named = f"label_id {label}" if names is None else f"the label {names[label]!r}"
             raise InputError(
-                f"label_id {label} has {count} groups of images; {FOLDS} are needed to divide it by {tuple(parts)}. "
+                f"{named} has {count} groups of images; {FOLDS} are needed to divide it by {tuple(parts)}. "
                 "Add images or leave the label out"
             )
     folds = np.empty(len(labels), dtype=np.int64)

@@ -7,7 +7,8 @@ import torch
 from torch.utils.data import Dataset
 
 from emotion_hub.preprocess import Preprocessor
-from training.data.augment import Augmentation, augment_image, augment_tensor
+from training.augmentation.augment import augment_image, augment_tensor
+from training.augmentation.strengths import Augmentation
 
 __all__ = ["PlaneDataset"]
 

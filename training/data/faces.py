@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _VOTE_COLUMN = "ferplus_votes"
+
+Crop = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,18 @@ def load_split(data: str | Path, split: str, labels: LabelSet = FER2013, root: s
     return _decode_split(sources[name], labels)
 
 
-def load_splits(data: str | Path, labels: LabelSet = FER2013, root: str | Path | None = None) -> dict[str, FaceSplit]:
-    """All splits, for inspection: unreadable images are listed in `unreadable` instead of raising an error."""
+def load_splits(
+    data: str | Path, labels: LabelSet = FER2013, root: str | Path | None = None, crop: Crop | None = None
+) -> dict[str, FaceSplit]:
+    """All splits, for inspection: unreadable images are listed in `unreadable` instead of raising an error.
+
+    `crop` replaces each decoded image, and raises ImageError for one that is then listed, too.
+    """
     sources = open_splits(data, Path(root) if root is not None else None, strict=False)
-    return {name: _decode_split(source, labels, tolerant=True) for name, source in sources.items()}
+    return {name: _decode_split(source, labels, tolerant=True, crop=crop) for name, source in sources.items()}
 
 
-def _decode_split(source: Source, label_set: LabelSet, tolerant: bool = False) -> FaceSplit:
+def _decode_split(source: Source, label_set: LabelSet, tolerant: bool = False, crop: Crop | None = None) -> FaceSplit:
     ids, dropped = label_ids(source, label_set)
     rows: list[int] = []
     faces: list[Image.Image] = []
@@ -98,6 +105,7 @@ def _decode_split(source: Source, label_set: LabelSet, tolerant: bool = False) -
     for i in tqdm([i for i, label in enumerate(ids) if label >= 0], desc=f"decode {source.name}", disable=None):
         try:
             face, form = decode_face(source.read(i))
+            face = face if crop is None else crop(face)
         except (ImageError, ManifestError, OSError) as error:
             if not tolerant:
                 raise ManifestError(

@@ -8,10 +8,12 @@ split up. Only the training split is balanced.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from emotion_hub.errors import InputError
@@ -50,16 +52,18 @@ def prepare(
     near: float | None = THRESHOLD,
     seed: int = 0,
     root: Path | None = None,
+    crop: Callable[[Image.Image], Image.Image] | None = None,
 ) -> dict[str, Any]:
     """Write class folders, manifests and statistics to `out`, and return the content of its status.json.
 
+    `crop` cuts the face out of each decoded image; images for which it raises ImageError are left out and listed.
     Raises InputError for a folder that is not empty and for a label without images.
     """
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty; give a new folder, so that old and new images are not mixed")
     near = near_threshold(near)
     transforms = transforms or Transforms()
-    joined = join_splits(list(load_splits(data, labels, root).values()))
+    joined = join_splits(list(load_splits(data, labels, root, crop).values()))
     pool = _originals(joined)
     kept, report = clean_training_indices(pool)
     kept_labels = pool.labels[kept]
@@ -71,7 +75,7 @@ def prepare(
     planes = prepare_planes(pool, Preprocessor(NATIVE48), kept)
     groups = group_copies([pool.hashes[i] for i in kept], planes, near, known=known_groups(pool.columns, kept))
     group_of = dict(zip(kept.tolist(), groups.tolist(), strict=True))
-    parts = split_groups(kept_labels, groups, _PARTS, seed)
+    parts = split_groups(kept_labels, groups, _PARTS, seed, labels.labels)
     before, after = {}, {}
     out.mkdir(parents=True, exist_ok=True)
     for part, split in enumerate(MANIFESTS):

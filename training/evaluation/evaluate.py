@@ -15,9 +15,9 @@ from emotion_hub.detectors import YuNetDetector
 from emotion_hub.predictor import EmotionPredictor
 from training.data.faces import SPLITS, FaceSplit, load_split
 from training.data.selection import apart_indices, near_threshold
+from training.evaluation.conformal import set_figures
 from training.evaluation.measure import (
     CROP_SHARE,
-    face_probs,
     ferplus_reading,
     near_copies_in,
     slice_by,
@@ -31,6 +31,7 @@ from training.evaluation.metrics import (
     negative_log_likelihood,
     scores,
 )
+from training.evaluation.predictions import face_probs
 from training.evaluation.report_types import NearCopyFigures, Report, TenCropFigures
 from training.evaluation.robustness import detector_slice, robustness
 
@@ -53,8 +54,8 @@ def evaluate(
     `without_copies` leaves out images that have an exact copy in another split. With `near`, a correlation,
     `without_near_copies` also leaves out images with a near copy in train (0 and None measure no near copies). Images
     whose label the checkpoint lacks are left out and counted in `data`. Data with FER+ votes are also measured against
-    these. Raises InputError for data without images of the checkpoint's labels and for a column that holds no groups,
-    and ConfigError for a `near` that is no correlation.
+    these. `prediction_sets` measures those of a checkpoint that has them. Raises InputError for data without images of
+    the checkpoint's labels and for a column that holds no groups, and ConfigError for a `near` that is no correlation.
     """
     import torch
 
@@ -84,6 +85,9 @@ def evaluate(
     }
     if (temperature := _temperature(weights.with_name(TRAINING_FILE))) is not None:
         report["temperature"] = temperature
+    if predictor.prediction_sets is not None:
+        names = predictor.labels.labels
+        report["prediction_sets"] = set_figures(faces.labels, probs, names, predictor.prediction_sets)
     if near is not None:
         train = others.get("train")  # None when train itself is measured
         report["without_near_copies"] = _without_near_copies(faces, train, probs, unique, near)

@@ -15,14 +15,13 @@ from emotion_hub.predictor import EmotionPredictor, softmax
 from emotion_hub.preprocess import NATIVE48, Preprocessor
 from training.data.duplicates import THRESHOLD, find_near_copies
 from training.data.faces import FaceSplit, prepare_planes, vote_distribution
+from training.evaluation.groups import MOST_VALUES
 from training.evaluation.metrics import brief
 from training.evaluation.report_types import FerplusFigures, SliceFigures
 
 __all__ = [
     "CROP_SHARE",
     "SMALL",
-    "face_logits",
-    "face_probs",
     "ferplus_labels",
     "ferplus_reading",
     "near_copies_in",
@@ -36,27 +35,6 @@ CROP_SHARE = 0.9
 
 #: A group of fewer images is marked as small: the interval of its accuracy is about 20 points wide or wider.
 SMALL = 100
-
-#: A column with more distinct values than this is refused as a column of groups.
-MOST_VALUES = 50
-
-
-def face_logits(
-    predictor: EmotionPredictor, faces: Sequence[Image.Image], batch_size: int = 64, what: str = "faces"
-) -> np.ndarray:
-    """float32, (N, num_classes): the logits of every face, with the preprocessing that serving uses."""
-    starts = tqdm(range(0, len(faces), batch_size), desc=f"{predictor.name}: {what}", disable=None)
-    rows = [
-        predictor.backend.logits(predictor.preprocessor.batch(faces[start : start + batch_size])) for start in starts
-    ]
-    return np.concatenate(rows) if rows else np.empty((0, len(predictor.labels)), dtype=np.float32)
-
-
-def face_probs(
-    predictor: EmotionPredictor, faces: Sequence[Image.Image], batch_size: int = 64, what: str = "faces"
-) -> np.ndarray:
-    """float64, (N, num_classes): the probabilities of every face."""
-    return softmax(face_logits(predictor, faces, batch_size, what))
 
 
 def ten_crops(face: Image.Image, share: float = CROP_SHARE) -> list[Image.Image]:

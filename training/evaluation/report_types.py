@@ -13,12 +13,15 @@ from typing import Any, TypedDict, cast
 __all__ = [
     "ClassFigures",
     "CorruptionFigures",
+    "CoverageFigures",
+    "CoverageInterval",
     "DetectedFigures",
     "FerplusFigures",
     "Figures",
     "Interval",
     "LevelFigures",
     "NearCopyFigures",
+    "PredictionSetFigures",
     "ReliabilityBin",
     "Report",
     "Scores",
@@ -124,6 +127,34 @@ class DetectedFigures(TypedDict):
     same_faces: Figures
 
 
+class CoverageInterval(TypedDict):
+    """Ends of 95% intervals, [low, high]: Wilson's of the coverage, the bootstrap's of the mean size."""
+
+    coverage: list[float]
+    mean_size: list[float]
+
+
+class CoverageFigures(TypedDict):
+    """The share of `n` prediction sets that hold the true label, and the mean number of labels in a set."""
+
+    n: int
+    coverage: float
+    mean_size: float
+    interval: CoverageInterval
+
+
+class PredictionSetFigures(CoverageFigures):
+    """Figures of the prediction sets whose nominal coverage and thresholds are in the checkpoint's `config.json`.
+
+    `sizes` is the share of sets with 1, 2, ... labels; `per_class` has the figures by true label.
+    """
+
+    nominal: float
+    thresholds: dict[str, float]
+    sizes: list[float]
+    per_class: dict[str, CoverageFigures]
+
+
 class _Readings(TypedDict, total=False):
     """Parts of a report that depend on options, on the data and on the version that wrote it."""
 
@@ -134,6 +165,7 @@ class _Readings(TypedDict, total=False):
     slices: dict[str, dict[str, SliceFigures]]
     robustness: dict[str, Any]
     detected: DetectedFigures
+    prediction_sets: PredictionSetFigures
 
 
 class Report(_Readings, Scores):

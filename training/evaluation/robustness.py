@@ -18,8 +18,8 @@ from emotion_hub.detectors import Detection, FaceDetector
 from emotion_hub.errors import InputError
 from emotion_hub.images import crop
 from emotion_hub.predictor import EmotionPredictor, softmax
-from training.evaluation.measure import face_probs
 from training.evaluation.metrics import brief
+from training.evaluation.predictions import face_probs
 from training.evaluation.report_types import DetectedFigures
 
 __all__ = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.evaluation.report_types import Figures, Report, corruption_figures
+from training.evaluation.report_types import Figures, PredictionSetFigures, Report, corruption_figures
 
-__all__ = ["figures_row", "markdown", "percent_interval"]
+__all__ = ["coverage_table", "figures_row", "markdown", "percent_interval"]
 
 _HEAD = ["| {} | n | accuracy (95% interval) | macro F1 (95% interval) |", "|---|---|---|---|"]
 
@@ -24,6 +24,18 @@ def figures_row(what: str, row: Figures) -> str:
         f"| {what} | {row['n']:,} | {row['accuracy']:.2%} ({percent_interval(row['interval']['accuracy'])}) | "
         f"{row['macro_f1']:.4f} ({low:.3f} to {high:.3f}) |"
     )
+
+
+def coverage_table(figures: PredictionSetFigures) -> list[str]:
+    """Lines of Markdown: coverage and mean size of the prediction sets, of all images and by true label."""
+    lines = ["| true label | n | coverage (95% interval) | mean size (95% interval) |", "|---|---|---|---|"]
+    for name, row in {"all": figures, **figures["per_class"]}.items():
+        low, high = row["interval"]["mean_size"]
+        lines.append(
+            f"| {name} | {row['n']:,} | {row['coverage']:.1%} ({percent_interval(row['interval']['coverage'])}) | "
+            f"{row['mean_size']:.2f} ({low:.2f} to {high:.2f}) |"
+        )
+    return lines
 
 
 def _table(name: str, rows: Mapping[str, Figures]) -> list[str]:
@@ -55,6 +67,11 @@ def markdown(report: Report, plots: list[Path] | None = None) -> str:
         for k, v in report["per_class"].items()
     ]
     lines.append("")
+    if "prediction_sets" in report:
+        sets = report["prediction_sets"]
+        one = f"{sets['sizes'][0]:.0%} of the sets have one label"
+        lines += ["## Prediction sets", "", f"Nominal coverage {sets['nominal']:.0%} for each label; {one}.", ""]
+        lines += [*coverage_table(sets), ""]
     for column, groups in report.get("slices", {}).items():
         rows = {f"{value} (few images)" if row["small"] else value: row for value, row in groups.items()}
         lines += [

@@ -1,4 +1,7 @@
-"""Render the explanation report as one self-contained HTML page."""
+"""Render the explanation report as one self-contained HTML page.
+
+The module is longer than others because it holds all sections of the page, which share their tables and legends.
+"""
 
 from __future__ import annotations
 

@@ -31,11 +31,11 @@ def road(subject: Subject, heatmap: np.ndarray, seed: int = 0) -> float:
     random_order = np.random.default_rng(seed).permutation(cells.size)
     order = random_order[np.argsort(-cells[random_order], kind="stable")]
     counts = [round(share * cells.size) for share in SHARES]
-    kept = np.ones((2 * len(counts), cells.size), dtype=bool)
+    rows = np.ones((2 * len(counts), cells.size), dtype=bool)
     for row, count in enumerate(counts):
-        kept[row, order[:count]] = False  # the most relevant
-        kept[len(counts) + row, order[-count:]] = False
-    kept = kept.reshape(-1, GRID, GRID)
+        rows[row, order[:count]] = False  # the most relevant
+        rows[len(counts) + row, order[-count:]] = False
+    kept = rows.reshape(-1, GRID, GRID)
     gray = np.asarray(subject.prepared.convert("L"), dtype=np.float32)
     face = torch.from_numpy(on_grid(gray) / 255)[None]
     with torch.random.fork_rng(devices=[]):

@@ -23,8 +23,8 @@ from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import ClassifierConfig, EmotionClassifier
 from emotion_hub.predictor import EmotionPredictor, softmax
 from training.data.files import write_atomically, write_json
-from training.evaluation.measure import face_logits
 from training.evaluation.metrics import accuracy, macro_f1, negative_log_likelihood
+from training.evaluation.predictions import face_logits
 from training.fit.recipe import Recipe
 from training.fit.record_types import AveragePart, RunHistory
 from training.fit.run_folder import BEST_FILE, HISTORY_FILE, load_outcome

@@ -16,7 +16,7 @@ import torch
 from accelerate import PartialState
 
 from emotion_hub.checkpoints import WEIGHTS_FILE, file_hash, resolve_file
-from emotion_hub.errors import CheckpointError
+from emotion_hub.errors import CheckpointError, ConfigError
 from training.data.files import write_json
 from training.fit.recipe import Recipe
 from training.fit.record_types import RunHistory, WeightsOrigin
@@ -115,10 +115,21 @@ def _recorded(out: Path) -> RunHistory | None:
     return json.loads((out / HISTORY_FILE).read_text()) if (out / HISTORY_FILE).is_file() else None
 
 
+def _with_defaults(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recorded recipe with the settings that it lacks, because they are newer than the run, at their defaults.
+
+    A recipe that is not valid any more is returned as it is.
+    """
+    try:
+        return Recipe.from_dict(recipe).to_dict()
+    except (ConfigError, KeyError, TypeError):
+        return recipe
+
+
 def _check_same(out: Path, history: RunHistory) -> None:
     """Raises CheckpointError when recipe, data, starting weights or teachers differ from those of the run in `out`."""
     start = json.loads((out / START_FILE).read_text())
-    if start["recipe"] != history["recipe"]:
+    if _with_defaults(start["recipe"]) != history["recipe"]:
         raise CheckpointError(
             f"{out} belongs to another recipe; give a new --out folder or the recipe it was started with"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from emotion_hub.errors import ConfigError, LabelError
-from emotion_hub.labels import FER2013, LabelSet, label_set
+from emotion_hub.labels import FER2013, LABEL_SETS, LabelSet, label_set
 from emotion_hub.models.classifier import ClassifierConfig
 from emotion_hub.preprocess import PreprocessConfig
-from training.data.augment import Augmentation
+from training.augmentation.strengths import Augmentation
 from training.data.duplicates import THRESHOLD
 from training.data.selection import near_threshold
 
@@ -24,7 +25,8 @@ SCHEDULES = ("cosine", "step", "plateau", "constant")
 STARTS = (None, "pretrained", "torchvision-mobilenetv2", "checkpoint")
 DTYPES = ("bfloat16", "float16", "float32")
 SELECTIONS = ("accuracy", "macro_f1")
-CLASS_WEIGHTS = (None, "inverse")
+CLASS_WEIGHTS = (None, "inverse", "class_balanced")
+LOSSES = ("cross_entropy", "logit_adjusted")
 
 #: Integer settings and the minimum of each.
 MINIMA = {"epochs": 1, "batch_size": 1, "step_epochs": 1, "freeze_epochs": 0, "patience": 0, "seed": 0}
@@ -37,7 +39,8 @@ class Recipe:
     `preprocess` is saved with the checkpoint. `train_size` prepares the training faces at another side. `sizes`,
     pairs of (share of the training, side), changes the side during training (progressive resizing). `init` names
     the kind of starting weights, whose file is given on the command line: "pretrained" (ImageNet, with
-    torchvision's or timm's keys) or "checkpoint" (an earlier run).
+    torchvision's or timm's keys, or a checkpoint of this network, whose last layer stays random where the labels
+    differ) or "checkpoint" (an earlier run, every tensor).
 
     `lr` is the peak learning rate. `backbone_lr` is another one for everything but the head (discriminative
     rates). `freeze_epochs` freezes the backbone in the first epochs. `schedule` follows a linear warm-up of
@@ -46,7 +49,9 @@ class Recipe:
     `decay_all` applies weight decay to biases and norms too, as a plain optimiser does.
 
     Targets are the labels, mixed with the share `ferplus` of FER+ votes and the share `distill` of the teachers'
-    probabilities, smoothed by `label_smoothing`. `mixup` and `cutmix` are the alphas of their beta distributions;
+    probabilities, smoothed by `label_smoothing`. `class_weights` weighs rare labels more, "class_balanced" with
+    `class_beta`; or `loss` "logit_adjusted" moves the decision towards them by `tau` (training.fit.losses), with which
+    `select` "macro_f1" fits. `mixup` and `cutmix` are the alphas of their beta distributions;
     with both on, every batch draws one of them. The run ends after `patience` epochs without a gain of `min_gain`
     in the validation score `select`; 0 switches this off. `ema_decay` 0 keeps the plain weights.
 
@@ -75,6 +80,9 @@ class Recipe:
     clip_norm: float = 5.0
     label_smoothing: float = 0.1
     class_weights: str | None = None
+    class_beta: float = 0.999
+    loss: str = "cross_entropy"
+    tau: float = 1.0
     mixup: float = 0.0
     cutmix: float = 0.0
     ferplus: float = 0.0
@@ -99,6 +107,7 @@ class Recipe:
             ("dtype", DTYPES),
             ("select", SELECTIONS),
             ("class_weights", CLASS_WEIGHTS),
+            ("loss", LOSSES),
         )
         for name, known in choices:
             if getattr(self, name) not in known:
@@ -113,6 +122,15 @@ class Recipe:
         if not 0 <= self.ema_decay < 1 or not 0 <= self.label_smoothing < 1:
             raise ConfigError(
                 f"ema_decay={self.ema_decay}, label_smoothing={self.label_smoothing}: give values from 0 to below 1"
+            )
+        if not 0 <= self.class_beta < 1 or not 0 < self.tau < math.inf:
+            raise ConfigError(
+                f"class_beta={self.class_beta}, tau={self.tau}: give a beta from 0 to below 1 and a finite tau above 0"
+            )
+        if self.loss == "logit_adjusted" and self.class_weights:
+            raise ConfigError(
+                f"loss='logit_adjusted' with class_weights={self.class_weights!r} would balance the labels twice; "
+                "leave one of them out"
             )
         for name, minimum in MINIMA.items():
             value = getattr(self, name)
@@ -170,7 +188,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON types."""
-        augmentation = {**dataclasses.asdict(self.augmentation), "erase_area": list(self.augmentation.erase_area)}
+        strengths = dataclasses.asdict(self.augmentation)
+        augmentation = {key: list(value) if isinstance(value, tuple) else value for key, value in strengths.items()}
         return {
             **dataclasses.asdict(self),
             "preprocess": self.preprocess.to_dict(),
@@ -189,17 +208,26 @@ class Recipe:
         values["preprocess"] = PreprocessConfig.from_dict(values["preprocess"])
         strengths = values.get("augmentation", {})
         if unknown := sorted(set(strengths) - {f.name for f in dataclasses.fields(Augmentation)}):
-            raise ConfigError(f"unknown augmentation {', '.join(map(repr, unknown))}; see training.data.augment")
+            raise ConfigError(
+                f"unknown augmentation {', '.join(map(repr, unknown))}; see training.augmentation.strengths"
+            )
         values["augmentation"] = Augmentation(**strengths)
         if isinstance(labels := values.get("label_set"), list):
             values["label_set"] = tuple(labels)
         return cls(**values)
 
 
-def load_recipe(path: str | Path) -> Recipe:
-    """The recipe in a TOML file; raises ConfigError for a file that is missing or not a recipe."""
+def load_recipe(path: str | Path, *, labels: LabelSet | None = None, default_labels: LabelSet | None = None) -> Recipe:
+    """The recipe in a TOML file.
+
+    `labels` replace its label set; `default_labels` are used when it names none. Raises ConfigError for a file that is
+    missing or not a recipe.
+    """
     try:
-        return Recipe.from_dict(tomllib.loads(Path(path).read_text()))
+        values = tomllib.loads(Path(path).read_text())
+        if chosen := labels or (None if "label_set" in values else default_labels):
+            values["label_set"] = chosen.name if chosen.name in LABEL_SETS else list(chosen.labels)
+        return Recipe.from_dict(values)
     except FileNotFoundError:
         raise ConfigError(f"no recipe at {path}; the recipes are the .toml files in training/runs/") from None
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Files of a run folder: history, best weights, and reading them back."""
+"""Files of a run: starting weights, history, best weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from emotion_hub.checkpoints import WEIGHTS_FILE, resolve_file
 from emotion_hub.errors import CheckpointError
 from emotion_hub.models.classifier import EmotionClassifier
 from training.fit.recipe import Recipe
 from training.fit.record_types import EpochRecord, RunHistory
 
-__all__ = ["BEST_FILE", "HISTORY_FILE", "best_epoch", "epoch_score", "half_bytes", "load_history", "load_outcome"]
+__all__ = [
+    "BEST_FILE",
+    "HISTORY_FILE",
+    "best_epoch",
+    "epoch_score",
+    "half_bytes",
+    "load_history",
+    "load_outcome",
+    "weights_file",
+]
 
 HISTORY_FILE = "history.json"
 BEST_FILE = "best.safetensors"
@@ -54,3 +64,12 @@ def best_epoch(history: RunHistory) -> EpochRecord:
 def half_bytes(model: EmotionClassifier) -> int:
     """Bytes of the model's tensors when floating-point numbers are stored in 16 bits."""
     return sum(t.numel() * (2 if t.is_floating_point() else t.element_size()) for t in model.state_dict().values())
+
+
+def weights_file(source: str) -> Path:
+    """The file of starting weights: `source` itself, or the weights of a checkpoint's name, folder or Hub id.
+
+    Raises UnknownModelError for a name that is none of these.
+    """
+    path = Path(source)
+    return path if path.is_file() or path.suffix in (".safetensors", ".pt") else resolve_file(source, WEIGHTS_FILE)

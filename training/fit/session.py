@@ -34,11 +34,12 @@ from training.fit.callbacks import (
     UnfreezeCallback,
 )
 from training.fit.history import check_vacant, environment, new_history, resume_history, write_start
+from training.fit.losses import balancing
 from training.fit.precision import strided_depthwise_in_float32
 from training.fit.recipe import Recipe
 from training.fit.record import RecordCallback
 from training.fit.record_types import RunHistory
-from training.fit.targets import class_weights, soft_targets, teacher_probs
+from training.fit.targets import soft_targets, teacher_probs
 from training.fit.trainer import FaceTrainer, arguments, last_complete_state
 
 __all__ = ["RunData", "environment", "load_run_data", "run"]
@@ -192,9 +193,7 @@ def run(
     steps = steps_per_epoch(train_set, recipe)
     if not state and PartialState().is_main_process:
         write_start(out, history)
-    weights = None
-    if recipe.class_weights:
-        weights = torch.from_numpy(class_weights(data.train.labels[data.train_indices], len(recipe.labels)))
+    weights, offsets = balancing(recipe, data.train.labels[data.train_indices], train_set.targets.numpy())
 
     ema = EmaCallback(model, recipe.ema_decay) if recipe.ema_decay else None
     statistics, limit = StatisticsCallback(steps), TimeLimitCallback(stop_after)
@@ -214,6 +213,7 @@ def run(
         weights,
         ema,
         record,
+        offsets,
         model=model,
         args=arguments(recipe, out, report_to, workers),
         callbacks=callbacks,

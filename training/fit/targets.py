@@ -1,4 +1,4 @@
-"""Soft targets: labels, FER+ votes and teacher probabilities; class weights."""
+"""Soft targets: labels, FER+ votes and teacher probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emotion_hub.predictor import EmotionPredictor, softmax
 from training.data.faces import FaceSplit, vote_distribution
 from training.fit.recipe import Recipe
 
-__all__ = ["class_weights", "soft_targets", "teacher_probs"]
+__all__ = ["soft_targets", "teacher_probs"]
 
 
 def teacher_probs(
@@ -20,8 +20,9 @@ def teacher_probs(
 ) -> np.ndarray:
     """float32 (N, C): the teachers' mean probabilities for these images and their mirror images.
 
-    Knowledge distillation with fixed targets (Hinton et al. 2015, arXiv:1503.02531). Raises ConfigError for a
-    teacher with other labels.
+    Knowledge distillation with fixed targets (Hinton et al. 2015, arXiv:1503.02531). Each teacher prepares the faces by
+    its own preprocessing, so that native48 and upscale224 teach together, as the equally weighted members of a
+    `PredictorEnsemble` whose members also see mirror images. Raises ConfigError for a teacher with other labels.
     """
     total = np.zeros((len(indices), len(split.label_set)), dtype=np.float64)
     for teacher in teachers:
@@ -62,17 +63,3 @@ def soft_targets(split: FaceSplit, indices: np.ndarray, recipe: Recipe, taught: 
             )
         target = target + recipe.distill * taught
     return target.astype(np.float32)
-
-
-def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """float32 (C,): inverse class frequencies with a mean of 1 over the images.
-
-    Raises ConfigError for a class without images.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    if not counts.all():
-        raise ConfigError(
-            "class_weights='inverse' needs images of every class; label_id "
-            f"{np.flatnonzero(counts == 0).tolist()} has none; add images or leave class_weights out"
-        )
-    return (len(labels) / (classes * counts)).astype(np.float32)

@@ -15,6 +15,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from emotion_hub.errors import ConfigError
 from training.evaluation.metrics import accuracy, macro_f1
 from training.fit.callbacks import DONE_FILE, EmaCallback
+from training.fit.losses import training_loss
 from training.fit.optim import build_optimizer, rate_factor
 from training.fit.recipe import Recipe
 from training.fit.record import RecordCallback
@@ -102,13 +103,14 @@ class FaceTrainer(CompatTrainer):
         weights: torch.Tensor | None = None,
         ema: EmaCallback | None = None,
         record: RecordCallback | None = None,
+        offsets: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(compute_metrics=measures, **kwargs)
         self.recipe, self.steps_per_epoch, self.ema, self.record = recipe, steps_per_epoch, ema, record
         if ema:
             ema.average.to(self.args.device)  # Trainer moves only the network
-        self.class_weights, self.mixers = weights, mixers(recipe)
+        self.class_weights, self.offsets, self.mixers = weights, offsets, mixers(recipe)
         self.loss_is_scaled_for_ga = False
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -136,16 +138,14 @@ class FaceTrainer(CompatTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         pixels, labels = inputs["pixel_values"], inputs["labels"]
-        smoothing, weights = 0.0, None
+        options: dict[str, Any] = {}  # the validation loss is the plain cross-entropy
         if model.training:
-            smoothing, weights = self.recipe.label_smoothing, self.class_weights
+            options = {"weights": self.class_weights, "offsets": self.offsets, "smoothing": self.recipe.label_smoothing}
             if self.mixers:
                 mixer = self.mixers[int(torch.randint(len(self.mixers), ()))]
                 pixels, labels = mixer(pixels, labels)
         logits = model(pixels.to(memory_format=torch.channels_last)).float()
-        if weights is not None:
-            weights = weights.to(logits.device)
-        loss = nn.functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+        loss = training_loss(logits, labels, **options)
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

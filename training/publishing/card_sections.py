@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from emotion_hub.checkpoints import CONFIG_FILE
+from emotion_hub.errors import CheckpointError
 from training.evaluation.report_types import Figures, Report, corruption_figures
-from training.evaluation.summary import percent_interval
+from training.evaluation.summary import coverage_table, percent_interval
+from training.publishing.card_results import results_text
 from training.publishing.card_studies import explanation_text, int8_text, photo_text
+from training.publishing.card_summary import training_sentence
 from training.publishing.card_training import training_text
 from training.publishing.checkpoint_files import FER2013_NAME, data_name, report_of
 
 __all__ = ["accuracy_text", "body", "limits", "report_of"]
 
 FERPLUS_URL = "https://arxiv.org/abs/1608.01041"
+CONFORMAL_URL = "https://doi.org/10.1080/01621459.2017.1395341"
 CALIBRATION_URL = "https://arxiv.org/abs/1706.04599"
 
 
@@ -37,6 +42,30 @@ def _per_class_table(report: Report) -> str:
             f"{report['labels'][worst]} ({share:.0%}) |"
         )
     return "\n".join(rows)
+
+
+def _prediction_set_text(config: Mapping[str, Any], report: Report, level: str) -> str:
+    """The section on prediction sets; empty for a checkpoint without them.
+
+    Raises CheckpointError when the report measured other thresholds than those of the configuration, or none.
+    """
+    if (sets := config.get("prediction_sets")) is None:
+        return ""
+    figures = report.get("prediction_sets")
+    if figures is None or figures["thresholds"] != sets["thresholds"] or figures["nominal"] != sets["coverage"]:
+        raise CheckpointError(
+            f"{CONFIG_FILE} of {report['checkpoint']} has prediction sets that its report did not measure; fit and "
+            f"measure them: python -m training.conformal --checkpoint {report['checkpoint']} --data DATA --report"
+        )
+    table = "\n".join(coverage_table(figures))
+    return f"""{level} Prediction sets
+`Prediction.prediction_set` lists labels that hold the true one in {sets["coverage"]:.0%} of the faces of each label.
+Thresholds were fitted on validation ([Sadinle et al. 2019]({CONFORMAL_URL})). On the split above,
+{figures["sizes"][0]:.0%} of the sets have one label:
+
+{table}
+
+"""
 
 
 def _robustness_text(report: Report) -> str:
@@ -154,6 +183,7 @@ def body(name: str, folder: Path, level: str, *, embedded: bool = True) -> str:
     clean = report["without_copies"]
     copies = f"accuracy {clean['accuracy']:.2%}, macro F1 {clean['macro_f1']:.4f}, n = {clean['n']:,}"
     readings = "".join(f"{line}\n" for line in _readings(report)) + int8_text(name, report["sha256"])
+    sets = _prediction_set_text(config, report, level)
     robust = f"{level} Robustness\n{text}\n\n" if (text := _robustness_text(report)) else ""
     return f"""{level} Input
 {prep["size"]}×{prep["size"]} pixels, {prep["channels"]} channel(s), mean {prep["mean"]}, std {prep["std"]}.
@@ -168,13 +198,15 @@ Without test images that have an exact copy in another split: {copies}.
 
 {_per_class_table(report)}
 
-{robust}{level} On other photos
+{sets}{robust}{level} On other photos
 {photo_text(name, required=embedded)}
 
-{level} Explanations
+{results_text(folder, level)}{level} Explanations
 {explanation_text(name, report["sha256"])}
 
 {level} Training
+{training_sentence(folder, report)}
+
 {training_text(folder, report)}
 """  # noqa: E501  lines of the card
 

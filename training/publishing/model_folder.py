@@ -21,10 +21,11 @@ from emotion_hub.onnx.export import export_onnx
 from emotion_hub.onnx.external_data import copy_self_contained
 from emotion_hub.onnx.files import check_beside
 from training.publishing.architecture import draw_architecture
+from training.publishing.card_results import RESULTS_FILE
 from training.publishing.card_training import training_text
 from training.publishing.cards import EXAMPLES, FIGURE_FILE, repository_card
 from training.publishing.checkpoint_files import report_of
-from training.publishing.licences import Start, apache_source, check_start, licence_of
+from training.publishing.licences import Start, check_start, known_starts, licence_of
 
 __all__ = ["package_of_origin", "write_model_folder"]
 
@@ -78,6 +79,8 @@ def write_model_folder(
         )
     for name in (REPORT_FILE, TRAINING_FILE):
         shutil.copyfile(folder / name, out / name)
+    if (folder / RESULTS_FILE).is_file():
+        shutil.copyfile(folder / RESULTS_FILE, out / RESULTS_FILE)
     shutil.copyfile(ROOT / "LICENSE", out / "LICENSE")
     embedded = folder != Path(checkpoint)
     _write_notice(folder, out / "NOTICE", start, embedded=embedded)
@@ -116,15 +119,14 @@ def _write_notice(folder: Path, path: Path, start: Start | None, *, embedded: bo
 
     An embedded checkpoint gets the package's NOTICE.
     """
-    sources = []
-    if source := apache_source(folder):
-        sources.append(
-            f"the ImageNet weights of {source}, licensed under the Apache License, Version 2.0\n"
-            "(https://www.apache.org/licenses/LICENSE-2.0)"
-        )
+    known = known_starts(folder)
+    sources = [
+        f"{source}, licensed under the Apache License, Version 2.0\n(https://www.apache.org/licenses/LICENSE-2.0)"
+        for source in known
+    ]
     if start is not None:
         sources.append(start.source.strip())
-    if embedded and source:
+    if embedded and known:
         shutil.copyfile(ROOT / "NOTICE", path)
     elif sources:
         lines = "".join(f"- {line}\n" for line in sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import INT8_FILE, ONNX_FILE, REPORT_FILE, TRAINING_FILE, WEIGHTS_FILE
-from emotion_hub.errors import CheckpointError
+from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from emotion_hub.onnx.export import export_onnx
 from emotion_hub.onnx.external_data import share_weights
@@ -23,12 +24,15 @@ from training.evaluation.calibration import (
     fit_temperature,
     fold_temperature,
 )
-from training.evaluation.measure import face_logits
+from training.evaluation.predictions import face_logits
 from training.fit.record_types import TrainingRecord
 from training.fit.run_folder import half_bytes, load_history, load_outcome
 from training.publishing.int8 import write_int8
+from training.publishing.prediction_sets import fit_checkpoint, write_config
 
 __all__ = ["calibrate", "package"]
+
+log = logging.getLogger(__name__)
 
 #: Largest file of weights in bytes.
 LIMIT = 16 * 1024 * 1024
@@ -39,9 +43,10 @@ def package(run: Path, out: Path, earlier: Sequence[Path] = (), data: str | Path
 
     `out` gets the configuration, float16 weights, an ONNX file that refers to them, and the training record.
     `earlier` are the runs that this one started from, for the record. With `data`, a temperature is fitted on its
-    validation split and folded into the weights, which the record states under `calibration`, and an 8-bit ONNX
-    file is written as well. Raises CheckpointError when the run has no best weights yet, the file would exceed 16
-    MB, or the first run of the record started from the weights of another run.
+    validation split and folded into the weights, which the record states under `calibration`; then prediction sets are
+    fitted on the same images, unless a label has too few, and an 8-bit ONNX file is written as well. Raises
+    CheckpointError when the run has no best weights yet, the file would exceed 16 MB, or the first run of the record
+    started from the weights of another run.
     """
     history, model = load_outcome(run)
     if (size := half_bytes(model)) > LIMIT:
@@ -53,9 +58,14 @@ def package(run: Path, out: Path, earlier: Sequence[Path] = (), data: str | Path
             "record must contain; give the folder of that run with --earlier, before all others"
         )
     record: TrainingRecord = {"stages": stages}
-    if data:
-        record["calibration"] = calibrate(model, data)
+    if data and (calibration := calibrate(model, data)):
+        record["calibration"] = calibration
     model.half().save_pretrained(out)
+    if data:
+        try:
+            write_config(out, fit_checkpoint(out, data))
+        except InputError as error:  # the checkpoint is complete without them
+            log.warning("%s gets no prediction sets: %s", out, error)
     export_onnx(
         EmotionClassifier.from_pretrained(out), out / ONNX_FILE, storage="float16", weights_file=out / WEIGHTS_FILE
     )
@@ -68,18 +78,23 @@ def package(run: Path, out: Path, earlier: Sequence[Path] = (), data: str | Path
     return out
 
 
-def calibrate(model: EmotionClassifier, data: str | Path) -> CalibrationRecord:
+def calibrate(model: EmotionClassifier, data: str | Path) -> CalibrationRecord | None:
     """Fit a temperature, fold it into the model, and return the record of it.
 
-    It is fitted on the validation images that have no exact copy in test. Raises CheckpointError when the network's
-    logits are not the output of its last linear layer alone.
+    It is fitted on the validation images that have no exact copy in test. The record is None, and the model unchanged,
+    when no temperature fits them: a small split may be predicted without an error. Raises CheckpointError when the
+    network's logits are not the output of its last linear layer alone.
     """
     validation, test = (load_split(data, name, model.labels) for name in ("validation", "test"))
     kept = apart_indices(validation, test)
     faces, labels = [validation.faces[i] for i in kept], validation.labels[kept]
     predictor = EmotionPredictor(TorchBackend(model, "cpu"), model.labels, model.preprocessor, name=model.config.model)
     logits = face_logits(predictor, faces, what="validation")
-    temperature = fit_temperature(logits, labels)
+    try:
+        temperature = fit_temperature(logits, labels)
+    except InputError as error:
+        log.warning("the probabilities are not calibrated: %s", error)
+        return None
     fold_temperature(model.network, temperature)
     if not np.allclose(face_logits(predictor, faces[:8], what="check"), logits[:8] / temperature, rtol=1e-3, atol=1e-3):
         raise CheckpointError(

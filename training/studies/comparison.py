@@ -20,8 +20,8 @@ from emotion_hub.predictor import EmotionPredictor
 from training.data.faces import load_split
 from training.data.selection import apart_indices
 from training.evaluation.latency import machine, speed
-from training.evaluation.measure import face_probs
 from training.evaluation.metrics import brief
+from training.evaluation.predictions import face_probs
 from training.evaluation.report_types import Figures, Report
 from training.fit.recipe import Recipe
 from training.fit.record_types import RunHistory

@@ -22,8 +22,8 @@ from emotion_hub.predictor import EmotionPredictor
 from training.data.faces import SPLITS, load_split
 from training.data.files import write_json
 from training.evaluation.machine import hardware
-from training.evaluation.measure import face_probs
 from training.evaluation.metrics import brief, expected_calibration_error
+from training.evaluation.predictions import face_probs
 from training.explanations.study import bootstrap
 
 __all__ = ["main", "study"]

@@ -112,6 +112,8 @@ def inference_body() -> dict[str, Any]:
             "top_k": {"type": ["integer", "null"], "minimum": 1},
             "function_to_apply": {"enum": [*FUNCTIONS, None]},
             "whole": {"type": ["boolean", "null"]},
+            "prediction_set": {"type": ["boolean", "null"]},
+            "warnings": {"type": ["boolean", "null"]},
         },
     }
     schema = {

@@ -18,7 +18,8 @@ from emotion_hub.errors import ConfigError, InputError, LeakError
 from emotion_hub.labels import FER2013, FERPLUS_VOTES, SIX_CLASS
 from emotion_hub.models import list_models
 from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
-from training.data.augment import Augmentation, augment_tensor
+from training.augmentation.augment import augment_tensor
+from training.augmentation.strengths import Augmentation
 from training.data.duplicates import find_near_copies, find_near_pairs, group_copies
 from training.data.faces import FaceSplit, join_splits, load_split, pixel_hashes, prepare_planes, vote_distribution
 from training.data.selection import check_no_leak, clean_training_indices, shared_indices

@@ -17,7 +17,8 @@ from torch import nn
 import training.package
 import training.publishing.int8
 import training.publishing.package
-from emotion_hub.checkpoints import INT8_FILE, TRAINING_FILE, WEIGHTS_FILE
+import training.publishing.prediction_sets
+from emotion_hub.checkpoints import INT8_FILE, ONNX_FILE, TRAINING_FILE, WEIGHTS_FILE
 from emotion_hub.errors import CheckpointError, InputError
 from emotion_hub.labels import FER2013
 from emotion_hub.models import create_model, list_models
@@ -28,6 +29,7 @@ from emotion_hub.preprocess import NATIVE48, Preprocessor
 from tests.tolerances import assert_same_logits
 from training.data.faces import FaceSplit
 from training.evaluation.calibration import calibration_record, fit_temperature, fold_temperature
+from training.evaluation.conformal import fit_prediction_sets
 from training.evaluation.metrics import expected_calibration_error, negative_log_likelihood
 from training.fit.recipe import Recipe
 
@@ -199,6 +201,7 @@ def calibrated(run, splits, tmp_path, monkeypatch, capsys) -> tuple[Path, str]:
         return splits[name]
 
     monkeypatch.setattr(training.publishing.package, "load_split", load_split)
+    monkeypatch.setattr(training.publishing.prediction_sets, "load_split", lambda data, name, labels: splits[name])
     train = FaceSplit("train", _faces(40, 10), np.zeros(40, dtype=np.int64), [f"train {i}" for i in range(40)])
     monkeypatch.setattr(
         training.publishing.int8, "load_split", lambda data, name, labels: {**splits, "train": train}[name]
@@ -228,6 +231,19 @@ def test_packaging_with_data_folds_the_temperature_of_validation_without_test_im
     changed = {name for name in plain if not torch.equal(plain[name], folded[name])}
     assert changed == {"classifier.4.weight", "classifier.4.bias"}
     assert f"temperature {record['temperature']:.4f} on 600" in printed
+
+
+def test_packaging_with_data_fits_prediction_sets_on_the_calibrated_probabilities(checkpoint, calibrated, splits):
+    folder, _ = calibrated
+    assert EmotionPredictor.from_pretrained(checkpoint).prediction_sets is None
+    predictor = EmotionPredictor.from_pretrained(folder, backend="torch")
+    faces, labels = splits["validation"].faces[:600], splits["validation"].labels[:600]
+    probs = softmax(predictor.backend.logits(predictor.preprocessor.batch(faces)))
+    expected = fit_prediction_sets(labels, probs, FER2013.labels)
+    assert predictor.prediction_sets.thresholds == pytest.approx(expected.thresholds, abs=2e-4)
+    for name in (ONNX_FILE, INT8_FILE):
+        exported = EmotionPredictor.from_onnx(folder / name)
+        assert exported.prediction_sets == predictor.prediction_sets, "the file alone has the rule, too"
 
 
 def test_a_network_that_does_not_end_in_a_linear_layer_is_rejected(run, splits, tmp_path, monkeypatch):

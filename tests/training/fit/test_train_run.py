@@ -294,6 +294,39 @@ def test_a_killed_run_resumes_to_the_same_weights(run, recipe, data, tmp_path):
     assert _same(run, out)
 
 
+def test_a_run_that_began_before_a_setting_existed_is_resumed(run, recipe, data, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(run, out)
+    start = json.loads((out / "start.json").read_text())
+    for key in ("loss", "tau", "class_beta"):
+        del start["recipe"][key]
+    for key in ("jpeg", "jpeg_quality", "crop"):
+        del start["recipe"]["augmentation"][key]
+    (out / "start.json").write_text(json.dumps(start))
+    assert len(_train(recipe, data, out)["epochs"]) == 2
+    other = _recipe(tmp_path, 'loss = "logit_adjusted"')
+    with pytest.raises(CheckpointError, match="another recipe"):
+        _train(other, data, out)
+
+
+def test_the_loss_and_the_degradations_of_a_recipe_change_its_weights(run, data, tmp_path):
+    adjusted = _recipe(tmp_path, 'loss = "logit_adjusted"\nselect = "macro_f1"', epochs="1")
+    _train(adjusted, data, tmp_path / "adjusted")
+    degraded = _recipe(tmp_path, epochs="1")
+    steps = (
+        "occlude = 0.5\ngamma = 0.4\nlow_contrast = 0.5\nsmall = 0.5\njpeg = 0.5\ncrop = 1.0\njpeg_quality = [30, 60]\n"
+    )
+    degraded.write_text(degraded.read_text() + steps)
+    _train(degraded, data, tmp_path / "degraded")
+    plain = _recipe(tmp_path, epochs="1")
+    _train(plain, data, tmp_path / "plain")
+    weights = [load_file(tmp_path / name / "best.safetensors") for name in ("plain", "adjusted", "degraded")]
+    assert all(torch.isfinite(tensor).all() for state in weights for tensor in state.values())
+    for other in weights[1:]:
+        assert any(not torch.equal(weights[0][key], other[key]) for key in other)
+    assert _history(tmp_path / "degraded")["recipe"]["augmentation"]["jpeg_quality"] == [30, 60]
+
+
 def test_a_run_is_not_resumed_with_another_recipe_or_other_data(run, recipe, data, tmp_path):
     before = (run / "history.json").read_bytes()
     with pytest.raises(CheckpointError, match="another recipe"):

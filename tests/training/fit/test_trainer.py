@@ -19,7 +19,7 @@ from emotion_hub.errors import ConfigError
 from emotion_hub.labels import FER2013
 from emotion_hub.models import create_model
 from emotion_hub.preprocess import NATIVE48, UPSCALE224, Preprocessor
-from training.data.augment import Augmentation
+from training.augmentation.strengths import Augmentation
 from training.data.batches import PlaneDataset
 from training.data.faces import FaceSplit
 from training.data.files import write_atomically
@@ -34,7 +34,7 @@ from training.fit.callbacks import (
 from training.fit.optim import build_optimizer, rate_factor
 from training.fit.recipe import Recipe
 from training.fit.record import RecordCallback
-from training.fit.targets import class_weights, soft_targets, teacher_probs
+from training.fit.targets import soft_targets, teacher_probs
 from training.fit.trainer import FaceTrainer, arguments, last_complete_state, measures, mixers
 
 
@@ -72,10 +72,11 @@ def _loss_of(
     *,
     train: bool = True,
     weights: torch.Tensor | None = None,
+    offsets: torch.Tensor | None = None,
 ) -> tuple[Fixed, torch.Tensor]:
     """The network after one loss, and the targets the loss used, recovered from its gradient."""
     model = Fixed(len(pixels)).train(train)
-    stand_in = SimpleNamespace(recipe=recipe, class_weights=weights, mixers=mixers(recipe))
+    stand_in = SimpleNamespace(recipe=recipe, class_weights=weights, offsets=offsets, mixers=mixers(recipe))
     loss = FaceTrainer.compute_loss(stand_in, model, {"pixel_values": pixels, "labels": labels})
     loss.backward()
     return model, torch.softmax(model.logits.detach(), 1) - len(pixels) * model.logits.grad
@@ -132,9 +133,9 @@ def test_with_both_mixers_a_batch_gets_the_one_or_the_other(batch):
     assert kinds == {True, False}
 
 
-def test_evaluation_uses_no_mixing_smoothing_or_weights(batch):
-    recipe = _recipe(label_smoothing=0.2, mixup=0.4)
-    model, targets = _loss_of(recipe, batch[0], torch.arange(6), train=False, weights=torch.arange(1.0, 8.0))
+def test_evaluation_uses_no_mixing_smoothing_weights_or_offsets(batch):
+    recipe, numbers = _recipe(label_smoothing=0.2, mixup=0.4), torch.arange(1.0, 8.0)
+    model, targets = _loss_of(recipe, batch[0], torch.arange(6), train=False, weights=numbers, offsets=numbers)
     torch.testing.assert_close(targets, batch[1], atol=1e-5, rtol=0)
     assert torch.equal(model.seen, batch[0])
 
@@ -148,13 +149,15 @@ def test_class_weights_scale_the_loss_of_each_image(batch):
     )
 
 
-def test_inverse_frequency_weights_average_to_one_over_the_images():
-    labels = np.array([0, 0, 0, 0, 1, 2])
-    weights = class_weights(labels, 3)
-    np.testing.assert_allclose(weights, [0.5, 2.0, 2.0])
-    assert weights[labels].mean() == pytest.approx(1)
-    with pytest.raises(ConfigError, match=r"label_id \[3\] has none"):
-        class_weights(labels, 4)
+def test_offsets_are_added_to_the_logits_of_the_loss_and_not_to_those_returned(batch):
+    offsets = torch.linspace(-3, 0, 7)
+    model, _ = _loss_of(_recipe(label_smoothing=0.0), *batch, offsets=offsets)
+    shifted = torch.softmax(model.logits.detach() + offsets, 1)
+    torch.testing.assert_close(6 * model.logits.grad, shifted - batch[1], atol=1e-5, rtol=0)
+    stand_in = SimpleNamespace(recipe=_recipe(), class_weights=None, offsets=offsets, mixers=[])
+    inputs = {"pixel_values": batch[0], "labels": batch[1]}
+    _, outputs = FaceTrainer.compute_loss(stand_in, model, inputs, return_outputs=True)
+    assert torch.equal(outputs["logits"], model.logits)
 
 
 # targets

@@ -12,7 +12,8 @@ from PIL import Image, ImageEnhance
 
 from emotion_hub.errors import ConfigError
 from emotion_hub.preprocess import NATIVE48, Preprocessor
-from training.data.augment import Augmentation, augment_image, augment_tensor
+from training.augmentation.augment import augment_image, augment_tensor
+from training.augmentation.strengths import Augmentation
 
 
 def _seeded(seed: int = 0) -> torch.Generator:

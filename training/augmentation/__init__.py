@@ -1,0 +1,1 @@
+"""Augmentation of prepared faces: geometry, light, degradations."""

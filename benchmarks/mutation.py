@@ -60,6 +60,8 @@ EQUIVALENT: dict[str, str] = {
     "emotion_hub/batch/worker.py: in_flight: int = 1: 1 -> 2": (
         "only the number of batches that run at once; rows do not depend on it"
     ),
+    "emotion_hub/cli/predict.py: left_out = predictor.classes.left_out(dict.fromkeys(predictor.labels.labels, 0.0)): "
+    "0.0 -> 1.0": "only the labels are read",
     "emotion_hub/cli/completion.py: TYPE_CHECKING = False  # without importing typing, as in emotion_hub/__init__.py: "
     "False -> True": "only annotations are imported",
     "emotion_hub/cli/compare.py: "

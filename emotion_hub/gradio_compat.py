@@ -1,6 +1,6 @@
 """Compatibility with gradio: what the demo uses beyond its documentation.
 
-Overridden: the two methods with which a component moves a file or an address into gradio's cache. Relied on:
+Replaced: the two methods with which a component moves a file or an address into gradio's cache. Relied on:
 `processing_utils.move_files_to_cache` with `keep_in_cache`, `Context.root_block` inside `gr.Blocks`, and the
 `stop_event` of a mounted app, which ends the event streams of open pages.
 
@@ -11,29 +11,36 @@ one of these has changed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import gradio as gr
 
-__all__ = ["WithoutDownloads", "cached_value", "current_page", "end_event_streams"]
+__all__ = ["cached_value", "current_page", "end_event_streams", "without_downloads"]
+
+C = TypeVar("C")
 
 
-class WithoutDownloads:
-    """Mixin for a gradio component, before it in the bases: an address in place of a file is refused.
+def without_downloads(component: type[C]) -> type[C]:
+    """Class decorator for a component: an address in place of a file is refused with gradio's Error.
 
-    gradio would download the address: any request could make this server fetch a file.
+    gradio would download the address: any request could make this server fetch a file. A mixin would not do, because
+    gradio takes a subclass's frontend from its first base class.
     """
+    kind: Any = component
+    move, async_move = kind.move_resource_to_block_cache, kind.async_move_resource_to_block_cache
 
-    def move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """As gradio's method. Raises gradio's Error for an address."""
+    def checked_move(self: Any, url_or_file_path: str | Path | None) -> str | None:
         _refuse_address(url_or_file_path)
-        return super().move_resource_to_block_cache(url_or_file_path)  # type: ignore[misc]  # the component's method
+        return move(self, url_or_file_path)
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """As gradio's method. Raises gradio's Error for an address."""
+    async def checked_async_move(self: Any, url_or_file_path: str | Path | None) -> str | None:
         _refuse_address(url_or_file_path)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)  # type: ignore[misc]  # as above
+        return await async_move(self, url_or_file_path)
+
+    kind.move_resource_to_block_cache = checked_move
+    kind.async_move_resource_to_block_cache = checked_async_move
+    return component
 
 
 def _refuse_address(url_or_file_path: str | Path | None) -> None:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gradio import processing_utils
 from PIL import Image
 
-from emotion_hub.gradio_compat import WithoutDownloads, cached_value, current_page, end_event_streams
+from emotion_hub.gradio_compat import cached_value, current_page, end_event_streams
 from emotion_hub.ui.photo_field import PhotoInput
 
 NEXT_STEP = "gradio changed it; adapt emotion_hub/gradio_compat.py, then the bound in pyproject.toml (gradio>=6.31,<7)"
@@ -25,11 +25,16 @@ def test_files_can_be_moved_to_the_cache_and_kept_there() -> None:
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_components_move_files_through_the_methods_that_the_mixin_overrides(name: str) -> None:
+def test_components_move_files_through_the_methods_that_are_replaced(name: str) -> None:
     method = getattr(gr.Image, name, None)
     assert method is not None, NEXT_STEP
     assert list(inspect.signature(method).parameters) == ["self", "url_or_file_path"], NEXT_STEP
-    assert getattr(PhotoInput, name) is getattr(WithoutDownloads, name)
+    assert getattr(PhotoInput, name) is not method
+
+
+def test_the_photo_field_has_the_frontend_of_gradios_image_field() -> None:
+    field = PhotoInput()
+    assert (field.get_block_name(), field.get_block_class()) == ("image", "image"), NEXT_STEP
 
 
 def test_an_address_is_refused_and_a_file_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 
 import gradio as gr
 
-from emotion_hub.gradio_compat import WithoutDownloads
+from emotion_hub.gradio_compat import without_downloads
 from emotion_hub.images import MAX_BYTES
 
 __all__ = ["PhotoInput"]
 
 
-class PhotoInput(WithoutDownloads, gr.Image):
+@without_downloads
+class PhotoInput(gr.Image):
     """gradio's image field, which accepts only uploads and returns the file undecoded.
 
     gradio would open the file with Pillow first: a damaged file gives an error of Pillow, 16-bit photos turn white,

@@ -14,7 +14,8 @@ class Thresholds:
     """The limits of the warnings; `training/studies/quality.md` has the rates at these values.
 
     They were chosen on 1,000 faces of FER2013's validation split, random crops of photos without faces, and the faces
-    of openly licensed photos. Raises ConfigError for a value that is not a number above 0.
+    of openly licensed photos; figures below that the page lacks were measured on them at that time. Raises ConfigError
+    for a value that is not a number above 0.
     """
 
     #: Smallest score of YuNet on a ready-made crop. 2.8% of the faces and 95% of the crops without one are below. The

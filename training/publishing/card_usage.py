@@ -78,7 +78,7 @@ def _onnx_code(repo_id: str, folder: Path) -> str:
     size, channels = prep["size"], prep["channels"]
     face = prep["face_size"] or size
     upscale = f"\nface = face.resize(({size}, {size}), Image.{prep['upsample'].upper()})" if size != face else ""
-    planes = f"np.stack([face] * {channels})" if channels > 1 else "np.array(face)[None]"
+    planes = f"np.stack([face] * {channels})" if channels > 1 else "np.expand_dims(face, 0)"
     mean, std = (_per_channel(prep[key]) for key in ("mean", "std"))
     return f"""import numpy as np
 import onnxruntime
@@ -88,7 +88,7 @@ from PIL import Image
 face = Image.open("face.png").convert("L").resize(({face}, {face}), Image.{prep["resample"].upper()}){upscale}
 pixels = ({planes} / 255 - {mean}) / {std}
 session = onnxruntime.InferenceSession(hf_hub_download("{repo_id}", "model.onnx"))
-logits = session.run(None, {{"input": pixels[None].astype(np.float32)}})[0][0]
+logits = session.run(["logits"], {{"input": np.expand_dims(pixels, 0).astype(np.float32)}})[0][0]
 probs = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
 for label, prob in zip({config["labels"]}, probs):
     print(label, round(float(prob), 3))"""
@@ -96,7 +96,7 @@ for label, prob in zip({config["labels"]}, probs):
 
 def _per_channel(values: list[float]) -> str:
     """Python: one number where all channels have the same, else an array that fits (channels, size, size)."""
-    return f"{values[0]:g}" if len(set(values)) == 1 else f"np.array({values})[:, None, None]"
+    return f"{values[0]:g}" if len(set(values)) == 1 else f"np.array({values}).reshape(-1, 1, 1)"
 
 
 def _timm_code(repo_id: str) -> str:
@@ -107,7 +107,7 @@ from PIL import Image
 
 network = timm.create_model("hf-hub:{repo_id}", pretrained=True).eval()
 prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
-probs = network(prepare(Image.open("face.png").convert("RGB"))[None]).softmax(-1)[0].tolist()
+probs = network(prepare(Image.open("face.png").convert("RGB")).unsqueeze(0)).softmax(-1)[0].tolist()
 for label, prob in zip(network.pretrained_cfg["label_names"], probs):
     print(label, round(prob, 3))
 """

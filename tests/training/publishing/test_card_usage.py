@@ -57,4 +57,4 @@ def test_the_snippet_of_an_embedded_checkpoint_prints_label_probability_and_box(
 def test_means_that_differ_per_channel_are_written_as_an_array(tmp_path: Path) -> None:
     text = (embedded_checkpoints()["upscale224"] / "config.json").read_text()
     (tmp_path / "config.json").write_text(re.sub(r'"mean": \[[^]]*\]', '"mean": [0.4, 0.5, 0.6]', text))
-    assert "/ 255 - np.array([0.4, 0.5, 0.6])[:, None, None]) / 0.5" in repository_usage("a/b", tmp_path, True, "p")
+    assert "/ 255 - np.array([0.4, 0.5, 0.6]).reshape(-1, 1, 1)) / 0.5" in repository_usage("a/b", tmp_path, True, "p")

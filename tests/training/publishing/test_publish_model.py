@@ -206,11 +206,9 @@ def test_the_folder_is_complete_and_its_card_has_no_placeholders(hub, checkpoint
     results = {(r.dataset_name, r.metric_name): r.metric_value for r in card.data.eval_results}
     data = "data" if checkpoint not in embedded_checkpoints() else "FER2013"  # the name of the data folder of `trained`
     assert results[data, "Accuracy"] == round(report["accuracy"], 4)
-    assert results[data, "F1 of happy"] == round(report["per_class"]["happy"]["f1"], 4)
+    assert results[data, "Macro F1"] == round(report["macro_f1"], 4)
     assert ("FER2013" in card.content) == (data == "FER2013")
-    assert results[f"{data} without exact copies in other splits", "Accuracy"] == round(
-        report["without_copies"]["accuracy"], 4
-    )
+    assert f"{report['without_copies']['accuracy']:.2%}" in card.content
     assert {r.dataset_split for r in card.data.eval_results} == {"test"}
     assert [w["src"] for w in card.data.widget] == ["examples/collins.jpg"]
     energy = "kWh" if checkpoint != "native48" else "energy"

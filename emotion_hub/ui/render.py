@@ -112,7 +112,7 @@ def prediction_cards(
     }
     times = " · ".join(f"{name} {ms:.1f} ms" for name, ms in steps.items())
     line = f'<p class="eh-times"><strong>{total:.0f} ms</strong> in total: {times}</p>'
-    meaning = "" if sets is None else f'<p class="eh-times">Likely: {escape(sets.meaning)}.</p>'
+    meaning = "" if sets is None else f'<p class="eh-set-note">Likely: {escape(sets.meaning)}.</p>'
     return f'{photo_with_boxes(photo, predictions)}{line}<div class="eh-cards">{cards}</div>{meaning}{more}'
 
 

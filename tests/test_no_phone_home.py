@@ -203,6 +203,7 @@ def test_only_one_module_imports_onnx_runtime() -> None:
     pattern = re.compile(r"^\s*(import onnxruntime|from onnxruntime)(?!\.quantization)", re.MULTILINE)
     files = [path for folder in ("emotion_hub", "training", "benchmarks") for path in (root / folder).rglob("*.py")]
     importing = {str(path.relative_to(root)) for path in files if pattern.search(path.read_text())}
+    importing.remove("training/publishing/card_usage.py")  # text of a model card
     # the worker runs without emotion_hub; its caller disables the telemetry
     assert importing == {"emotion_hub/onnx/runtime.py", "benchmarks/peer_workers/mini_xception.py"}
 

@@ -90,7 +90,7 @@ def test_front_matter_passes_the_hubs_own_reader() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_python_block_runs(number: int, folder: Path) -> None:
     """The library's four; those of the server, the demo and transformers have tests of their own."""
     assert re.search(
@@ -100,7 +100,7 @@ def test_python_block_runs(number: int, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_command_line_block_runs(folder: Path) -> None:
-    [block] = [b for b in blocks("bash") if "emotion-hub predict" in b]
+    [block] = [b for b in blocks("bash") if "--annotate boxed" in b]
     for line in block.strip().splitlines():
         command, *arguments = shlex.split(line)
         assert command == "emotion-hub"

@@ -22,11 +22,11 @@ from emotion_hub.checkpoints import WEIGHTS_FILE, file_hash, resolve_file
 from emotion_hub.errors import InputError
 from emotion_hub.predictor_ensemble import PredictorEnsemble
 from training.data.faces import SPLITS, load_split
-from training.data.files import write_json
 from training.data.selection import apart_indices
 from training.evaluation.ensemble import cpu_milliseconds, ensemble_figures
 from training.evaluation.machine import hardware
 from training.explanations.study import bootstrap
+from training.studies.outcome import write_study
 
 __all__ = ["main", "study", "table", "times"]
 
@@ -153,10 +153,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         report |= times(ensemble, load_split(args.data, "validation", ensemble.labels).faces)
     else:
         report = study(ensemble, args.data, args.split or ("validation", "test"))
-    write_json(args.out, report)
-    args.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
-    print(table(report))
-    return report
+    return write_study(report, table(report), args.out)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from tqdm import tqdm
 from emotion_hub.detectors import Box, Detection, FaceDetector, YuNetDetector
 from emotion_hub.images import load_image
 from training.data.faces import load_split
-from training.data.files import write_json
 from training.evaluation.robustness import ENLARGE, FRAME, PAD, detections
+from training.studies.outcome import write_study
 
 __all__ = ["against_frames", "main", "summary", "under_small_changes"]
 
@@ -182,10 +182,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "frames": summary(against_frames(detector, faces)),
         "photos": summary(under_small_changes(detector, photos)),
     }
-    write_json(args.out, report)
-    args.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
-    print(table(report))
-    return report
+    return write_study(report, table(report), args.out)
 
 
 if __name__ == "__main__":

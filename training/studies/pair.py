@@ -20,13 +20,13 @@ from emotion_hub.checkpoints import WEIGHTS_FILE, file_hash, resolve_file
 from emotion_hub.errors import InputError
 from emotion_hub.predictor import EmotionPredictor
 from training.data.faces import SPLITS, FaceSplit, load_split
-from training.data.files import write_json
 from training.evaluation.ensemble import cpu_milliseconds
 from training.evaluation.machine import hardware
 from training.evaluation.metrics import brief, expected_calibration_error, negative_log_likelihood
 from training.evaluation.paired import PairedFigures, paired
 from training.evaluation.predictions import face_probs
 from training.evaluation.summary import percent_interval
+from training.studies.outcome import write_study
 
 __all__ = ["conclusion", "main", "peak_memory", "study", "table"]
 
@@ -175,10 +175,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     args = parser.parse_args(argv)
     report = study((args.small, args.large), args.data, args.split or ("validation", "test"))
     report["machine"] = hardware()
-    write_json(args.out, report)
-    args.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
-    print(table(report))
-    return report
+    return write_study(report, table(report), args.out)
 
 
 if __name__ == "__main__":

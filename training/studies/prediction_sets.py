@@ -21,10 +21,10 @@ import numpy as np
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, file_hash, resolve_file
 from emotion_hub.predictor import EmotionPredictor
 from training.data.faces import load_split
-from training.data.files import write_json
 from training.data.selection import apart_indices
 from training.evaluation.conformal import COVERAGE, conformal_quantile
 from training.evaluation.predictions import face_probs
+from training.studies.outcome import write_study
 
 __all__ = ["RULES", "SHIPPED", "main", "study"]
 
@@ -169,10 +169,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "sha256": file_hash(resolve_file(checkpoint, WEIGHTS_FILE)),
             "rules": study(validation.labels[kept], probs, predictor.labels.labels, args.repeats),
         }
-    write_json(args.out, report)
-    args.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
-    print(table(report))
-    return report
+    return write_study(report, table(report), args.out)
 
 
 if __name__ == "__main__":

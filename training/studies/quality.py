@@ -23,9 +23,9 @@ from emotion_hub.images import load_image
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.quality import CODES, NOT_A_FACE, THRESHOLDS, FaceWarning, crop_warnings
 from training.data.faces import load_split
-from training.data.files import write_json
 from training.evaluation.machine import hardware
 from training.evaluation.predictions import face_probs
+from training.studies.outcome import write_study
 from training.studies.quality_cost import cost
 from training.studies.quality_sets import (
     FAULTS,
@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     predictor = EmotionPredictor.from_pretrained(args.checkpoint, backend="onnx", threads=1)
     if args.cost_only:
         report = {**json.loads(args.out.with_suffix(".json").read_text()), "cost": cost(predictor)}
-        return _written(report, args.out)
+        return write_study(report, table(report), args.out.with_suffix(".json"), indent=2)
     split = load_split(args.data, "validation", predictor.labels)
     rows = np.random.default_rng(0).permutation(len(split))[: args.clean]
     report = {
@@ -202,15 +202,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if args.test:
         test = load_split(args.data, "test", predictor.labels)
         report["test"] = _rates(_measured(predictor, test.faces, test.labels))
-    return _written(report, args.out)
-
-
-def _written(report: dict[str, Any], out: Path) -> dict[str, Any]:
-    """The report, after it and its page were written."""
-    write_json(out.with_suffix(".json"), report, indent=2)
-    out.with_suffix(".md").write_text(table(report), encoding="utf-8")
-    print(table(report))
-    return report
+    return write_study(report, table(report), args.out.with_suffix(".json"), indent=2)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ def schema(labels: Sequence[Sequence[str]], record: dict[str, Any]) -> Any:
     `source` and `picture` (its position from 0) are never null. `faces` is the picture's number of faces. Where `error`
     says why the picture could not be read, `faces` and all that follows it are null. A picture without a face has one
     row per model with `faces` 0 and null from `face` on. `bbox` is xyxy in pixels. `score` and `detector` are null
-    where the whole picture was taken as the face. `warnings` are the codes of `Prediction.warnings`. `prediction_set`
-    is `Prediction.prediction_set`, null for a model without prediction sets. A `prob_` column is null for a model that
+    where the whole picture was taken as the face. `warnings` are the codes of `Prediction.warnings`, null for a
+    ready-made crop unless the run checked those. `prediction_set` is `Prediction.prediction_set`, null for a model
+    without prediction sets. A `prob_` column is null for a model that
     lacks the label.
     """
     pa = arrow()

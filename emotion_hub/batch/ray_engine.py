@@ -71,9 +71,8 @@ class _Actor:
                     " give all machines the same files"
                 )
         self.file_format = open_format(plan.suffix, [model.classes.labels for model in models], record)
-        self.predictor = PartPredictor(
-            models, hashes, record["batch_size"], detector, full_decode=record["full_decode"]
-        )
+        options = {name: record[name] for name in ("full_decode", "check_crops")}
+        self.predictor = PartPredictor(models, hashes, record["batch_size"], detector, **options)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         counts, contents, size = [], [], self.plan.record["part_size"]

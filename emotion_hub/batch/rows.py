@@ -18,13 +18,13 @@ PROB = "prob_"
 class DetectedFace:
     """A face's box, xyxy in pixels of the upright full-size picture, with the detector's score and name.
 
-    `warnings` are the codes of the face's warnings.
+    `warnings` are the codes of the face's warnings, None where they were not computed.
     """
 
     bbox: tuple[int, int, int, int]
     score: float | None
     detector: str | None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class ResultPart:
             shared |= {"faces": None if picture.error is not None else len(picture.faces), "error": picture.error}
             if face is not None:
                 shared |= {"face": number, "bbox": list(face.bbox), "score": face.score, "detector": face.detector}
-                shared |= {"warnings": list(face.warnings)}
+                shared |= {"warnings": None if face.warnings is None else list(face.warnings)}
             for name, prediction in zip(names, predictions, strict=True):
                 yield {**shared, **name, **next(prediction)} if face is not None else {**shared, **name}
 

@@ -64,6 +64,7 @@ def predict_many(
     batch_size: int = 64,
     whole: bool = False,
     full_decode: bool = False,
+    check_crops: bool = False,
     workers: int | None = None,
     engine: str = "local",
     split: str | None = None,
@@ -92,6 +93,9 @@ def predict_many(
     2 % of the labels). With `full_decode` every picture is decoded at full size. Boxes are in pixels of the full size
     in both cases.
 
+    The warnings of a ready-made crop cost about as much as a small network, so they are computed only with
+    `check_crops`; those of detected faces always are.
+
     Parts of `part_size` pictures are kept beside `out` until it is complete, and the same call after a kill continues
     from them. A call with other settings, models or pictures than those of the existing parts or result is refused
     unless `restart` deletes them. A finished result is not changed. `progress` shows bars where standard error is a
@@ -114,7 +118,7 @@ def predict_many(
         raise InputError(f"models={list(names)}: rows are told apart by the model's name; give each model once")
     chosen = detector_or(detector, predictors[0].detector)
     used_detector = None if whole else chosen or default_detector()
-    record = _record(pictures, predictors, batch_size, used_detector, full_decode, part_size)
+    record = _record(pictures, predictors, batch_size, used_detector, full_decode, check_crops, part_size)
     file_format = open_format(out.suffix, [model.classes.labels for model in predictors], record)
     result = Parts(out, record, file_format)
     _check_not_a_source(result, Path(source), pictures)
@@ -131,7 +135,7 @@ def predict_many(
             else:
                 hashes = tuple(model["weights"] for model in record["models"])
                 predictor = PartPredictor(
-                    predictors, hashes, batch_size, used_detector, workers, in_flight, full_decode
+                    predictors, hashes, batch_size, used_detector, workers, in_flight, full_decode, check_crops
                 )
                 contents = _local_parts(pictures, predictor, file_format, done, part_size)
             total = pictures.count()
@@ -183,6 +187,7 @@ def _record(
     batch_size: int,
     detector: FaceDetector | None,
     full_decode: bool,
+    check_crops: bool,
     part_size: int,
 ) -> dict[str, Any]:
     """Everything that the rows depend on, in JSON types: runs with equal records give equal rows, on any engine."""
@@ -204,6 +209,7 @@ def _record(
         "detector": detector.name if detector else None,
         "whole": detector is None,
         "full_decode": full_decode,
+        "check_crops": check_crops,
         "part_size": part_size,
     }
 

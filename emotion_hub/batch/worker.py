@@ -36,6 +36,7 @@ class PartPredictor:
     `hashes` are the models' checkpoints, where known; without `detector` each picture is taken as one face. `workers`
     threads decode pictures and detect faces; up to `in_flight` batches are in the networks at once. JPEG files are
     decoded at a reduced size where their faces allow it (see `photos.detect_faces`), unless `full_decode` is set.
+    `check_crops` computes the warnings of ready-made crops.
     """
 
     models: tuple[EmotionPredictor, ...]
@@ -45,6 +46,7 @@ class PartPredictor:
     workers: int = 1
     in_flight: int = 1
     full_decode: bool = False
+    check_crops: bool = False
 
     def parts(self, pictures: Iterable[Picture], start: int, size: int) -> Iterator[ResultPart]:
         """The rows of each `size` pictures; `start` is the position of the first one.
@@ -85,7 +87,7 @@ class PartPredictor:
         position, picture = numbered
         name = (picture.source, position, picture.time)
         try:
-            photo = detect_faces(picture.read(), self.detector, self.min_face)
+            photo = detect_faces(picture.read(), self.detector, self.min_face, check_crops=self.check_crops)
             planes = tuple(_planes(preprocessor, photo.crops) for preprocessor in self.preprocessors)
         except InputError as error:
             return PreparedPicture(*name, error=str(error))

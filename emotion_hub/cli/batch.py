@@ -25,6 +25,7 @@ _FORWARDED = (
     "batch_size",
     "whole",
     "full_decode",
+    "check_crops",
     "workers",
     "engine",
     "split",
@@ -60,6 +61,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--full-decode",
         action="store_true",
         help="decode large JPEGs at full size, not at the reduced size that is enough for their faces",
+    )
+    parser.add_argument(
+        "--check-crops",
+        action="store_true",
+        help="also fill the column of warnings (blurred, not_a_face, ...) for ready-made crops, which takes about as "
+        "long as a small network",
     )
     parser.add_argument(
         "--workers",

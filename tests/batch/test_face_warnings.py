@@ -41,6 +41,18 @@ def test_every_format_has_the_codes_per_face(folder: Path, tmp_path: Path) -> No
         assert [row["warnings"] for row in csv.DictReader(file)] == ["", "", "turned", *["small"] * 18]
 
 
+def test_ready_made_crops_are_checked_on_request(tmp_path: Path) -> None:
+    crops = tmp_path / "crops"
+    crops.mkdir()
+    Image.new("L", (48, 48), 128).save(crops / "a.png")
+    found = []
+    for options in ({}, {"check_crops": True}, {"check_crops": True, "whole": True}):
+        out = tmp_path / "result.ndjson"
+        predict_many(crops, out, models=[linear_predictor()], detector=None, restart=True, **options)
+        found.append(json.loads(out.read_text())["warnings"])
+    assert found == [None, ["not_a_face", "low_contrast"], ["not_a_face", "low_contrast"]]
+
+
 def test_a_photo_decoded_at_a_reduced_size_has_the_warnings_of_the_full_size(tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     Image.open(example_path("profile")).resize((3400, 3400), Image.Resampling.LANCZOS).save(path, quality=90)

@@ -77,7 +77,7 @@ def text_rows(path: Path) -> list[dict]:
                 corners = [row.pop(name) for name in BBOX]
                 row["bbox"] = None if corners[0] is None else [int(value) for value in corners]
                 codes = row["warnings"].split("|") if row["warnings"] else []
-                row["warnings"] = None if row["face"] is None else codes
+                row["warnings"] = None if row["detector"] is None else codes  # ready-made crops are not checked
                 for name in ("picture", "width", "height", "faces", "face", "label_id"):
                     row[name] = None if row[name] is None else int(row[name])
                 for name in ("time", "score", *(name for name in row if name.startswith("prob_"))):

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import claims, limit, stages, startup
 from benchmarks.commands import commands
-from benchmarks.page import page_weight
+from benchmarks.page import example_seconds, page_weight
 from benchmarks.table import draw, write_readme
 from benchmarks.timing import machine
 from emotion_hub.checkpoints import WEIGHTS_FILE, embedded_checkpoints, resolve_file
@@ -86,7 +86,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "storages": _storages,
     "startup": _startup,
     "commands": lambda args: commands(),
-    "page": lambda args: page_weight(),
+    "page": lambda args: {**page_weight(), "example_seconds": example_seconds()},
     "seeds": _claims,
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from emotion_hub.explainers import Explanation, explain
     from emotion_hub.models import create_model, list_models
     from emotion_hub.models.classifier import EmotionClassifier
+    from emotion_hub.perturb import resolution_ladder, stress
     from emotion_hub.predictor import EmotionPredictor
     from emotion_hub.predictor_ensemble import PredictorEnsemble
     from emotion_hub.results import Comparison, Prediction
@@ -35,6 +36,8 @@ __all__ = [
     "create_model",
     "explain",
     "list_models",
+    "resolution_ladder",
+    "stress",
 ]
 
 _HOME = {
@@ -48,6 +51,8 @@ _HOME = {
     "create_model": "emotion_hub.models",
     "explain": "emotion_hub.explainers",
     "list_models": "emotion_hub.models",
+    "resolution_ladder": "emotion_hub.perturb",
+    "stress": "emotion_hub.perturb",
 }
 
 

@@ -13,6 +13,7 @@ from gradio import processing_utils
 from PIL import Image
 
 from emotion_hub.gradio_compat import cached_value, current_page, end_event_streams
+from emotion_hub.ui.demo import launch_options
 from emotion_hub.ui.photo_field import PhotoInput
 
 NEXT_STEP = "gradio changed it; adapt emotion_hub/gradio_compat.py, then the bound in pyproject.toml (gradio>=6.31,<7)"
@@ -90,3 +91,19 @@ def test_the_streams_of_a_mounted_demo_end_with_an_event() -> None:
 def test_launch_and_mounting_have_the_switch_of_the_run_history() -> None:
     for function in (gr.Blocks.launch, gr.mount_gradio_app):
         assert "run_history" in inspect.signature(function).parameters, NEXT_STEP
+
+
+def test_launch_takes_every_option_of_the_demo() -> None:
+    assert set(launch_options()) <= set(inspect.signature(gr.Blocks.launch).parameters), NEXT_STEP
+
+
+def test_the_template_of_a_field_gets_value_and_properties() -> None:
+    field = gr.HTML({"photo": 0}, html_template="${photo}", js_on_load=None, photo=3, empty="none")
+    config = field.get_config()
+    assert config["html_template"] == "${photo}", NEXT_STEP
+    assert config["props"] == {"photo": 3, "empty": "none"}, NEXT_STEP
+    assert field.postprocess({"photo": 1}) == {"photo": 1}, NEXT_STEP
+
+
+def test_a_field_can_be_in_the_page_without_being_seen() -> None:
+    assert gr.Number(0, visible="hidden").get_config()["visible"] == "hidden", NEXT_STEP

@@ -52,6 +52,7 @@ LAYERS = [
     "predictor",
     "predictor_ensemble",
     "comparison",
+    "perturb",
     "explainers",
     "interop",
     "video",
@@ -380,3 +381,11 @@ def test_the_version_is_written_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" in project["project"]["dynamic"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "emotion_hub.version.__version__"}
+
+
+def test_the_wheel_has_every_data_file():
+    [patterns] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"].values()
+    package = ROOT / "emotion_hub"
+    files = {p for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc", ".pyi")}
+    assert files
+    assert files - {path for pattern in patterns for path in package.glob(pattern)} == set()

@@ -90,9 +90,9 @@ def test_front_matter_passes_the_hubs_own_reader() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_python_block_runs(number: int, folder: Path) -> None:
-    """The library's four; those of the server, the demo and transformers have tests of their own."""
+    """The library's own; those of the server, the demo and transformers have tests of their own."""
     assert re.search(
         r"happy|surprise|neutral|sad|fear|angry|disgust", run([sys.executable, "-c", blocks("python")[number]], folder)
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.errors import CheckpointError
 from training.publishing.cards import embedded_card, overview
-from training.publishing.figures import ensemble_text, figures_table, robustness_table
+from training.publishing.figures import ensemble_text, figures_table, pair_text, robustness_table
 from training.publishing.module_tree import with_module_tree
 from training.publishing.provenance import provenance_page
 
@@ -34,7 +34,7 @@ def readme() -> str:
             f"README.md lacks the lines {BEGIN!r} and {END!r}, between which the figures are written; add them"
         )
     before, rest = text.split(BEGIN, 1)
-    parts = [figures_table(), ensemble_text(), ROBUSTNESS, robustness_table()]
+    parts = [figures_table(), ensemble_text(), pair_text(), ROBUSTNESS, robustness_table()]
     figures = "\n\n".join(part for part in parts if part)
     return with_module_tree(f"{before}{BEGIN}\n{figures}\n{END}{rest.split(END, 1)[1]}", ROOT)
 

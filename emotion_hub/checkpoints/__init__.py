@@ -6,6 +6,7 @@ from emotion_hub.checkpoints.files import (
     CONFIG_FILE,
     INT8_FILE,
     ONNX_FILE,
+    PAIR_FILE,
     REPORT_FILE,
     TRAINING_FILE,
     WEIGHTS_FILE,
@@ -13,6 +14,7 @@ from emotion_hub.checkpoints.files import (
     embedded_checkpoints,
     file_hash,
     local_folder,
+    pair_figures,
     resolve_file,
 )
 from emotion_hub.checkpoints.hub import DownloadOptions, download_file
@@ -21,6 +23,7 @@ __all__ = [
     "CONFIG_FILE",
     "INT8_FILE",
     "ONNX_FILE",
+    "PAIR_FILE",
     "REPORT_FILE",
     "TRAINING_FILE",
     "WEIGHTS_FILE",
@@ -30,5 +33,6 @@ __all__ = [
     "embedded_checkpoints",
     "file_hash",
     "local_folder",
+    "pair_figures",
     "resolve_file",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "CONFIG_FILE",
     "INT8_FILE",
     "ONNX_FILE",
+    "PAIR_FILE",
     "REPORT_FILE",
     "TRAINING_FILE",
     "WEIGHTS_FILE",
@@ -26,6 +27,7 @@ __all__ = [
     "embedded_checkpoints",
     "file_hash",
     "local_folder",
+    "pair_figures",
     "resolve_file",
 ]
 
@@ -38,10 +40,18 @@ TRAINING_FILE = "training.json"
 
 _FOLDER = Path(__file__).parent
 
+#: The comparison of one network at both input sizes, written by `python -m training.studies.pair`.
+PAIR_FILE = _FOLDER / "pair.json"
+
 
 def embedded_checkpoints() -> dict[str, Path]:
     """{name: folder} of the checkpoints in this package."""
     return {folder.name: folder for folder in sorted(_FOLDER.iterdir()) if (folder / CONFIG_FILE).is_file()}
+
+
+def pair_figures() -> dict[str, Any]:
+    """`sides` and `paired` of one network that was trained at 48 and at 224 pixels; empty where it was not measured."""
+    return json.loads(PAIR_FILE.read_text()) if PAIR_FILE.is_file() else {}
 
 
 def file_hash(path: str | Path) -> str:

@@ -72,7 +72,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         "--scoring",
         default="fast",
-        help="none, fast or full, which runs every method five more times (default: fast)",
+        help="none, map (without further runs of the network), fast, or full, which runs every method five more times "
+        "(default: fast)",
     )
     parser.add_argument(
         "--out", default="explanation.png", metavar="PNG", help="the image to write (default: explanation.png)"

@@ -71,6 +71,10 @@ class PredictionLayout:
         labels = ", ".join(face.prediction_set or ("-",))
         return face.label, f"{face.confidence:.1%}", second, box_cell(face.bbox), labels
 
+    def details(self, face: Prediction) -> Sequence[Sequence[str]]:
+        """No further rows."""
+        return ()
+
     def field_names(self) -> Sequence[str]:
         """The names of a face's columns: one per probability, and one per label that --labels leaves out."""
         own = ("label", "confidence", "runner_up", "left", "top", "right", "bottom", "score", "detector", "model")

@@ -33,6 +33,10 @@ class Layout(Protocol):
         """The texts in those columns."""
         ...
 
+    def details(self, face: Any) -> Sequence[Sequence[str]]:
+        """Further rows of a table below the face's: a name, then the texts in the first columns."""
+        ...
+
     def fields(self, face: Any) -> Mapping[str, Any]:
         """The values of a row of a CSV file, by column name."""
         ...
@@ -129,12 +133,14 @@ class Writer:
         warnings = _by_code([self.layout.warnings(face) for face in faces])
         self._warn(shown, {code: rows for code, rows in warnings.items() if code == NOT_A_FACE})
         for i, face in enumerate(faces, 1):
-            cells = [
-                cell.ljust(width) for cell, (_, width) in zip(self.layout.cells(face), self.layout.columns, strict=True)
-            ]
-            self._line([shown.ljust(self._width), str(i).ljust(4), *cells])
+            self._line([shown.ljust(self._width), str(i).ljust(4), *self._padded(self.layout.cells(face))])
+            for name_of_row, *cells in self.layout.details(face):
+                self._line([name_of_row.ljust(self._width), "".ljust(4), *self._padded(cells)])
             self._note = self._note or self.layout.note(face)
         self._warn(shown, {code: rows for code, rows in warnings.items() if code != NOT_A_FACE})
+
+    def _padded(self, cells: Sequence[str]) -> list[str]:
+        return [cell.ljust(width) for cell, (_, width) in zip(cells, self.layout.columns, strict=False)]
 
     def _warn(self, name: str, warnings: Mapping[str, Sequence[tuple[int, FaceWarning]]]) -> None:
         """Write one line per code, with the message for the first of its faces."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from emotion_hub.explainers.base import Explanation, Progress
 from emotion_hub.explainers.registry import METHODS, METRICS, Method
 from emotion_hub.explainers.run import explain, explain_face, list_methods, predictor_of
+from emotion_hub.explainers.scores import score_explanation
 
 __all__ = [
     "METHODS",
@@ -16,4 +17,5 @@ __all__ = [
     "explain_face",
     "list_methods",
     "predictor_of",
+    "score_explanation",
 ]

@@ -11,16 +11,22 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+from emotion_hub.backends import OnnxBackend
 from emotion_hub.errors import InputError
 from emotion_hub.predictor import EmotionPredictor, softmax
 
-__all__ = ["GRID", "Explanation", "Progress", "Relevance", "Subject", "check_seed", "on_grid"]
+__all__ = ["GRID", "Explanation", "Progress", "Relevance", "Subject", "check_seed", "on_grid", "part_of"]
 
 #: Cells per side of the grid on which maps are compared and parts of the face are blurred: the native face's pixels.
 GRID = 48
 
 #: Called with the fraction of the work that is done, 0..1. An exception that it raises stops the explanation.
 Progress = Callable[[float], None]
+
+#: Pixels and faces per batch of perturbed faces. ONNX Runtime takes up to a third less time per face for 16 faces of
+#: 224 pixels than for 2; on torch, batches that do not fit into the cache are slower. Between two batches the caller
+#: can stop, so a batch stays below a second.
+_ONNX_PIXELS, _OTHER_PIXELS, _FACES = 16 * 224 * 224, 64 * 48 * 48, 32
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,12 @@ class Subject:
         """The side of the network's input in pixels."""
         return self.pixel_values.shape[-1]
 
+    @property
+    def batch_size(self) -> int:
+        """Perturbed faces per call of the network, at least 1."""
+        pixels = _ONNX_PIXELS if isinstance(self.predictor.backend, OnnxBackend) else _OTHER_PIXELS
+        return min(_FACES, max(1, pixels // self.size**2))
+
     @cached_property
     def face_logits(self) -> np.ndarray:
         """float32, (num_classes,): the network's logits for this face."""
@@ -105,12 +117,16 @@ class Subject:
     def masked(self, cells: np.ndarray) -> np.ndarray:
         """float32, (N, C, S, S), normalised: the face where `cells`, bool (N, GRID, GRID), are True, else its blur."""
         index = np.arange(self.size) * GRID // self.size
-        pixels = cells[:, index[:, None], index[None, :]]
-        return np.where(pixels[:, None], self.pixel_values, self.blurred)
+        # a choice between bit patterns: exact, and 2 to 8 times as fast as numpy.where on batches of 224 pixels
+        ones = (-cells.astype(np.int32)).take(index, axis=1).take(index, axis=2)
+        face, blurred = self.pixel_values.view(np.int32), self.blurred.view(np.int32)
+        chosen = np.bitwise_and(ones[:, None], face ^ blurred)
+        chosen ^= blurred
+        return chosen.view(np.float32)
 
     def with_predictor(self, predictor: EmotionPredictor) -> Subject:
         """The same face and classes for another network with the same preprocessing and labels."""
-        return dataclasses.replace(self, predictor=predictor)
+        return self if predictor is self.predictor else dataclasses.replace(self, predictor=predictor)
 
     def with_pixels(self, pixel_values: np.ndarray) -> Subject:
         """The same network and classes for other pixels, (C, S, S), normalised."""
@@ -156,6 +172,7 @@ class Explanation:
     - `confidence`: the network's probability of the target, 0..1.
     - `scores`: the metrics of `emotion_hub.explainers.metrics`.
     - `milliseconds`: the time of the method, without the metrics.
+    - `options`: the method's options as they were given, which repeat the explanation.
     """
 
     heatmap: np.ndarray = field(repr=False)
@@ -169,6 +186,7 @@ class Explanation:
     scores: Mapping[str, Any]
     milliseconds: float
     prepared: Image.Image = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def empty(self) -> bool:
@@ -192,6 +210,11 @@ class Explanation:
                 "signed": None if self.signed is None else self.signed.tolist(),
             }
         return values
+
+
+def part_of(progress: Progress | None, start: float, end: float) -> Progress | None:
+    """The progress callback of the part of some work that takes it from `start` to `end`, both 0..1."""
+    return None if progress is None else lambda done: progress(min(end, start + (end - start) * done))
 
 
 def check_seed(seed: object) -> None:

@@ -13,10 +13,6 @@ from emotion_hub.explainers.base import GRID, Progress, Relevance, Subject, chec
 
 __all__ = ["lime", "superpixels"]
 
-#: Pixels per batch of the network. A larger batch does not fit into the cache; between two batches the caller can
-#: stop.
-_PIXELS_PER_BATCH = 128 * 48 * 48
-
 #: Weights up to this size, in probability, are 0: rounding errors of the regression when all probabilities are equal.
 _ROUNDING = 1e-12
 
@@ -44,7 +40,7 @@ def lime(
         cells,
         lambda shown: subject.probs(subject.masked(shown[:, cells])),
         samples=samples,
-        batch_size=max(1, _PIXELS_PER_BATCH // subject.size**2),
+        batch_size=subject.batch_size,
         seed=seed,
         progress=progress,
     )

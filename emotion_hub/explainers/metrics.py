@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from emotion_hub.explainers.base import GRID, Explanation, Relevance, Subject, on_grid
+from emotion_hub.explainers.base import GRID, Explanation, Progress, Relevance, Subject, on_grid
 
 __all__ = [
     "UNCHANGED",
@@ -42,13 +42,15 @@ NOISE = 4.0
 MethodFunction = Callable[[Subject], Relevance]
 
 
-def curves(subject: Subject, heatmap: np.ndarray, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
+def curves(
+    subject: Subject, heatmap: np.ndarray, steps: int = STEPS, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The deletion curve and the insertion curve, each float64, (steps + 1,).
 
     The class's probability while the map's cells, the most relevant first, are blurred (deletion) or shown on the
     blurred face (insertion). RISE (Petsiuk et al. 2018, arXiv:1806.07421), with the blurred face in place of black.
     Cells are those of the 48-pixel face for both pipelines, so that the curves can be compared. Cells of equal
-    relevance are taken in a fixed random order.
+    relevance are taken in a fixed random order. `progress` is called once per batch of the network.
     """
     cells = on_grid(heatmap).ravel()
     random_order = np.random.default_rng(0).permutation(cells.size)
@@ -57,19 +59,25 @@ def curves(subject: Subject, heatmap: np.ndarray, steps: int = STEPS) -> tuple[n
     rank[order] = np.arange(cells.size)
     cells_per_step = np.linspace(0, cells.size, steps + 1).round().astype(int)
     top = (rank[None, :] < cells_per_step[:, None]).reshape(-1, GRID, GRID)
-    batch = max(1, 64 * 48 * 48 // subject.size**2)
     shown = np.concatenate([~top, top[1:-1]])  # both curves have the same two end points, which are run once
-    probs = np.concatenate([subject.probs(subject.masked(shown[i : i + batch])) for i in range(0, len(shown), batch)])
+    batches = []
+    for start in range(0, len(shown), subject.batch_size):
+        batches.append(subject.probs(subject.masked(shown[start : start + subject.batch_size])))
+        if progress:
+            progress(min(1.0, (start + subject.batch_size) / len(shown)))
+    probs = np.concatenate(batches)
     deletion = probs[: steps + 1]
     return deletion, np.concatenate([deletion[-1:], probs[steps + 1 :], deletion[:1]])
 
 
-def deletion_insertion(subject: Subject, heatmap: np.ndarray, steps: int = STEPS) -> dict[str, float]:
+def deletion_insertion(
+    subject: Subject, heatmap: np.ndarray, steps: int = STEPS, progress: Progress | None = None
+) -> dict[str, float]:
     """The areas under the two curves as "deletion" and "insertion", 0..1 (-1..1 with `versus`).
 
     Low deletion and high insertion are better: the map marks what the network used.
     """
-    deletion, insertion = curves(subject, heatmap, steps)
+    deletion, insertion = curves(subject, heatmap, steps, progress)
     return {"deletion": float(np.trapezoid(deletion) / steps), "insertion": float(np.trapezoid(insertion) / steps)}
 
 

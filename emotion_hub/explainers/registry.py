@@ -48,6 +48,7 @@ class Method:
     - `torch`: "needed" for methods that use gradients or layers, "better" for those that are faster with them,
       "unused" for those that only run the network.
     - `summary`: what the map shows, for visitors of the demo.
+    - `without_torch`: {option: value} with which a method that is "better" on torch only runs the network.
     - `quick`: whether it takes only a few passes of the network, so that interfaces compute it first.
     - `applies`: "module:function" of a predicate on the network; None for methods that explain every network.
     """
@@ -62,11 +63,16 @@ class Method:
     quick: bool = False
     applies: str | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    without_torch: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def needs_torch(self) -> bool:
         """Whether it explains only networks on the torch backend."""
         return self.torch == "needed"
+
+    def only_runs_network(self, options: Mapping[str, Any]) -> bool:
+        """Whether it uses neither gradients nor layers with these options, so that every backend is alike."""
+        return self.torch == "unused" or any(options.get(name) == value for name, value in self.without_torch.items())
 
     @property
     def public_options(self) -> tuple[str, ...]:
@@ -146,6 +152,7 @@ METHODS: dict[str, Method] = {
             "samples": Option(None, "draws of gradient (default 200) or network evaluations of partition (500)"),
             "seed": _SEED,
         },
+        without_torch={"explainer": "partition"},
     ),
     "rollout": Method(
         "Attention rollout",
@@ -159,9 +166,9 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-#: Which metrics of a map are computed: "none", "fast" (a few dozen passes of the network), or "full", which also runs
-#: the method five more times.
-METRICS = ("none", "fast", "full")
+#: Which metrics of a map are computed: "none", "map" (those of the map alone: regions and sparseness), "fast" (also a
+#: few dozen passes of the network), or "full", which also runs the method five more times.
+METRICS = ("none", "map", "fast", "full")
 
 
 def public_options() -> dict[str, Option]:

@@ -6,22 +6,18 @@ explain("photo.jpg", method="gradcam", model="native48")
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 from PIL import Image
 
-from emotion_hub.backend_names import BACKENDS
 from emotion_hub.backends import TorchBackend
 from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.detectors import FaceDetector, detector_or
-from emotion_hub.errors import InputError, MissingFileError, missing_extra
-from emotion_hub.explainers import metrics as map_metrics
-from emotion_hub.explainers.base import Explanation, Progress, Relevance, Subject
-from emotion_hub.explainers.regions import shares
-from emotion_hub.explainers.registry import METHODS, Method, check_method, check_metrics
+from emotion_hub.errors import InputError
+from emotion_hub.explainers.backend_choice import on_torch, predictor_for
+from emotion_hub.explainers.base import Explanation, Progress, Subject, part_of
+from emotion_hub.explainers.registry import METHODS, check_method, check_metrics
+from emotion_hub.explainers.scores import method_share, score_map
 from emotion_hub.faces import DetectedPhoto, Face, locate
 from emotion_hub.images import ImageSource
 from emotion_hub.predictor import EmotionPredictor, embedded_predictor
@@ -36,10 +32,10 @@ def list_methods(predictor: EmotionPredictor | None = None) -> list[str]:
     """
     if predictor is None:
         return list(METHODS)
-    on_torch = _on_torch(predictor)
-    if on_torch is None or not isinstance(on_torch.backend, TorchBackend):
+    loaded = on_torch(predictor)
+    if loaded is None or not isinstance(loaded.backend, TorchBackend):
         return [name for name, method in METHODS.items() if not method.needs_torch]
-    network = on_torch.backend.classifier.network
+    network = loaded.backend.classifier.network
     return [name for name, method in METHODS.items() if method.applies_to(network)]
 
 
@@ -61,8 +57,8 @@ def explain(
     - `model`: a predictor, the name of an embedded checkpoint, a folder or a Hub id.
     - `versus`: another label; the explanation is then of why `target` rather than `versus`.
     - `whole`: take the whole image as the face.
-    - `metrics`: "none", "fast" or "full", see `METRICS`.
-    - `progress`: called with the fraction done, 0..1; it may raise an exception to stop.
+    - `metrics`: "none", "map", "fast" or "full", see `METRICS`; `score_explanation` adds metrics later.
+    - `progress`: called with the fraction done, 0..1, between batches; it may raise an exception to stop.
     - `options`: the method's own options, `METHODS[method].options`, such as `samples` and `seed` of LIME.
 
     Raises ImageError for content that is not an image, LabelError for a class that the network does not have,
@@ -99,18 +95,19 @@ def explain_face(
 ) -> Explanation:
     """`explain` for a cropped face (PIL, any size and mode); nothing is detected.
 
-    Raises LabelError, InputError and MissingDependencyError as `explain` does.
+    The label, its probability and the fast metrics are those of the predictor's own backend; the map is computed on
+    torch where the method needs gradients or layers. Raises LabelError, InputError and MissingDependencyError as
+    `explain` does.
     """
     chosen = check_method(method, options)
     check_metrics(metrics)
-    predictor = _backend_for(chosen, predictor, metrics)
+    explained = predictor_for(chosen, options, predictor)
     chosen.load()
-    subject = Subject.of(face, predictor, target, versus)
-    run = partial(chosen.run, **options)
+    subject, share = Subject.of(face, predictor, target, versus), method_share(chosen, metrics)
     started = time.perf_counter()
-    relevance = run(subject, progress)
+    relevance = chosen.run(subject.with_predictor(explained), part_of(progress, 0, share), **options)
     milliseconds = (time.perf_counter() - started) * 1000
-    labels = predictor.labels.labels
+    labels, rest = predictor.labels.labels, part_of(progress, share, 1)
     return Explanation(
         heatmap=relevance.heatmap,
         signed=relevance.signed,
@@ -120,9 +117,10 @@ def explain_face(
         versus=None if subject.versus is None else labels[subject.versus],
         confidence=subject.confidence,
         parameters=dict(relevance.parameters),
-        scores={**relevance.scores, **_measure(subject, chosen, options, relevance, metrics)},
+        scores={**relevance.scores, **score_map(subject, chosen, options, relevance, metrics, rest)},
         milliseconds=milliseconds,
         prepared=subject.prepared,
+        options=options,
     )
 
 
@@ -133,63 +131,3 @@ def predictor_of(model: str | EmotionPredictor) -> EmotionPredictor:
     if str(model) in embedded_checkpoints():
         return embedded_predictor(str(model))
     return EmotionPredictor.from_pretrained(model)
-
-
-def _backend_for(method: Method, predictor: EmotionPredictor, metrics: str) -> EmotionPredictor:
-    """The predictor on the backend that the method needs.
-
-    Raises InputError when the method needs torch and the predictor has no checkpoint to load on it, and
-    MissingDependencyError when torch is not installed.
-    """
-    if isinstance(predictor.backend, TorchBackend):
-        return predictor
-    if method.torch == "unused" and metrics != "full":  # the full metrics shuffle the weights, which needs torch
-        return predictor
-    if (on_torch := _on_torch(predictor)) is not None:
-        return on_torch
-    if not method.needs_torch:
-        return predictor
-    if find_spec("torch") is None:
-        raise missing_extra(method.title, method.extra)
-    runtime = type(predictor.backend).__name__.removesuffix("Backend")
-    raise InputError(
-        f"{method.title} needs the torch backend, and this predictor has no checkpoint to load on it: it runs "
-        f"{runtime}. Use method='lime' or method='shap', or load the checkpoint with from_pretrained"
-    )
-
-
-def _on_torch(predictor: EmotionPredictor) -> EmotionPredictor | None:
-    """The predictor on the torch backend; None when torch is not installed or there is no checkpoint to load on it."""
-    if isinstance(predictor.backend, TorchBackend):
-        return predictor
-    if predictor.backend_name not in BACKENDS or find_spec("torch") is None:
-        return None
-    try:
-        return predictor.with_backend("torch")
-    except (InputError, MissingFileError):  # a single ONNX file; a checkpoint that has only its ONNX file
-        return None
-
-
-def _measure(
-    subject: Subject, method: Method, options: Mapping[str, Any], relevance: Relevance, metrics: str
-) -> dict[str, Any]:
-    """The metrics of a map: {} for "none"; for "full" those that run the method again are included."""
-    if metrics == "none":
-        return {}
-    scores: dict[str, Any] = {
-        **map_metrics.deletion_insertion(subject, relevance.heatmap),
-        "sparseness": map_metrics.sparseness(relevance.heatmap),
-        "regions": shares(relevance.heatmap),
-    }
-    if metrics == "full":
-        run = partial(method.run, **options)
-
-        def with_seed(seed: int) -> Callable[..., Relevance]:
-            return partial(method.run, **{**options, "seed": seed})
-
-        reseeded = with_seed if "seed" in method.options else None
-        scores["stability"] = map_metrics.stability(subject, run, relevance, with_seed=reseeded)
-        scores["discrimination"] = map_metrics.discrimination(subject, run, relevance)
-        if isinstance(subject.predictor.backend, TorchBackend):
-            scores["randomisation"] = map_metrics.randomisation(subject, run, relevance)
-    return scores

@@ -76,17 +76,17 @@ def _partition(subject: Subject, samples: int, seed: int, progress: Progress | N
     from shap.maskers import Image as ImageMasker
 
     evaluated = 0
-    batch = max(1, 64 * 48 * 48 // subject.size**2)
+    batch = subject.batch_size
 
     def masked_logits(masks: np.ndarray) -> np.ndarray:
         """float64, (N,), for masks (N, GRID, GRID, 1): 1 where a cell of the face is shown, 0 where it is blurred."""
         nonlocal evaluated
-        logits = [
-            subject.logits(subject.masked(masks[i : i + batch, ..., 0] > 0.5)) for i in range(0, len(masks), batch)
-        ]
-        evaluated += len(masks)
-        if progress:
-            progress(min(1.0, evaluated / samples))
+        shown, logits = masks[..., 0] > 0.5, []
+        for part in np.split(shown, range(batch, len(shown), batch)):
+            logits.append(subject.logits(subject.masked(part)))
+            evaluated += len(part)
+            if progress:
+                progress(min(1.0, evaluated / samples))
         return np.concatenate(logits)
 
     all_shown = np.ones((GRID, GRID, 1))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from emotion_hub.detectors import FaceDetector, detector_or
 from emotion_hub.errors import InputError
-from emotion_hub.explainers.base import Explanation, Progress
+from emotion_hub.explainers.base import Explanation, Progress, part_of
 from emotion_hub.explainers.registry import METHODS, public_options
 from emotion_hub.explainers.run import explain_face, largest_face, list_methods, predictor_of
 from emotion_hub.faces import locate
@@ -108,12 +108,9 @@ def explain_all(
     planned = list(tasks(face, methods, predictors, target, versus=versus, metrics=metrics, options=options))
     explanations = []
     for number, task in enumerate(planned):
-        explanations.append((task.predictor, task.run(_part_of(progress, number, len(planned)))))
+        explanations.append(
+            (task.predictor, task.run(part_of(progress, number / len(planned), (number + 1) / len(planned))))
+        )
         if progress is not None:
             progress((number + 1) / len(planned))
     return [explanation for predictor in predictors for owner, explanation in explanations if owner is predictor]
-
-
-def _part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
-    """The progress callback of one of `count` equal parts of the work."""
-    return None if progress is None else lambda fraction: progress((number + fraction) / count)

@@ -1,4 +1,4 @@
-"""About tab: embedded checkpoints, face detector and limits of use."""
+"""About tab: purpose, method, limits, privacy, duties, glossary, links."""
 
 from __future__ import annotations
 
@@ -6,32 +6,25 @@ from html import escape
 
 import gradio as gr
 
-from emotion_hub.checkpoints import checkpoint_summary, embedded_checkpoints
 from emotion_hub.detectors import default_detector
-from emotion_hub.ui.choices import embedded_role
-from emotion_hub.ui.render import definitions
+from emotion_hub.ui.charts import network_records
+from emotion_hub.ui.guide import (
+    duties_section,
+    glossary_section,
+    limits_section,
+    links_section,
+    method_section,
+    notice,
+    privacy_section,
+    purpose_section,
+    template_notice,
+    training_section,
+)
 from emotion_hub.version import __version__
 
-__all__ = ["NOTICE", "about_tab", "checkpoint_cards", "detector_line"]
+__all__ = ["about_tab", "detector_line", "notice"]
 
-#: Shown above the photo fields.
-NOTICE = (
-    "<strong>Before you use a camera:</strong> this demo predicts which of seven <em>expressions</em> a face shows, not"
-    " what a person feels, and it is often wrong. Pictures stay on this server, are neither logged nor kept, and their"
-    " temporary copies are deleted within {minutes} minutes. Show only the faces of people who agree to it."
-)
-
-OUT_OF_SCOPE = """
-### What it is not for
-Inferring emotions of people at work or in education is prohibited in the EU (AI Act, Article 5(1)(f)). It is not
-made for hiring, policing, health, or any other decision about a person. The labels come from annotators who often
-disagreed: on 23% of the images no label had a majority of FER+'s ten votes.
-
-### How the networks were trained
-They were trained by this project on FER2013 (Goodfellow et al. 2013), without the training images that are exact or
-near duplicates of validation or test images. The epoch was chosen on the validation images; each candidate was
-evaluated once on the test images. Code: MIT licence.
-"""
+_WAITING = '<p class="eh-soft">The text is shown as soon as it has arrived.</p>'
 
 
 def detector_line() -> str:
@@ -40,25 +33,49 @@ def detector_line() -> str:
     return f"Face detector: <strong>{escape(name)}</strong>."
 
 
-def checkpoint_cards() -> str:
-    """The embedded checkpoints with the figures of their reports, as HTML."""
-    cards = []
-    for name in embedded_checkpoints():
-        summary = checkpoint_summary(name)
-        facts = {"network": summary["model"], "accuracy": "not measured yet"}
-        if summary["accuracy"] is not None:
-            facts |= {
-                "parameters": f"{summary['parameters']:,}",
-                "accuracy": f"{summary['accuracy']:.2%}",
-                "macro F1": f"{summary['macro_f1']:.3f}",
-                "measured on": f"FER2013 {summary['split']}, {summary['n']:,} faces",
-            }
-        heading = f'<h3><span><span class="eh-key eh-{embedded_role(name)}"></span>{escape(name)}</span></h3>'
-        cards.append(f'<section class="eh-card">{heading}<dl>{definitions(facts)}</dl></section>')
-    return f'<div class="eh-cards">{"".join(cards)}</div>'
+def about_tab(tab: gr.Tab | None = None, *, minutes: int | None = None) -> None:
+    """Build the tab inside the current Blocks. Temporary copies of photos are deleted within `minutes`.
+
+    With `tab`, the tab that it is in, its text is sent when the tab is opened, and not with the page.
+    """
+    first, template, last = _texts(minutes) if tab is None else (_WAITING, "", "")
+    head = gr.HTML(first, elem_id="about-text")
+    with gr.Accordion("A notice to copy for the people whose faces are shown", open=False, elem_id="about-template"):
+        copied = gr.Textbox(
+            template,
+            label="Template of a notice: fill in what stands in brackets",
+            lines=12,
+            max_lines=60,
+            interactive=False,
+            buttons=["copy"],
+            elem_id="about-notice",
+        )
+    foot = gr.HTML(last, elem_id="about-glossary")
+    if tab is not None:
+        tab.select(
+            lambda: _texts(minutes),
+            None,
+            [head, copied, foot],
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
+        )
 
 
-def about_tab() -> None:
-    """Build the tab inside the current Blocks."""
-    gr.HTML(checkpoint_cards())
-    gr.Markdown(f"{OUT_OF_SCOPE}\nemotion_hub {__version__}")
+def _texts(minutes: int | None) -> tuple[str, str, str]:
+    """(the text above the template as HTML, the template, the text below it as HTML)."""
+    records = network_records()
+    first = (
+        purpose_section(),
+        method_section(default_detector().name),
+        training_section(records),
+        limits_section(records),
+        privacy_section(minutes),
+        duties_section(),
+    )
+    last = glossary_section() + links_section(__version__)
+    return (
+        f'<div class="eh-about">{"".join(first)}</div>',
+        template_notice(records, minutes),
+        f'<div class="eh-about">{last}</div>',
+    )

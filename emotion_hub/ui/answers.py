@@ -1,8 +1,8 @@
-"""Answer fields that show an answer only beside its own photo.
+"""Answer fields that show an answer only beside its own photo and settings.
 
-The visitor may choose another photo before the answer arrives. Therefore the browser counts the changes of each tab's
-photo field. A request contains the current count, and its answer contains the same count. The browser shows an answer
-only if its count is still the current one.
+The visitor may choose another photo before the answer arrives. Therefore the browser numbers the requests of each
+answer (`studio`). A request carries its number, and its answer carries the same one. The browser shows an answer only
+if its number is still the newest.
 """
 
 from __future__ import annotations
@@ -14,67 +14,59 @@ from typing import Any
 
 import gradio as gr
 
+from emotion_hub.ui.html.basics import message
 from emotion_hub.ui.jobs import Jobs
-from emotion_hub.ui.photo_field import PhotoInput
-from emotion_hub.ui.render import message
 
-__all__ = [
-    "ANALYSING",
-    "answer_field",
-    "answer_value",
-    "clear_on_change",
-    "compute_answer",
-    "copy_json",
-    "photo_number",
-    "session_id",
-]
+__all__ = ["ANALYSING", "LIVE", "answer_field", "answer_value", "compute_answer", "copy_json", "session_id"]
 
-ANALYSING = message("Analysing the new photo.")
+ANALYSING = message("Analysing the photo.")
+
+#: The id of the element whose text screen readers announce when it changes.
+LIVE = "eh-live"
 
 #: The template of an answer field, evaluated in the browser with the field's value and properties whenever one of
-#: them changes. gradio can have two streams of results per visitor, so the value of an older photo may arrive after
-#: that of the newest one: the newest photo's value is stored and stays visible.
+#: them changes. gradio can have two streams of results per visitor, so the value of an older request may arrive after
+#: that of the newest one: the newest one's value is stored and stays visible. A new answer's verdict is announced.
 _SHOWN = """${((kept) => {
-    if (value && value.photo === photo) kept[field] = value;
+    if (value && value.photo === photo && kept[field] !== value) {
+        kept[field] = value;
+        setTimeout(() => {
+            const live = document.getElementById("$live");
+            const said = document.querySelector(`#${field} .eh-verdict, #${field} .eh-note`);
+            if (live && said && live.textContent !== said.textContent) live.textContent = said.textContent;
+        }, 50);
+    }
     return kept[field] && kept[field].photo === photo ? kept[field].html : empty;
-})(window.emotion_hub_answers ||= {})}"""
-
-#: Runs in the browser and numbers a photo. gradio repeats a change event that waited for a running one: a photo
-#: that has a number already keeps it.
-_NUMBER = """(photo) => {
-    const file = photo ? photo.path || photo.url : null, last = window[$name] || {number: 0, file: null};
-    if (file === last.file) return [];
-    const number = last.number + 1;
-    window[$name] = {number, file};
-    const field = ([removed, added]) => (
-        {__type__: "update", value: null, props: {photo: number, empty: file ? added : removed}}
-    );
-    return [number, ...$fields.map(field), ...$raw];
-}"""
+})(window.emotion_hub_answers ||= {})}""".replace("$live", LIVE)
 
 #: Runs in the browser and returns the JSON of the answer that is shown.
 _JSON = """(value) => {
-    const number = (window[$name] || {number: 0}).number, kept = (window.emotion_hub_answers || {})[$field];
+    const hub = window.emotion_hub || {due: {}}, number = hub.due[$unit] || 0;
+    const kept = (window.emotion_hub_answers || {})[$field];
     const shown = [value, kept].find((answer) => answer && answer.photo === number);
     return [shown ? shown.json || [] : []];
 }"""
 
 
-def answer_field(elem_id: str, empty: str = "", photo: int = 0) -> gr.HTML:
-    """A field for values of `answer_value`. It shows `empty` while it has no value for the newest photo.
+def answer_field(elem_id: str, empty: str = "", initial: Mapping[str, Any] | None = None) -> gr.HTML:
+    """A field for values of `answer_value`. It shows `empty` while it has no value for the newest request.
 
-    `photo` is the number of the newest photo at the start.
+    `initial` is the answer to request 0, which the page shows on arrival.
     """
-    return gr.HTML(elem_id=elem_id, html_template=_SHOWN, js_on_load=None, photo=photo, empty=empty, field=elem_id)
-
-
-def photo_number() -> gr.Number:
-    """The number of the photo in the field, an input of every event that answers."""
-    return gr.Number(0, precision=0, visible=False)
+    return gr.HTML(
+        value=dict(initial) if initial else None,
+        elem_id=elem_id,
+        elem_classes="eh-answer",
+        html_template=_SHOWN,
+        js_on_load=None,
+        photo=0,
+        empty=empty,
+        field=elem_id,
+    )
 
 
 def answer_value(number: int, html: Any, faces: Sequence[Mapping[str, Any]] = ()) -> Any:
-    """The value of an answer field for the photo of this number; `gr.skip()` is returned unchanged."""
+    """The value of an answer field for the request of this number; `gr.skip()` is returned unchanged."""
     return {"photo": number, "html": html, "json": list(faces)} if isinstance(html, str) else html
 
 
@@ -86,7 +78,7 @@ def session_id(request: gr.Request | None) -> str:
 def compute_answer(
     jobs: Jobs, number: int, request: gr.Request | None, compute: Callable[[], tuple[str, Sequence[Mapping[str, Any]]]]
 ) -> Any:
-    """The value of an answer field, or `gr.skip()` when a newer photo has arrived during `compute`.
+    """The value of an answer field, or `gr.skip()` when a newer request has arrived during `compute`.
 
     A value for the older photo would replace that of the newer one.
     """
@@ -96,43 +88,13 @@ def compute_answer(
     return gr.skip() if jobs.is_old(session, number) else answer_value(number, html, faces)
 
 
-def clear_on_change(
-    photo: PhotoInput,
-    number: gr.Number,
-    fields: Mapping[gr.HTML, tuple[str, str]],
-    raw: gr.JSON | None = None,
-    cancels: Sequence[Any] = (),
-) -> None:
-    """Number each new or removed photo and clear `fields` and `raw`, in the browser alone.
-
-    Call it before other events of `photo`: they run in their order. `fields` maps an answer field to what it shows
-    without a photo and while a new one is analysed. `cancels` are events that are cancelled, too.
-    """
-    cleared = [] if raw is None else [raw]
-    photo.change(
-        None,
-        [photo],
-        [number, *fields, *cleared],
-        js=_script(_NUMBER, photo, fields=list(fields.values()), raw=[[] for _ in cleared]),
-        cancels=list(cancels) or None,
-        api_visibility="private",
-        show_progress="hidden",
-    )
-
-
-def copy_json(answer: gr.HTML, photo: PhotoInput, raw: gr.JSON) -> None:
-    """Copy the JSON of the answer that `answer` shows into `raw`, in the browser."""
+def copy_json(answer: gr.HTML, unit: str, raw: gr.JSON) -> None:
+    """Copy the JSON of the answer that `answer`, a field of this unit, shows into `raw`, in the browser."""
     answer.change(
         None,
         [answer],
         [raw],
-        js=_script(_JSON, photo, field=answer.elem_id),
+        js=Template(_JSON).substitute(unit=json.dumps(unit), field=json.dumps(answer.elem_id)),
         api_visibility="private",
         show_progress="hidden",
     )
-
-
-def _script(text: str, photo: PhotoInput, **values: Any) -> str:
-    """The script with `values` as JSON, and the name of the variable that holds the photo's number."""
-    values["name"] = f"emotion_hub_{photo.elem_id}"
-    return Template(text).substitute({name: json.dumps(value) for name, value in values.items()})

@@ -19,20 +19,16 @@ from emotion_hub.explainers import METHODS, Explanation, explain_face
 from emotion_hub.explainers.sheet import Task, tasks
 from emotion_hub.ui.answers import answer_value, session_id
 from emotion_hub.ui.choices import ROLES
-from emotion_hub.ui.explain_render import explanation_rows, progress_line
+from emotion_hub.ui.html.basics import message
+from emotion_hub.ui.html.explanations import explanation_answer, progress_line
 from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import ChosenModel, shared_pool
-from emotion_hub.ui.photo import detected_photo
+from emotion_hub.ui.photo import NO_FACE, NO_PHOTO, REFUSED, WAITING, chosen_face, detected_photo
 from emotion_hub.ui.picker import fallback_notes
-from emotion_hub.ui.predict import API_WAIT, NO_FACE, NO_PHOTO, REFUSED
-from emotion_hub.ui.render import message
+from emotion_hub.ui.predict import API_WAIT
 
 __all__ = ["cancel", "chosen_models", "explain_json", "explain_photo", "explain_stream", "stop_older"]
 
-WAITING = message(
-    "Add a photo with a face. Grad-CAM and Grad-CAM++ are computed at once; LIME and SHAP take longer and can be chosen"
-    " as well."
-)
 STOPPING = message("Stopping after the current batch.")
 
 #: Methods that explain every network, and those of them that are computed at once.
@@ -60,14 +56,16 @@ def explain_stream(
     target: str,
     versus: str,
     samples: int,
-    full: bool,
+    metrics: str,
     whole: bool,
+    face: str = "1",
     number: int = 0,
     request: gr.Request | None = None,
 ) -> Generator[tuple[Any, Any], None, None]:
     """(progress, answer) as HTML, repeatedly until all maps are computed; an error replaces the answer.
 
-    Nothing is computed where the session has a newer photo than the one of this `number`.
+    `face` is the number of the face, the largest being 1. `metrics` is a level of `METRICS`. Nothing is computed where
+    the session has a newer request than the one of this `number`.
     """
     if photo is None:
         yield "", WAITING
@@ -85,12 +83,12 @@ def explain_stream(
         chosen = chosen_models(model)
         planned = list(
             tasks(
-                detected.faces[0].image,
+                chosen_face(detected, face).image,
                 methods or QUICK,
                 [choice.model.predictor for choice in chosen],
                 None if target == PREDICTED else target,
                 versus=None if versus == NOTHING else versus,
-                metrics="full" if full else "fast",
+                metrics=metrics,
                 options={"samples": int(samples), "seed": 0},
             )
         )
@@ -122,11 +120,11 @@ def _run(
             last = number == len(planned)
             yield (
                 progress_line(title, 1.0, number, len(planned)),
-                note + explanation_rows(done, download=last and whole_sheet),
+                note + explanation_answer(done, download=last and whole_sheet),
             )
     except Cancelled:
         ended = message(f"Cancelled. {len(done)} of {len(planned)} maps were finished.")
-        yield ended, note + explanation_rows(done) if done else WAITING
+        yield ended, note + explanation_answer(done) if done else WAITING
         return
     yield "", gr.skip()
 
@@ -158,20 +156,29 @@ def stop_older(number: int, request: gr.Request) -> None:
 
 
 def explain_photo(
+    number: int,
     photo: str | bytes | None,
     methods: Sequence[str],
+    metrics: str | bool,
     model: str,
     target: str,
     versus: str,
     samples: int,
-    full: bool,
     whole: bool,
-    number: int,
+    face: str,
     request: gr.Request,
 ) -> Iterator[tuple[Any, Any]]:
-    """The values of both answer fields for the photo of this number."""
+    """The values of both answer fields for the request of this number.
+
+    `metrics` is a level of the scores, or whether all of them are wanted.
+    """
+    if isinstance(metrics, bool):
+        metrics = "full" if metrics else "fast"
+    if number < 0:
+        yield gr.skip(), gr.skip()
+        return
     with closing(
-        explain_stream(photo, methods, model, target, versus, samples, full, whole, number, request)
+        explain_stream(photo, methods, model, target, versus, samples, metrics, whole, face, number, request)
     ) as stream:
         for progress, answer in stream:
             if _JOBS.is_old(session_id(request), number):  # a value for the older photo would replace the newer one's

@@ -96,4 +96,41 @@ def _report_figures(folder: Path, labels: list[str]) -> dict[str, Any]:
             f"{REPORT_FILE} measured these weights with labels {report['labels']}, {CONFIG_FILE} has {labels}; one of"
             " them was edited"
         )
-    return {key: report[key] for key in ("accuracy", "n", "split") if isinstance(report.get(key), int | float | str)}
+    figures: dict[str, Any] = {
+        key: report[key]
+        for key, is_valid in (("accuracy", _is_share), ("n", _is_count), ("split", _is_text))
+        if is_valid(report.get(key))
+    }
+    bounds = report["interval"].get("accuracy") if isinstance(report.get("interval"), dict) else None
+    if isinstance(bounds, list) and len(bounds) == 2 and all(map(_is_share, bounds)):
+        figures["interval"] = tuple(bounds)
+    return figures | {"reliability": _reliability(report.get("reliability"))}
+
+
+def _reliability(table: Any) -> list[dict[str, float]]:
+    """The rows of a report's reliability table that have faces: {"from", "to", "n", "accuracy"}.
+
+    `from` and `to` bound the confidences of a row. Empty for a table of another form.
+    """
+    rows, start = [], 0.0
+    for row in table if isinstance(table, list) else []:
+        if not isinstance(row, dict) or not (_is_share(row.get("to")) and _is_count(row.get("n"))):
+            return []
+        if row["n"]:
+            if not _is_share(row.get("accuracy")):
+                return []
+            rows.append({"from": start, "to": row["to"], "n": row["n"], "accuracy": row["accuracy"]})
+        start = row["to"]
+    return rows
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

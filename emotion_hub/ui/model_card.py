@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from emotion_hub.ui.html.basics import message
 from emotion_hub.ui.loading import LoadedModel
 from emotion_hub.ui.models import Status
-from emotion_hub.ui.render import message
 
 __all__ = ["card_html", "model_facts", "safe_markdown"]
 
@@ -20,15 +20,21 @@ MAX_CHARACTERS = 20_000
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
-def card_html(status: Status, note: str = "") -> str:
-    """The block below a picker: a note, the facts of the model that is ready, and its card, collapsed."""
+def card_html(status: Status, note: str = "", *, heading: int = 3, with_card: bool = True) -> str:
+    """The block below a picker: a note, the facts of the model that is ready, and its card, collapsed.
+
+    The card's headings begin at the level `heading`. Without `with_card`, a line says where the card is.
+    """
     if status.model is None:
         return message(note or status.problem or status.doing, kind="error" if status.problem else "info")
     model = status.model
     rows = "".join(f"<dt>{escape(key)}</dt><dd>{value}</dd>" for key, value in model_facts(model).items())
     card = ""
-    if model.card.strip():
-        card = '<details class="eh-cardtext"><summary>Model card</summary>' + safe_markdown(model.card) + "</details>"
+    if not with_card:
+        card = '<p class="eh-soft">Its measurements and its card are in the Models tab.</p>'
+    elif model.card.strip():
+        text = safe_markdown(model.card, heading)
+        card = f'<details class="eh-cardtext"><summary>Model card</summary>{text}</details>'
     head = message(note, kind="error") if note else ""
     return (
         f'{head}<section class="eh-model" data-model="{escape(model.name)}"'
@@ -81,9 +87,10 @@ def _claimed_accuracy(card: str) -> float | None:
     return valid[0] if valid else None
 
 
-def safe_markdown(text: str) -> str:
+def safe_markdown(text: str, heading: int = 3) -> str:
     """Untrusted Markdown as HTML: HTML in it is shown as text, pictures are not loaded, links go to web pages only.
 
+    Its headings begin at the level `heading` and skip none, so that they fit into the page's.
     gradio's own Markdown keeps harmless HTML and loads pictures, so a card could track visitors or cover the page.
     """
     body = _FRONT_MATTER.sub("", text, count=1)
@@ -97,7 +104,23 @@ def safe_markdown(text: str) -> str:
     # markdown-it's documented way to restrict links
     renderer.validateLink = lambda url: url.startswith(("https://", "http://"))  # type: ignore[method-assign]
     renderer.add_render_rule("link_open", _link)
-    return f'<div class="eh-markdown">{renderer.render(shown)}{more}</div>'
+    tokens = renderer.parse(shown)
+    _order_headings(tokens, heading)
+    for token in tokens:
+        if token.type == "table_open":  # a wide table scrolls inside its own box, with the keyboard, too
+            token.attrSet("tabindex", "0")
+    return f'<div class="eh-markdown" tabindex="0">{renderer.renderer.render(tokens, renderer.options, {})}{more}</div>'
+
+
+def _order_headings(tokens: Sequence[Any], first: int) -> None:
+    """Change the headings' levels in place: the highest becomes `first`, and none is more than one below the last."""
+    headings = [token for token in tokens if token.type in ("heading_open", "heading_close")]
+    highest = min((int(token.tag[1]) for token in headings), default=1)
+    level = first - 1
+    for token in headings:
+        if token.type == "heading_open":
+            level = min(int(token.tag[1]) - highest + first, level + 1, 6)
+        token.tag = f"h{level}"
 
 
 def _link(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from emotion_hub.checkpoints import embedded_checkpoints
 from emotion_hub.gradio_compat import current_page
 from emotion_hub.ui.choices import folder_choices
+from emotion_hub.ui.html.basics import message
 from emotion_hub.ui.model_card import card_html
 from emotion_hub.ui.models import shared_pool
-from emotion_hub.ui.render import message
+from emotion_hub.ui.studio import Studio
 
 __all__ = ["ModelPicker", "fallback_notes", "model_picker"]
 
@@ -25,24 +26,43 @@ TICK = 1.0
 class ModelPicker:
     """The components of a picker: `model` holds the chosen name, `card` shows the model's facts.
 
-    `waiting` holds whether the model is still loading; `status_events` are the events that check it.
+    `waiting` holds whether the model is still loading. `loaded`, `chosen` and `ticked` are the events that check it:
+    when the page is opened, when another model is chosen, and every second while it is loading.
     """
 
     model: gr.Dropdown
     card: gr.HTML
     waiting: gr.State
-    status_events: Sequence[Any]
+    loaded: Any
+    chosen: Any
+    ticked: Any
 
-    def on_ready(self, fn: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], **options: Any) -> None:
-        """Run `fn` when the chosen model is ready or refused; a parameter `request` receives gradio's request."""
+    def connect(self, studio: Studio, units: Sequence[str]) -> None:
+        """Compute these units again when another model is chosen, and when it is ready or refused.
+
+        Until it is ready, another model answers. The page on arrival has the answers of the embedded models.
+        """
+        studio.clear(self.model.change, units)
+        studio.clear(self.ticked.then, units, self.waiting)
+        if self.model.value in shared_pool().operators and self.model.value not in embedded_checkpoints():
+            studio.clear(self.loaded.then, units)
+
+    def on_ready(self, fn: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Run `fn` when the chosen model is ready or refused."""
         nothing = gr.skip() if len(outputs) == 1 else (gr.skip(),) * len(outputs)
-        takes_request = "request" in inspect.signature(fn).parameters
 
-        def unless_waiting(waiting: bool, request: gr.Request, *values: Any) -> Any:
-            return nothing if waiting else fn(*values, *([request] if takes_request else []))
+        def unless_waiting(waiting: bool, *values: Any) -> Any:
+            return nothing if waiting else fn(*values)
 
-        for event in self.status_events:
-            event.then(unless_waiting, [self.waiting, *inputs], outputs, api_visibility="private", **options)
+        for event in (self.loaded, self.chosen, self.ticked):
+            event.then(
+                unless_waiting,
+                [self.waiting, *inputs],
+                list(outputs),
+                api_visibility="private",
+                queue=False,
+                show_progress="hidden",
+            )
 
 
 def model_picker(
@@ -76,12 +96,11 @@ def model_picker(
         html, pending = ("", False) if name in first else _status(name, role)
         return html, gr.Timer(active=pending), pending
 
-    page = current_page()
-    status_events = [
+    loaded, chosen, ticked = (
         event(check, model, [card, timer, waiting], api_visibility="private", queue=False, show_progress="hidden")
-        for event in (model.change, timer.tick, page.load)
-    ]
-    return ModelPicker(model, card, waiting, status_events)
+        for event in (current_page().load, model.change, timer.tick)
+    )
+    return ModelPicker(model, card, waiting, loaded, chosen, ticked)
 
 
 def _status(name: str | None, role: str | None) -> tuple[str, bool]:
@@ -89,7 +108,8 @@ def _status(name: str | None, role: str | None) -> tuple[str, bool]:
     pool = shared_pool()
     name = str(name or pool.default(role or "native48")).strip()
     status, chosen = pool.request(name), pool.choose(name, role)
-    return card_html(status, chosen.note), status.pending
+    # the Models tab has the cards of the embedded models; here they would be sent with every visit
+    return card_html(status, chosen.note, with_card=name not in embedded_checkpoints()), status.pending
 
 
 def fallback_notes(*notes: str) -> str:

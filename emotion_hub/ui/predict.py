@@ -7,20 +7,16 @@ from typing import Any
 import gradio as gr
 
 from emotion_hub.errors import EmotionHubError
-from emotion_hub.ui.answers import ANALYSING, answer_field, clear_on_change, compute_answer, copy_json, photo_number
+from emotion_hub.ui.answers import ANALYSING, answer_field, compute_answer, copy_json
+from emotion_hub.ui.html.basics import message
+from emotion_hub.ui.html.prediction import prediction_answer
 from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import shared_pool
-from emotion_hub.ui.photo import detected_photo, example_photos, photo_input
-from emotion_hub.ui.photo_field import PhotoInput
+from emotion_hub.ui.photo import NO_FACE, NO_PHOTO, REFUSED, WAITING, detected_photo, face_choices
 from emotion_hub.ui.picker import fallback_notes, model_picker
-from emotion_hub.ui.render import message, prediction_cards
+from emotion_hub.ui.studio import Studio
 
-__all__ = ["predict_tab"]
-
-WAITING = message("Add a photo with a face: drop or paste a file, take a snapshot, or choose an example.")
-REFUSED = "This picture cannot be read."
-NO_PHOTO = "the photo is missing; pass photo=handle_file(path)"
-NO_FACE = "No face was found. Try a photo that shows it from the front, or take the whole picture as the face."
+__all__ = ["API_WAIT", "PredictTab", "predict_html", "predict_json"]
 
 #: Seconds that a call of the API waits for its model; the client must repeat the call after that.
 API_WAIT = 10.0
@@ -41,16 +37,24 @@ def predict_html(photo: str | bytes | None, model: str | None, whole: bool) -> t
     image = detected.photo
     if not faces:
         return message(NO_FACE, title=f"{image.width}×{image.height} pixels, no face."), []
-    sets = chosen.model.predictor.prediction_sets
-    cards = prediction_cards(image, faces, side=chosen.model.role, sets=sets)
-    return fallback_notes(chosen.note) + cards, [face.to_dict() for face in faces]
+    answer = prediction_answer(
+        image,
+        faces,
+        side=chosen.model.role,
+        sets=chosen.model.predictor.prediction_sets,
+        figures=chosen.model.figures,
+    )
+    return fallback_notes(chosen.note) + answer, [face.to_dict() for face in faces]
 
 
 def _predict(
-    photo: str | bytes | None, model: str | None, whole: bool, number: int, request: gr.Request | None = None
+    number: int, photo: str | bytes | None, model: str | None, whole: bool, request: gr.Request | None = None
 ) -> Any:
-    """The value of the answer field for the photo of this number."""
-    return compute_answer(_JOBS, number, request, lambda: predict_html(photo, model, whole))
+    """The values of the answer field and of the choice of faces for the request of this number."""
+    if number < 0:
+        return gr.skip(), gr.skip()
+    answer = compute_answer(_JOBS, number, request, lambda: predict_html(photo, model, whole))
+    return answer, face_choices(len(answer["json"])) if "json" in answer else gr.skip()
 
 
 def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dict[str, Any]]:
@@ -64,39 +68,39 @@ def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dic
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def predict_tab() -> None:
-    """Build the tab inside the current Blocks."""
-    with gr.Row():
-        with gr.Column(scale=2, min_width=260):
-            photo: PhotoInput = photo_input("predict-photo")
-            example_photos(photo)
-            picker = model_picker("Network", "predict-model")
-            whole = gr.Checkbox(label="Take the whole picture as the face", elem_id="predict-whole")
-            run = gr.Button("Predict the expression", variant="primary", elem_id="predict-run")
-        with gr.Column(scale=3, min_width=260):
-            answer = answer_field("predict-answer", WAITING)
-            with gr.Accordion("The answer as JSON", open=False):
-                raw = gr.JSON(show_label=False, elem_id="predict-json")
-            number = photo_number()
-    inputs = [photo, picker.model, whole]
-    clear_on_change(photo, number, {answer: (WAITING, ANALYSING)}, raw)
-    gr.on(
-        [run.click, photo.change, whole.change],
-        _predict,
-        [*inputs, number],
-        answer,
-        api_visibility="private",
-        concurrency_id="networks",
-        trigger_mode="always_last",
-    )
-    picker.on_ready(_predict, [*inputs, number], [answer], concurrency_id="networks", trigger_mode="always_last")
-    copy_json(answer, photo, raw)
-    gr.Button(visible=False).click(
-        predict_json,
-        inputs,
-        gr.JSON(visible=False),
-        api_name="predict",
-        api_description="Expressions of every face in a photo, largest face first: a list of objects with label, probs,"
-        " bbox and timings.",
-        concurrency_id="networks",
-    )
+class PredictTab:
+    """The tab's layout and events."""
+
+    name, title = "predict", "Predict"
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def answers(self) -> None:
+        """Build the answer inside the tab."""
+        gr.HTML('<h2 class="eh-hidden">What one network says of every face</h2>', elem_classes="eh-heading")
+        self.answer = answer_field("predict-answer", ANALYSING)
+        with gr.Accordion("The answer as JSON", open=False):
+            self.raw = gr.JSON(show_label=False, elem_id="predict-json")
+        self.studio.add("predict", self.name, {self.answer: (WAITING, ANALYSING)}, [self.raw])
+
+    def settings(self) -> None:
+        """Build the settings inside the current Blocks."""
+        self.picker = model_picker("Network", "predict-model")
+
+    def connect(self) -> None:
+        """Register the events, after `Studio.connect`."""
+        studio = self.studio
+        inputs = [studio.photo, self.picker.model, studio.whole]
+        studio.compute("predict", _predict, inputs, [self.answer, studio.face], concurrency_id="networks")
+        self.picker.connect(studio, ["predict"])
+        copy_json(self.answer, "predict", self.raw)
+        gr.Button(visible=False).click(
+            predict_json,
+            inputs,
+            gr.JSON(visible=False),
+            api_name="predict",
+            api_description="Expressions of every face in a photo, largest face first: a list of objects with label,"
+            " probs, bbox and timings.",
+            concurrency_id="networks",
+        )

@@ -46,7 +46,7 @@ def test_the_command_writes_a_sheet_and_reports_errors(
         (["--target", "bored"], "bored"),
         (["--out", "sheet.gif"], ".png"),
         (["--out", str(tmp_path / "nowhere" / "x.png")], "there is no folder"),
-        (["--metrics", "some"], "none, fast, full"),
+        (["--metrics", "some"], "none, map, fast, full"),
     ):
         assert main(["explain", face_file, "--out", str(out), *argv]) == 2
         assert words in capsys.readouterr().err

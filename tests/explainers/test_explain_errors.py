@@ -45,7 +45,7 @@ def test_shap_explainers_that_differentiate_need_torch(explainer):
         ("gradcam", {"samples": 3}, r"Grad-CAM has no option 'samples'; its options: layer"),
         ("lime", {"layers": 3, "a": 1}, r"LIME has no option 'a', 'layers'; its options: samples, segments, seed"),
         ("rollout", {"seed": 3}, r"Attention rollout has no option 'seed'; its options: none"),
-        ("gradcam", {"metrics": "slow"}, r"metrics='slow'; choose from none, fast, full"),
+        ("gradcam", {"metrics": "slow"}, r"metrics='slow'; choose from none, map, fast, full"),
         (
             "gradcam",
             {"layer": "features.99"},

@@ -16,31 +16,59 @@ import pytest
 from PIL import Image
 
 from emotion_hub.backends import TorchBackend
+from emotion_hub.examples import example_path
 from emotion_hub.labels import FER2013
 from emotion_hub.ui import explain as tab
 from emotion_hub.ui.explain import BOTH, NOTHING, PREDICTED, cancel, explain_json, explain_stream
-from emotion_hub.ui.jobs import SESSIONS, Jobs
+from emotion_hub.ui.photo import WAITING
+from tests.fakes.html_page import Page, picture, text_of
 
 
 def test_the_stream_shows_progress_then_maps_then_clears_the_progress(face_file: str) -> None:
-    seen = list(explain_stream(face_file, ["gradcam", "lime"], "native48", PREDICTED, NOTHING, 200, False, False))
+    seen = list(explain_stream(face_file, ["gradcam", "lime"], "native48", PREDICTED, NOTHING, 200, "map", False))
     assert seen[-1][0] == ""
     assert any("map 2 of 2" in str(progress) for progress, _ in seen)
     answers = [answer for _, answer in seen if isinstance(answer, str)]
     assert answers[0].count("<figure") == 2  # the network input and the first map, which does not wait for LIME
     assert 'data-method="lime"' in answers[-1]
     assert "eh-download" not in answers[-1]
-    assert "probability left when the marked parts are blurred; lower is better" in answers[-1]
 
 
 def test_all_methods_together_end_with_a_sheet_to_download(face_file: str) -> None:
     *_, (_, last) = [
         pair
-        for pair in explain_stream(face_file, list(tab.SHOWN), "native48", "sad", "happy", 100, False, False)
+        for pair in explain_stream(face_file, list(tab.SHOWN), "native48", "sad", "happy", 100, "map", False)
         if isinstance(pair[1], str)
     ]
     assert 'download="emotion_hub_explanations.png"' in last
-    assert "rather than <strong>happy</strong>" in last
+    assert "why sad rather than happy" in last
+
+
+@pytest.mark.parametrize(("metrics", "tables"), [("none", 0), ("map", 0), ("fast", 1)])
+def test_every_map_has_a_finding_and_only_measured_ones_a_table(face_file: str, metrics: str, tables: int) -> None:
+    stream = explain_stream(face_file, ["gradcam", "gradcam++"], "native48", PREDICTED, NOTHING, 100, metrics, False)
+    last = [answer for _, answer in stream if isinstance(answer, str)][-1]
+    page = Page(last)
+    findings = [text_of(found) for found in re.findall(r'class="eh-finding">(.*?)</span>', last)]
+    assert len(findings) == 2
+    assert len(page.all("table")) == tables
+    alternatives = [figure["alt"] or "" for figure in page.all("img", "eh-seen")][1:]
+    for found, alternative in zip(findings, alternatives, strict=True):
+        assert alternative.endswith(found[0].lower() + found[1:])
+    if tables:
+        assert "probability left when the marked parts are blurred; lower is better" in last
+
+
+def test_the_chosen_face_is_explained() -> None:
+    photo = example_path("group").read_bytes()
+    inputs = []
+    for face in ("1", "2", "99"):
+        stream = explain_stream(photo, ["gradcam"], "native48", PREDICTED, NOTHING, 100, "none", False, face)
+        last = [answer for _, answer in stream if isinstance(answer, str)][-1]
+        prepared = picture(Page(last).all("img", "eh-seen")[0]["src"])
+        inputs.append(np.asarray(prepared).tolist())
+    assert inputs[0] != inputs[1]
+    assert inputs[2] == inputs[0], "the photo has no such face: the largest one is explained"
 
 
 @pytest.fixture
@@ -72,10 +100,10 @@ def streamed(
         PREDICTED,
         NOTHING,
         samples,
+        "none",
         False,
-        False,
-        number,
-        gr.Request(session_hash=session),
+        number=number,
+        request=gr.Request(session_hash=session),
     )
 
 
@@ -154,30 +182,56 @@ def test_a_newer_job_stops_older_ones_before_the_change_of_photo_is_known(face_f
     assert "Cancelled" in str(list(older)[-1][0])
 
 
-def test_the_number_of_sessions_in_memory_is_bounded() -> None:
-    jobs = Jobs()
-    for number in range(SESSIONS + 50):
-        jobs.newest(str(number), 2)
-    assert len(jobs._newest) == SESSIONS
-    assert jobs.start(str(SESSIONS), 1).is_set()
-    assert not jobs.start("0", 1).is_set(), "the oldest session was not dropped"
+def photo_values(face_file: str, metrics: str | bool, number: int = 11) -> list[tuple[Any, Any]]:
+    """What the tab's events give for the request of this number."""
+    return list(
+        tab.explain_photo(
+            number,
+            face_file,
+            ["gradcam"],
+            metrics,
+            "native48",
+            PREDICTED,
+            NOTHING,
+            100,
+            False,
+            "1",
+            gr.Request(session_hash=f"values {number}"),
+        )
+    )
 
 
-def test_every_answer_of_the_tab_has_the_number_of_its_photo(face_file: str) -> None:
-    request = gr.Request(session_hash="visitor")
-    for values in tab.explain_photo(
-        face_file, ["gradcam"], "native48", PREDICTED, NOTHING, 100, False, False, 11, request
-    ):
-        for value in values:
-            assert value == gr.skip() or value["photo"] == 11
+def test_every_answer_of_the_tab_has_the_number_of_its_request(face_file: str) -> None:
+    values = [value for pair in photo_values(face_file, "map") for value in pair]
+    assert {value["photo"] for value in values if value != gr.skip()} == {11}
+    assert any("eh-finding" in value["html"] for value in values if value != gr.skip())
+
+
+def test_nothing_is_explained_before_a_request(face_file: str) -> None:
+    assert photo_values(face_file, "map", -1) == [(gr.skip(), gr.skip())]
+
+
+@pytest.mark.parametrize(("chosen", "level"), [("map", "map"), (False, "fast"), (True, "full")])
+def test_the_box_of_all_scores_chooses_the_level(
+    chosen: str | bool, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = []
+
+    def stream(*values: Any) -> Iterator[tuple[Any, Any]]:
+        levels.append(values[6])
+        yield "", ""
+
+    monkeypatch.setattr(tab, "explain_stream", stream)
+    photo_values("", chosen, 12)
+    assert levels == [level]
 
 
 def test_errors_are_shown_in_place_of_the_answer(face_file: str, tmp_path: Path) -> None:
     def last(*args: object) -> str:
         return list(explain_stream(*args))[-1][1]
 
-    rest = (100, False, False)
-    assert "Grad-CAM++ are computed at once" in last(None, [], BOTH, PREDICTED, NOTHING, *rest)
+    rest = (100, "map", False)
+    assert last(None, [], BOTH, PREDICTED, NOTHING, *rest) == WAITING
     assert "both &#x27;happy&#x27;" in last(face_file, [], "native48", "happy", "happy", *rest)
     (tmp_path / "x.png").write_text("no picture")
     assert "This picture cannot be read." in last(str(tmp_path / "x.png"), [], BOTH, PREDICTED, NOTHING, *rest)

@@ -174,7 +174,7 @@ def test_cells_of_equal_relevance_are_taken_in_a_fixed_random_order():
 
 
 def test_batches_of_upscaled_faces_are_small():
-    for preprocessing, limit in (("native48", 64), ("upscale224", 2)):
+    for preprocessing, limit in (("native48", 32), ("upscale224", 2)):
         subject = known_cells_subject(preprocessing)
         metrics.curves(subject, perfect_map(subject.size))
         assert max(subject.predictor.backend.batches) <= limit

@@ -90,3 +90,20 @@ def test_rollout_applies_to_vision_transformers_alone(model, options, applies):
     network = new_predictor(model, **options).backend.classifier.network
     assert METHODS["rollout"].applies_to(network) is applies
     assert all(METHODS[name].applies_to(network) for name in METHODS if name != "rollout")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("gradcam", {}, False),
+        ("rollout", {}, False),
+        ("lime", {}, True),
+        ("lime", {"samples": 100}, True),
+        ("shap", {}, False),
+        ("shap", {"explainer": "deep"}, False),
+        ("shap", {"explainer": "partition"}, True),
+    ],
+)
+def test_methods_that_only_run_the_network(name, options, expected):
+    assert METHODS[name].only_runs_network(options) is expected
+    assert METHODS[name].without_torch.keys() <= METHODS[name].options.keys()

@@ -1,27 +1,28 @@
-"""Demo server and Chromium for the browser tests of the demo."""
+"""Chromium, photos and a demo that can be blocked, for browser tests."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from benchmarks.demo_browser import CHROMIUM, ROOT, chromium_arguments, demo_server
 from emotion_hub.examples import example_path
 from emotion_hub.images import load_image
 
-__all__ = ["CHROMIUM", "ROOT", "astronaut", "chromium_arguments", "chromium_marks", "demo_server"]
-
-CHROMIUM = "/usr/bin/chromium"
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = [
+    "CHROMIUM",
+    "ROOT",
+    "BlockableDemo",
+    "astronaut",
+    "chromium_arguments",
+    "chromium_marks",
+    "demo_server",
+    "face_crops",
+]
 
 #: `pytestmark` of a module that needs Chromium.
 chromium_marks = [
@@ -37,48 +38,35 @@ def astronaut() -> Image.Image:
     return load_image(example_path("astronaut"))
 
 
-def chromium_arguments(camera_file: Path) -> list[str]:
-    """Command-line arguments of Chromium, with a fake camera that shows a file."""
-    return [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera_file}",
-    ]
+def face_crops(folder: Path) -> list[Path]:
+    """Files of three different photos, small enough to be taken as face crops."""
+    face = astronaut().crop((160, 20, 290, 180)).resize((60, 60))
+    found = []
+    for name, turn in (
+        ("first", None),
+        ("second", Image.Transpose.FLIP_LEFT_RIGHT),
+        ("third", Image.Transpose.FLIP_TOP_BOTTOM),
+    ):
+        found.append(folder / f"{name}.png")
+        (face if turn is None else face.transpose(turn)).save(found[-1])
+    return found
 
 
-@contextmanager
-def demo_server(folder: Path, environment: Mapping[str, str], command: Sequence[str] = ("app.py",)) -> Iterator[str]:
-    """The address of `python app.py`, or of another command, while the context is open; logs go to `folder`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    variables = {**environment, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "gradio")}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for_page(url, process, folder / "log")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+class BlockableDemo:
+    """A running `slow_demo`. `close()` blocks its networks, `open()` unblocks them, `wait_for_call()` waits for one."""
 
+    def __init__(self, url: str, gate: Path) -> None:
+        self.url, self.gate, self._waiting = url, gate, Path(f"{gate}.waiting")
 
-def _wait_for_page(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait up to two minutes for the server's first page."""
-    for _ in range(240):
-        if process.poll() is not None:
-            pytest.fail(f"the demo ended with {process.returncode}: {log.read_text()[-2000:]}")
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"the demo did not answer within two minutes: {log.read_text()[-2000:]}")
+    def open(self) -> None:
+        self.gate.touch()
+
+    def close(self) -> None:
+        self.gate.unlink(missing_ok=True)
+        self._waiting.write_bytes(b"")
+
+    def wait_for_call(self, calls: int = 1) -> None:
+        last = time.monotonic() + 180
+        while self._waiting.stat().st_size < calls:
+            assert time.monotonic() < last, "no network was called"
+            time.sleep(0.05)

@@ -1,7 +1,7 @@
 """The demo with networks that block.
 
 `python slow_demo.py GATE`: as long as the file GATE does not exist, no network answers. The file GATE.waiting gets one
-byte per call that waits.
+byte per call that waits. The answers that the page shows on arrival are computed before.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def slowed(logits: Callable[..., Any], gate: Path) -> Callable[..., Any]:
 
 
 def main(gate: Path) -> None:
-    for backend in (OnnxBackend, TorchBackend):
-        backend.logits = slowed(backend.logits, gate)
     with upload_folder():
-        build_demo().launch(**launch_options())
+        demo = build_demo()  # it computes the answers that the page shows on arrival
+        for backend in (OnnxBackend, TorchBackend):
+            backend.logits = slowed(backend.logits, gate)
+        demo.launch(**launch_options())
 
 
 if __name__ == "__main__":

@@ -408,7 +408,7 @@ def test_accepted_spellings_of_options(options: dict, expected: object) -> None:
         ({"seed": -1}, "seed=-1: input should be greater than or equal to 0"),
         ({"seed": 2**32}, "seed=4294967296: input should be less than or equal to 4294967295"),
         ({"method": ["lime"]}, "method=['lime']: input should be 'gradcam'"),
-        ({"metrics": True}, "metrics=True: input should be 'none', 'fast' or 'full'"),
+        ({"metrics": True}, "metrics=True: input should be 'none', 'map', 'fast' or 'full'"),
         ({"target": ""}, "target='': string should have at least 1 character"),
         ({"target": "x" * 201}, "...: string should have at most 200 characters"),
         ({"versus": 3}, "versus=3: input should be a valid string"),

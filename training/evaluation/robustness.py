@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from scipy import ndimage
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -17,6 +16,7 @@ from emotion_hub.backends import TorchBackend
 from emotion_hub.detectors import Detection, FaceDetector
 from emotion_hub.errors import InputError
 from emotion_hub.images import crop
+from emotion_hub.perturb.levels import blurred, brightened, covered, noisy, rotated
 from emotion_hub.predictor import EmotionPredictor, softmax
 from training.evaluation.metrics import brief
 from training.evaluation.predictions import face_probs
@@ -42,28 +42,26 @@ Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
 def _darken(levels: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
-    return levels * factor
+    return brightened(levels, factor)
 
 
 def _blur(levels: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    return ndimage.gaussian_filter(levels, sigma * max(levels.shape) / 48, mode="nearest")
+    return blurred(levels, sigma)
 
 
 def _noise(levels: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    return levels + deviation * rng.standard_normal(levels.shape, dtype=np.float32)
+    return noisy(levels, deviation, rng)
 
 
 def _occlude(levels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     height, width = levels.shape
     box = (max(1, round(share * height)), max(1, round(share * width)))
     top, left = rng.integers(height - box[0] + 1), rng.integers(width - box[1] + 1)
-    covered = levels.copy()
-    covered[top : top + box[0], left : left + box[1]] = levels.mean()
-    return covered
+    return covered(levels, (left, top, left + box[1], top + box[0]))
 
 
 def _rotate(levels: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
-    return ndimage.rotate(levels, degrees * rng.choice((-1, 1)), reshape=False, order=1, mode="nearest")
+    return rotated(levels, degrees * rng.choice((-1, 1)))
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, embedded_checkpoints
+from emotion_hub.checkpoints import CONFIG_FILE, WEIGHTS_FILE, embedded_checkpoints, pair_figures
 from training.evaluation.report_types import Report, corruption_figures
 from training.publishing.card_sections import accuracy_text
 from training.publishing.checkpoint_files import report_of
 
-__all__ = ["ensemble_text", "figures_table", "robustness_table"]
+__all__ = ["ensemble_text", "figures_table", "pair_text", "robustness_table"]
 
 #: The figures of training.studies.ensemble.
 ENSEMBLE_STUDY = Path(__file__).parents[1] / "studies" / "ensemble.json"
@@ -64,6 +64,27 @@ def ensemble_text() -> str:
         f"Paired over the images, {100 * change['accuracy']:+.2f} points (95% interval {low:+.2f} to {high:+.2f}) "
         f"against `{change['from']}` ([more](training/studies/ensemble.md))."
     )
+
+
+def pair_text() -> str:
+    """Markdown: what upscaling alone brings, measured by training.studies.pair; empty where it was not measured."""
+    study = pair_figures()
+    if not study:
+        return ""
+    rows = [
+        "One network, start and recipe at both sizes ([more](training/studies/pair.md)):",
+        "",
+        "| input | accuracy (95% interval) | macro F1 | ms per face | memory |",
+        "|---|---|---|---|---|",
+    ]
+    for side in study["sides"].values():
+        low, high = (100 * value for value in side["interval"])
+        size, channels = side["input"]
+        rows.append(
+            f"| {size}×{size}×{channels} | {side['accuracy']:.2%} ({low:.1f} to {high:.1f}) | {side['macro_f1']:.4f} | "
+            f"{side['cpu_ms']:.1f} | {side['memory_mb']:.0f} MB |"
+        )
+    return "\n".join([*rows, "", study["conclusion"]])
 
 
 def robustness_table() -> str:

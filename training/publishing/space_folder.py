@@ -28,7 +28,8 @@ FILES = (
     "NOTICE",
     "pyproject.toml",
     "docs/architecture.md",
-    "docs/images/compare.webp",
+    "docs/images/compare-wide-light.webp",
+    "docs/images/explain-wide-dark.webp",
 )
 
 

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from emotion_hub.checkpoints import WEIGHTS_FILE, file_hash, resolve_file
+from emotion_hub.checkpoints import PAIR_FILE, WEIGHTS_FILE, file_hash, resolve_file
 from emotion_hub.errors import InputError
 from emotion_hub.predictor import EmotionPredictor
 from training.data.faces import SPLITS, FaceSplit, load_split
+from training.data.files import write_json
 from training.evaluation.ensemble import cpu_milliseconds
 from training.evaluation.machine import hardware
 from training.evaluation.metrics import brief, expected_calibration_error, negative_log_likelihood
@@ -28,7 +29,7 @@ from training.evaluation.predictions import face_probs
 from training.evaluation.summary import percent_interval
 from training.studies.outcome import write_study
 
-__all__ = ["conclusion", "main", "peak_memory", "study", "table"]
+__all__ = ["conclusion", "main", "peak_memory", "shown", "study", "table"]
 
 #: Faces whose time is measured.
 TIMED = 100
@@ -119,6 +120,21 @@ def conclusion(report: dict[str, Any], split: str = "test") -> str:
     )
 
 
+def shown(report: dict[str, Any]) -> dict[str, Any]:
+    """The figures of the test split as `emotion_hub.checkpoints.pair_figures` returns them."""
+    result = report["splits"]["test"]
+    sides = {
+        name: {
+            **{key: side[key] for key in ("input", "parameters", "bytes", "cpu_ms", "memory_mb")},
+            "accuracy": result["sides"][name]["accuracy"],
+            "macro_f1": result["sides"][name]["macro_f1"],
+            "interval": result["sides"][name]["interval"]["accuracy"],
+        }
+        for name, side in report["sides"].items()
+    }
+    return {"sides": sides, "paired": result["paired"], "conclusion": conclusion(report)}
+
+
 def table(report: dict[str, Any]) -> str:
     """The report as a page of Markdown."""
     lines = [
@@ -172,9 +188,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         default=Path(__file__).with_suffix(".json"),
         help="where to write the figures; the page is written beside them",
     )
+    parser.add_argument(
+        "--package", action="store_true", help="also write the figures that README and the demo's Compare tab show"
+    )
     args = parser.parse_args(argv)
     report = study((args.small, args.large), args.data, args.split or ("validation", "test"))
     report["machine"] = hardware()
+    if args.package and "test" in report["splits"]:
+        write_json(PAIR_FILE, shown(report))
     return write_study(report, table(report), args.out)
 
 

@@ -381,7 +381,7 @@ def test_a_space_has_the_demo_and_model_ids_as_variables(hub, tmp_path: Path) ->
         "app.py",
         "requirements.txt",
         "README.md",
-        "emotion_hub/ui/style.css",
+        "emotion_hub/ui/styles/page.css",
         "emotion_hub/checkpoints/native48/model.safetensors",
     } <= files.keys()
     assert not [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from emotion_hub.checkpoints import pair_figures
 from emotion_hub.errors import InputError
 from emotion_hub.models.classifier import EmotionClassifier
 from tests.fakes.drawn_data import drawn_folder
@@ -88,3 +89,26 @@ def test_the_command_measures_both_sides_on_the_same_faces(tmp_path: Path, capsy
     result = report["splits"]["test"]
     accuracies = [row["accuracy"] for row in result["sides"].values()]
     assert result["paired"]["difference"] == pytest.approx(accuracies[1] - accuracies[0])
+
+
+def test_the_shown_figures_are_those_of_the_test_split() -> None:
+    report = _report(0.004, 0.4)
+    shown = pair.shown(report)
+    assert shown["conclusion"] == pair.conclusion(report)
+    assert shown["paired"] == report["splits"]["test"]["paired"]
+    assert list(shown["sides"]) == ["small", "large"]
+    assert shown["sides"]["large"] == {
+        "input": [224, 3],
+        "parameters": 3_214_151,
+        "bytes": 6_800_000,
+        "cpu_ms": 10.0,
+        "memory_mb": 180.0,
+        "accuracy": 0.66,
+        "macro_f1": 0.6,
+        "interval": [0.64, 0.68],
+    }
+
+
+def test_the_packaged_figures_are_those_of_the_study() -> None:
+    study = json.loads(Path(pair.__file__).with_suffix(".json").read_text())
+    assert pair_figures() == pair.shown(study)

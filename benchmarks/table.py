@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from emotion_hub.errors import InputError
 __all__ = ["BEGIN", "END", "draw", "markdown", "write_readme"]
 
 ROOT = Path(__file__).parent.parent
+DEMO_FILE = ROOT / "benchmarks" / "results" / "demo.json"
 BEGIN, END = "<!-- speed: written by python -m benchmarks.run --json --readme -->", "<!-- end of speed -->"
 
 
@@ -75,7 +77,7 @@ def markdown(report: dict[str, Any]) -> str:
     lines += [
         "",
         f"The demo's page transfers {more / 1000:,.0f} kB more than an empty Gradio page, of which "
-        f"{gallery / 1000:,.0f} kB are the example photos.",
+        f"{gallery / 1000:,.0f} kB are the example photos. {_demo_times()}".rstrip(),
         "",
         "| claimed by the project's source reports, 48 against 224 pixels | claimed | measured | holds |",
         "|---|---|---|---|",
@@ -85,6 +87,19 @@ def markdown(report: dict[str, Any]) -> str:
         for c in report["seeds"]["claims"]
     ]
     return "\n".join(lines)
+
+
+def _demo_times() -> str:
+    """A sentence on the times in Chromium that `benchmarks.demo` measured; empty without its figures."""
+    if not DEMO_FILE.is_file():
+        return ""
+    times = json.loads(DEMO_FILE.read_text())
+    return (
+        f"In Chromium on the same machine, a click on an example is answered after "
+        f"{times['answer_after_example_click']:.2f} s, four class activation maps are drawn after "
+        f"{times['four_class_activation_maps']:.1f} s, and the maps of all methods, LIME and SHAP included, for both "
+        f"networks after {times['eight_maps_with_lime_and_shap']:.0f} s."
+    )
 
 
 def write_readme(report: dict[str, Any], path: Path = ROOT / "README.md") -> None:

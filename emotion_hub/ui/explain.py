@@ -23,7 +23,7 @@ from emotion_hub.ui.html.basics import message
 from emotion_hub.ui.html.explanations import explanation_answer, progress_line
 from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import ChosenModel, shared_pool
-from emotion_hub.ui.photo import NO_FACE, NO_PHOTO, REFUSED, WAITING, chosen_face, detected_photo
+from emotion_hub.ui.photo import NO_FACE, NO_PHOTO, REFUSED, WAITING, chosen_face, detected_photo, face_choices
 from emotion_hub.ui.picker import fallback_notes
 from emotion_hub.ui.predict import API_WAIT
 
@@ -61,11 +61,12 @@ def explain_stream(
     face: str = "1",
     number: int = 0,
     request: gr.Request | None = None,
+    on_faces: Callable[[int], None] = lambda count: None,
 ) -> Generator[tuple[Any, Any], None, None]:
     """(progress, answer) as HTML, repeatedly until all maps are computed; an error replaces the answer.
 
     `face` is the number of the face, the largest being 1. `metrics` is a level of `METRICS`. Nothing is computed where
-    the session has a newer request than the one of this `number`.
+    the session has a newer request than the one of this `number`. `on_faces` receives the photo's number of faces.
     """
     if photo is None:
         yield "", WAITING
@@ -77,6 +78,7 @@ def explain_stream(
             yield gr.skip(), gr.skip()
             return
         detected = detected_photo(photo, whole)
+        on_faces(len(detected.faces))
         if not detected.faces:
             yield "", message(NO_FACE)
             return
@@ -167,24 +169,28 @@ def explain_photo(
     whole: bool,
     face: str,
     request: gr.Request,
-) -> Iterator[tuple[Any, Any]]:
-    """The values of both answer fields for the request of this number.
+) -> Iterator[tuple[Any, Any, Any]]:
+    """The values of both answer fields and of the choice of faces for the request of this number.
 
     `metrics` is a level of the scores, or whether all of them are wanted.
     """
     if isinstance(metrics, bool):
         metrics = "full" if metrics else "fast"
     if number < 0:
-        yield gr.skip(), gr.skip()
+        yield gr.skip(), gr.skip(), gr.skip()
         return
+    faces: list[int] = []
     with closing(
-        explain_stream(photo, methods, model, target, versus, samples, metrics, whole, face, number, request)
+        explain_stream(
+            photo, methods, model, target, versus, samples, metrics, whole, face, number, request, faces.append
+        )
     ) as stream:
         for progress, answer in stream:
             if _JOBS.is_old(session_id(request), number):  # a value for the older photo would replace the newer one's
-                yield gr.skip(), gr.skip()
+                yield gr.skip(), gr.skip(), gr.skip()
             else:
-                yield answer_value(number, progress), answer_value(number, answer)
+                choices = face_choices(faces.pop()) if faces else gr.skip()  # once
+                yield answer_value(number, progress), answer_value(number, answer), choices
 
 
 def explain_json(

@@ -92,7 +92,7 @@ class ExplainTab:
         studio = self.studio
         number = studio.units[UNIT].number
         settings = [self.picker.model, self.target, self.versus, self.samples, studio.whole, studio.face]
-        outputs = [self.progress, self.answer]
+        outputs = [self.progress, self.answer, studio.face]
         nothing = gr.State("map")
         studio.compute(
             UNIT,

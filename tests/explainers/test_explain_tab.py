@@ -182,7 +182,7 @@ def test_a_newer_job_stops_older_ones_before_the_change_of_photo_is_known(face_f
     assert "Cancelled" in str(list(older)[-1][0])
 
 
-def photo_values(face_file: str, metrics: str | bool, number: int = 11) -> list[tuple[Any, Any]]:
+def photo_values(face_file: str, metrics: str | bool, number: int = 11) -> list[tuple[Any, Any, Any]]:
     """What the tab's events give for the request of this number."""
     return list(
         tab.explain_photo(
@@ -202,13 +202,16 @@ def photo_values(face_file: str, metrics: str | bool, number: int = 11) -> list[
 
 
 def test_every_answer_of_the_tab_has_the_number_of_its_request(face_file: str) -> None:
-    values = [value for pair in photo_values(face_file, "map") for value in pair]
+    given = photo_values(face_file, "map")
+    values = [value for *pair, _ in given for value in pair]
     assert {value["photo"] for value in values if value != gr.skip()} == {11}
+    updates = [update for *_, update in given if update != gr.skip()]
+    assert [(update["choices"], update["visible"]) for update in updates] == [(["1"], False)], "one face"
     assert any("eh-finding" in value["html"] for value in values if value != gr.skip())
 
 
 def test_nothing_is_explained_before_a_request(face_file: str) -> None:
-    assert photo_values(face_file, "map", -1) == [(gr.skip(), gr.skip())]
+    assert photo_values(face_file, "map", -1) == [(gr.skip(), gr.skip(), gr.skip())]
 
 
 @pytest.mark.parametrize(("chosen", "level"), [("map", "map"), (False, "fast"), (True, "full")])

@@ -45,7 +45,7 @@ def test_quick_maps_are_computed_at_once_and_slow_ones_on_request(tab: tuple[gr.
     for fn in (at_once, more, measured):
         assert [block._id for block in fn.inputs[:2]] == [number._id, built.studio.photo._id]
         assert fn.inputs[-1]._id == built.studio.face._id
-        assert [block._id for block in fn.outputs] == [built.progress._id, built.answer._id]
+        assert [block._id for block in fn.outputs] == [built.progress._id, built.answer._id, built.studio.face._id]
     assert (at_once.concurrency_id, more.concurrency_id, measured.concurrency_id) == (
         "networks",
         "explanations",

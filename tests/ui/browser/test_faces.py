@@ -82,3 +82,11 @@ def test_the_chosen_face_changes_the_ladder_and_the_explanation(visitor: Visitor
         visitor.example("astronaut")
     visitor.page.locator("#face").wait_for(state="hidden")
     assert visitor.page.locator("#compare-answer .eh-compare").count() == 1
+
+
+def test_a_photo_that_is_entered_on_the_explain_tab_offers_its_faces(open_visitor: Callable[..., Visitor]) -> None:
+    visitor = open_visitor()
+    visitor.tab("explain")
+    visitor.example("group")
+    visitor.page.locator("#face").wait_for()
+    assert visitor.page.locator("#face input").count() == 8

@@ -26,6 +26,9 @@ __all__ = ["SIZES", "STATES", "main"]
 SIZES = {"wide": (1280, 900, 1.0), "narrow": (375, 760, 2.0)}
 THEMES = ("light", "dark")
 
+#: States whose picture is not scrolled to the tabs on a narrow screen: the arrival, and one that scrolls itself.
+AS_IS = ("compare", "compare-stress")
+
 #: Milliseconds for the last change of layout.
 SETTLE = 600
 
@@ -54,6 +57,7 @@ def _no_face(page: Any) -> None:
 
 def _stress(page: Any) -> None:
     page.locator("#stress > button").click()
+    page.wait_for_timeout(SETTLE)  # a slider that is not mounted yet would get its first value again
     slider = page.locator("#stress-blur input[type=number]")
     slider.fill("1.5")
     slider.press("Enter")
@@ -128,10 +132,10 @@ def _pictures(url: str, out: Path, states: list[str]) -> list[Path]:
                         reduced_motion="reduce",
                     )
                     page = context.new_page()
-                    page.set_default_timeout(120_000)
+                    page.set_default_timeout(60_000)
                     open_page(page, url, theme)
                     STATES[state](page)
-                    if size == "narrow" and state != "compare":  # the first picture shows the page on arrival
+                    if size == "narrow" and state not in AS_IS:
                         page.evaluate("document.querySelector('#tabs').scrollIntoView()")
                     page.wait_for_timeout(SETTLE)
                     path = out / f"{state}-{size}-{theme}.webp"

@@ -63,7 +63,7 @@ UNITS = {
     frozenset({"compare-ladder"}),
     frozenset({"compare-stress"}),
     frozenset({"predict-answer", "face"}),
-    frozenset({"explain-progress", "explain-answer"}),
+    frozenset({"explain-progress", "explain-answer", "face"}),
 }
 
 

@@ -87,7 +87,8 @@ def test_axe_finds_no_violation_on_any_tab(open_visitor: Callable[..., Visitor],
 
 
 @pytest.mark.slow
-def test_axe_finds_a_violation_that_is_added(visitor: Visitor) -> None:
+def test_axe_finds_a_violation_that_is_added(open_visitor: Callable[..., Visitor]) -> None:
     pytest.importorskip("axe_playwright_python")
+    visitor = open_visitor()
     visitor.page.evaluate("() => document.querySelector('#compare-answer img').removeAttribute('alt')")
     assert any(line.startswith("image-alt") for line in problems(visitor.page))

@@ -18,7 +18,7 @@ from emotion_hub.ui.html.comparison import MAX_FACES, comparison_answer
 from emotion_hub.ui.html.pair import pair_section
 from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import ChosenModel, shared_pool
-from emotion_hub.ui.photo import FIRST, NO_FACE, NO_PHOTO, REFUSED, WAITING, detected_photo, face_choices
+from emotion_hub.ui.photo import FIRST, NO_FACE, NO_PHOTO, REFUSED, WAITING, answered_faces, detected_photo
 from emotion_hub.ui.picker import fallback_notes, model_picker
 from emotion_hub.ui.studio import Studio
 from emotion_hub.ui.what_if import WhatIf
@@ -90,7 +90,7 @@ def _compare(
     if number <= 0:  # the page shows the answer to request 0 on arrival
         return gr.skip(), gr.skip()
     answer = compute_answer(_JOBS, number, request, lambda: compare_html(photo, upsample, whole, native48, upscale224))
-    return answer, face_choices(len(answer["json"])) if "json" in answer else gr.skip()
+    return answer, answered_faces(answer)
 
 
 def compare_json(photo: str | bytes | None, upsample: str, whole: bool) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ __all__ = [
     "NO_PHOTO",
     "REFUSED",
     "WAITING",
+    "answered_faces",
     "chosen_face",
     "detected_photo",
     "example_photos",
@@ -77,6 +78,11 @@ def photo_input(elem_id: str) -> PhotoInput:
 def face_choices(count: int) -> Any:
     """An update of the field that chooses a face, which is visible where there are several."""
     return gr.update(choices=[str(number + 1) for number in range(max(1, count))], visible=count > 1)
+
+
+def answered_faces(answer: Any) -> Any:
+    """`face_choices` for an answer with one JSON object per face; `gr.skip()` is returned unchanged."""
+    return face_choices(len(answer["json"])) if "json" in answer else answer
 
 
 def chosen_face(photo: DetectedPhoto, number: str | None) -> Face:

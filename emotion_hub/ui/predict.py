@@ -12,7 +12,7 @@ from emotion_hub.ui.html.basics import message
 from emotion_hub.ui.html.prediction import prediction_answer
 from emotion_hub.ui.jobs import Jobs
 from emotion_hub.ui.models import shared_pool
-from emotion_hub.ui.photo import NO_FACE, NO_PHOTO, REFUSED, WAITING, detected_photo, face_choices
+from emotion_hub.ui.photo import NO_FACE, NO_PHOTO, REFUSED, WAITING, answered_faces, detected_photo
 from emotion_hub.ui.picker import fallback_notes, model_picker
 from emotion_hub.ui.studio import Studio
 
@@ -54,7 +54,7 @@ def _predict(
     if number < 0:
         return gr.skip(), gr.skip()
     answer = compute_answer(_JOBS, number, request, lambda: predict_html(photo, model, whole))
-    return answer, face_choices(len(answer["json"])) if "json" in answer else gr.skip()
+    return answer, answered_faces(answer)
 
 
 def predict_json(photo: str | bytes | None, model: str, whole: bool) -> list[dict[str, Any]]:

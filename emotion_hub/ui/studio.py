@@ -74,7 +74,7 @@ class Unit:
     """An answer of one tab: the `fields` that show it, each with what it shows without and while analysing a photo.
 
     `number`, an input of every event that computes the unit, is the number of the newest request for it. `raw` are JSON
-    fields that are cleared, too. `is_ready` says that the page already shows the answer to request 0.
+    fields that are cleared, too.
     """
 
     name: str
@@ -82,7 +82,6 @@ class Unit:
     fields: Mapping[gr.HTML, tuple[str, str]]
     number: gr.Number
     raw: Sequence[gr.JSON] = ()
-    is_ready: bool = False
 
 
 class StudioTab(Protocol):
@@ -127,9 +126,12 @@ class Studio:
         *,
         is_ready: bool = False,
     ) -> Unit:
-        """Add a unit. Its number lies outside of the tabs, which are not in the page before they are opened."""
+        """Add a unit; with `is_ready` the page already shows the answer to request 0.
+
+        Its number lies outside of the tabs, which are not in the page before they are opened.
+        """
         number = gr.Number(0 if is_ready else PENDING, precision=0, visible="hidden", render=False)
-        self.units[name] = Unit(name, tab, dict(fields), number, tuple(raw), is_ready)
+        self.units[name] = Unit(name, tab, dict(fields), number, tuple(raw))
         return self.units[name]
 
     def connect(self, tabs: Mapping[str, gr.Tab]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,7 @@ import gradio as gr
 
 from emotion_hub.comparison import compare_detected
 from emotion_hub.errors import EmotionHubError
-from emotion_hub.faces import DetectedPhoto
+from emotion_hub.faces import DetectedPhoto, Face
 from emotion_hub.perturb import PERTURBATIONS, POSITIONS, StressSettings, resolution_ladder, stress
 from emotion_hub.predictor import EmotionPredictor
 from emotion_hub.ui.answers import ANALYSING, answer_field, answer_value, compute_answer
@@ -38,16 +38,12 @@ def ladder_html(
     face: str,
 ) -> str:
     """The answers of both networks for a face with fewer and fewer pixels; an error replaces them."""
-    if photo is None:
-        return WAITING
-    try:
-        detected = detected_photo(photo, whole)
-        if not detected.faces:
-            return message(NO_FACE)
+
+    def ladder(detected: DetectedPhoto, one: Face) -> str:
         small, large = _predictors(native48, upscale224, upsample)
-        return ladder_strip(resolution_ladder(chosen_face(detected, face), native48=small, upscale224=large))
-    except EmotionHubError as error:
-        return message(str(error), kind="error", title=REFUSED)
+        return ladder_strip(resolution_ladder(one, native48=small, upscale224=large))
+
+    return _on_face(photo, whole, face, ladder)
 
 
 def stress_html(
@@ -60,21 +56,27 @@ def stress_html(
     settings: StressSettings,
 ) -> str:
     """The answers of both networks for the changed face beside those for the face; an error replaces them."""
-    if photo is None:
-        return WAITING
-    if not settings.active:
-        return UNTOUCHED
-    try:
-        detected = detected_photo(photo, whole)
-        if not detected.faces:
-            return message(NO_FACE)
+
+    def stressed(detected: DetectedPhoto, one: Face) -> str:
         small, large = _predictors(native48, upscale224, upsample)
-        one = chosen_face(detected, face)
         [original] = compare_detected(
             DetectedPhoto(detected.photo, (one,), detected.timings), native48=small, upscale224=large
         )
         changed = stress(one, settings, native48=small, upscale224=large)
         return stress_answer(changed, original, settings)
+
+    if photo is not None and not settings.active:
+        return UNTOUCHED
+    return _on_face(photo, whole, face, stressed)
+
+
+def _on_face(photo: str | bytes | None, whole: bool, face: str, answer: Callable[[DetectedPhoto, Face], str]) -> str:
+    """`answer(photo, face)` for the face of this number; a message without a photo or a face, and for an error."""
+    if photo is None:
+        return WAITING
+    try:
+        detected = detected_photo(photo, whole)
+        return answer(detected, chosen_face(detected, face)) if detected.faces else message(NO_FACE)
     except EmotionHubError as error:
         return message(str(error), kind="error", title=REFUSED)
 

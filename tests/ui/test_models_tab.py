@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +13,6 @@ import pytest
 
 import emotion_hub.ui.charts
 from emotion_hub.checkpoints import embedded_checkpoints
-from emotion_hub.ui.choices import FOLDERS_VARIABLE, MORE_VARIABLE, ROLE_VARIABLES
 from emotion_hub.ui.model_card import safe_markdown
 from emotion_hub.ui.models import shared_pool
 from emotion_hub.ui.models_tab import load_html, models_html, models_tab, speed_html
@@ -24,18 +21,7 @@ from tests.fakes.hub_models import checkpoint_files, put
 
 STYLES = Path(emotion_hub.ui.charts.__file__).parents[1] / "styles"
 
-
-@pytest.fixture(autouse=True)
-def new_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No operator's models, and a new pool for every test."""
-    for variable in (*ROLE_VARIABLES.values(), MORE_VARIABLE, FOLDERS_VARIABLE):
-        monkeypatch.delenv(variable, raising=False)
-    shared_pool.cache_clear()
-    yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("model"):
-            thread.join(30)
-    shared_pool.cache_clear()
+pytestmark = pytest.mark.usefixtures("new_pool")
 
 
 def test_ids_are_unique_on_the_page_and_every_chart_is_named_by_its_title_and_description() -> None:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 import pytest
 
 from emotion_hub.ui.answers import answer_field
-from emotion_hub.ui.choices import MORE_VARIABLE, ROLE_VARIABLES
+from emotion_hub.ui.choices import ROLE_VARIABLES
 from emotion_hub.ui.models import shared_pool
 from emotion_hub.ui.photo_field import PhotoInput
 from emotion_hub.ui.picker import ModelPicker, fallback_notes, model_picker
 from emotion_hub.ui.studio import Studio
 
-
-@pytest.fixture(autouse=True)
-def new_pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No operator's models, and a new pool for every test."""
-    for variable in (*ROLE_VARIABLES.values(), MORE_VARIABLE):
-        monkeypatch.delenv(variable, raising=False)
-    shared_pool.cache_clear()
-    yield
-    shared_pool.cache_clear()
+pytestmark = pytest.mark.usefixtures("new_pool")
 
 
 def connected() -> tuple[gr.Blocks, ModelPicker, Studio]:

@@ -73,7 +73,7 @@ def test_a_tab_gets_the_newest_number_when_it_is_opened(page: DrawnPage) -> None
     )
     on_arrival, back = ran.results[:2]
     assert page.updates(second, "select", on_arrival) == {"second": 0}, "pending until then"
-    assert page.updates(first, "select", back) == {"first": 0}, "its answer is in the page already"
+    assert page.updates(first, "select", back) == {"first": 0}, "the page shows its answer on arrival"
     assert page.updates(second, "select", ran.results[4]) == {"second": 2}
     assert page.updates(first, "select", ran.results[5]) == {"first": 2}, "the same number: nothing is computed again"
 

@@ -1,4 +1,4 @@
-"""Duties of whoever deploys the demo, and a template of the notice."""
+"""Duties of deployers of the demo, and a template of the notice."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _DUTIES = (
     ),
     (
         "Tell the people",
-        "Article 50(3): whoever deploys an emotion recognition system informs the people exposed to it that it"
-        " operates, and processes their personal data as data-protection law requires. Article 50(5): the information"
+        "Article 50(3): deployers of an emotion recognition system inform the people exposed to it that it"
+        " operates, and process their personal data as data-protection law requires. Article 50(5): the information"
         " is clear and distinguishable, comes at the latest at the first exposure, and is accessible. Systems that the"
         " law permits for detecting, preventing or investigating criminal offences are excepted from this.",
     ),

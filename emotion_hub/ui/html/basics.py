@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["data_url", "definitions", "face_url", "factor", "fold", "message"]
+__all__ = ["data_url", "definitions", "face_url", "factor", "fold", "message", "paragraph"]
 
 
 def message(text: str, *, kind: str = "info", title: str = "") -> str:
@@ -24,6 +24,11 @@ def fold(summary: str, body: str, *, is_open: bool = False, name: str = "") -> s
     """A section that opens on a click. `summary` and `body` are HTML; `name` is its value of `data-fold`."""
     opened = " open" if is_open else ""
     return f'<details class="eh-fold" data-fold="{escape(name)}"{opened}><summary>{summary}</summary>{body}</details>'
+
+
+def paragraph(text: str, css: str) -> str:
+    """A paragraph of that class; empty without a text."""
+    return f'<p class="{css}">{escape(text)}</p>' if text else ""
 
 
 def definitions(values: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from emotion_hub.results import ComparedSide, Comparison
 from emotion_hub.ui.html.bars import SIDE_NAMES, bars_of_both
-from emotion_hub.ui.html.basics import face_url, factor, fold, message
+from emotion_hub.ui.html.basics import face_url, factor, fold, message, paragraph
 from emotion_hub.ui.html.notices import is_doubtful, not_a_face_notice, quality_notice
 from emotion_hub.ui.html.photo import photo_with_tags, thumbnail
 from emotion_hub.ui.html.verdict import (
@@ -52,8 +52,7 @@ def comparison_answer(
     if left_out:
         body += message(f"{left_out} smaller faces are left out here; the Predict tab shows all of them.")
     accuracy = accuracy_sentence({SIDE_NAMES[side]: found for side, found in figures.items()})
-    accuracy = f'<p class="eh-soft">{escape(accuracy)}</p>' if accuracy else ""
-    return f"{body}{accuracy}{note}"
+    return f"{body}{paragraph(accuracy, 'eh-soft')}{note}"
 
 
 def _summary(comparisons: Sequence[Comparison]) -> str:
@@ -100,14 +99,10 @@ def _face(index: int, pair: Comparison, upsample: str, figures: Mapping[str, Map
     return (
         f"{not_a_face_notice(warnings)}"
         f'<h3 class="eh-verdict">{escape(comparison_verdict(pair))}</h3><p>{escape(cost_sentence(pair))}</p>'
-        f'<div class="eh-views">{views}</div>{quality_notice(warnings)}{_paragraph(likely, "eh-set")}'
-        f"{bars_of_both(index, predictions)}{_paragraph(meaning, 'eh-soft')}"
+        f'<div class="eh-views">{views}</div>{quality_notice(warnings)}{paragraph(likely, "eh-set")}'
+        f"{bars_of_both(index, predictions)}{paragraph(meaning, 'eh-soft')}"
         f"{fold('Time, memory and size', _cost_table(pair), name='costs')}"
     )
-
-
-def _paragraph(text: str, css: str) -> str:
-    return f'<p class="{css}">{escape(text)}</p>' if text else ""
 
 
 def _view(name: str, side: ComparedSide, upsample: str) -> str:

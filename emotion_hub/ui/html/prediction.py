@@ -11,7 +11,7 @@ from PIL import Image
 from emotion_hub.prediction_sets import PredictionSets
 from emotion_hub.results import Prediction
 from emotion_hub.ui.html.bars import bars_of_one
-from emotion_hub.ui.html.basics import definitions, fold, message
+from emotion_hub.ui.html.basics import definitions, fold, message, paragraph
 from emotion_hub.ui.html.notices import not_a_face_notice, quality_notice
 from emotion_hub.ui.html.photo import photo_with_tags, shown_label, thumbnail
 from emotion_hub.ui.html.verdict import calibration_sentence, prediction_verdict, set_sentence
@@ -70,13 +70,9 @@ def _face(index: int, face: Prediction, side: str, figures: Mapping[str, Any]) -
         f"{not_a_face_notice(face.warnings)}"
         f'<h3 class="eh-verdict">{escape(prediction_verdict(face))}'
         f'<span class="eh-confidence">{face.confidence:.0%}</span></h3>'
-        f"{_paragraph(likely, 'eh-set')}{bars_of_one(index, face, side)}"
-        f"{quality_notice(face.warnings)}{_paragraph(meaning, 'eh-soft')}"
+        f"{paragraph(likely, 'eh-set')}{bars_of_one(index, face, side)}"
+        f"{quality_notice(face.warnings)}{paragraph(meaning, 'eh-soft')}"
     )
-
-
-def _paragraph(text: str, css: str) -> str:
-    return f'<p class="{css}">{escape(text)}</p>' if text else ""
 
 
 def _times(predictions: Sequence[Prediction]) -> str:
